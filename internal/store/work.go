@@ -62,7 +62,7 @@ type WorkWriter interface {
 	// it in the transaction that writes the outcome, so both or neither happen.
 	CompleteWork(w Work) error
 	// RetryWork gives a claimed item back, to be done at w.NotBefore or later,
-	// with w.LastError and w.Payload; or returns ErrLost.
+	// with w.Attempt, w.LastError and w.Payload; or returns ErrLost.
 	RetryWork(w Work) error
 	// CancelWork removes the items of a key that nobody has claimed and
 	// returns how many.
