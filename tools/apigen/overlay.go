@@ -1,0 +1,317 @@
+package main
+
+import "strings"
+
+// service is what Outcrop decides about one service model.
+type service struct {
+	// Model is botocore's name of the service, Package the Go package written for it.
+	Model, Package string
+	// Signing is the credential scope where the model names none.
+	Signing string
+	Groups  []group
+	// ServedShapesOnly leaves out the types of refused operations: for the
+	// neighbours, of whose operations we serve a slice.
+	ServedShapesOnly bool
+	// Requires replaces the inferred requirement list of an operation; each
+	// entry is "action resource", or "action resource ?member" where the
+	// requirement holds only if the member is set. "none" asks nothing.
+	Requires map[string][]string
+	// Patterns replaces a shape's pattern by ours, with the reason.
+	Patterns map[string]override
+	// RefusedMembers are "Shape.member": reason; RefusedValues "Shape=VALUE": reason.
+	RefusedMembers map[string]string
+	RefusedValues  map[string]string
+	// Streaming are "Shape.member" blobs that the model holds whole and we stream.
+	Streaming map[string]bool
+	// Secret are the operations whose answers hand out a secret.
+	Secret string
+	// Metadata are the operations that are stored and echoed without effect.
+	Metadata string
+}
+
+// override is a constraint of ours in place of the model's.
+type override struct{ pattern, reason string }
+
+// group is one handler interface.
+type group struct {
+	Name string
+	// Doc ends the sentence "GroupName serves ...".
+	Doc    string
+	Served string
+	// Refused lists operations by the reason for which they are refused.
+	Refused map[string]string
+}
+
+func (s service) signingName() string { return s.Signing }
+
+// Reasons why a group is refused as a whole, until it is built.
+const (
+	laterRuntime  = "this part of the Runtime service is not built yet"
+	laterGateway  = "the Gateway service is not built yet"
+	laterIdentity = "the Identity service is not built yet"
+	laterMemory   = "the Memory service is not built yet"
+	laterCode     = "the Code Interpreter service is not built yet"
+	laterBrowser  = "the Browser service is not built yet"
+	laterPolicy   = "Policy engines are not built yet"
+	laterEval     = "Evaluations, datasets and configuration bundles are not built yet"
+	laterRegistry = "the agent registry is not built yet"
+	laterHarness  = "the agent harness is not built yet"
+	laterPayments = "Payments are not built yet"
+	laterSearch   = "web search is not built yet"
+	laterS3       = "this part of S3 is not needed by AgentCore's clients"
+	laterSTS      = "roles and federated identities are not built yet"
+	notHere       = "it is reachable on AWS only"
+)
+
+// A new operation in a moved model is in no list below, and the generator
+// fails until somebody puts it into one.
+var services = []service{
+	{
+		Model: "bedrock-agentcore-control", Package: "agentcorecontrol", Signing: "bedrock-agentcore",
+		Groups: []group{
+			{Name: "Runtime", Doc: "agent runtimes, their versions and endpoints",
+				Served: "CreateAgentRuntime GetAgentRuntime ListAgentRuntimes UpdateAgentRuntime DeleteAgentRuntime",
+				Refused: map[string]string{laterRuntime: `CreateAgentRuntimeEndpoint CreateCapacityProvider DeleteAgentRuntimeEndpoint
+					DeleteCapacityProvider DeleteResourcePolicy GetAgentRuntimeEndpoint GetCapacityProvider GetResourcePolicy
+					ListAgentRuntimeEndpoints ListAgentRuntimeVersions ListAgentRuntimeVersionsByCapacityProvider ListCapacityProviders
+					ListTagsForResource PutResourcePolicy TagResource UntagResource UpdateAgentRuntimeEndpoint UpdateCapacityProvider`}},
+			{Name: "Gateway", Refused: map[string]string{laterGateway: `BatchPutGatewayRateLimits CreateGateway CreateGatewayRateLimit
+				CreateGatewayRule CreateGatewayTarget DeleteGateway DeleteGatewayRateLimit DeleteGatewayRule DeleteGatewayTarget GetGateway
+				GetGatewayRateLimit GetGatewayRule GetGatewayTarget ListGatewayRateLimits ListGatewayRules ListGatewayTargets ListGateways
+				SynchronizeGatewayTargets UpdateGateway UpdateGatewayRateLimit UpdateGatewayRule UpdateGatewayTarget`}},
+			{Name: "Identity", Refused: map[string]string{laterIdentity: `CreateApiKeyCredentialProvider CreateConsentPortal
+				CreateOauth2CredentialProvider CreateWorkloadIdentity DeleteApiKeyCredentialProvider DeleteConsentPortal
+				DeleteOauth2CredentialProvider DeleteWorkloadIdentity GetApiKeyCredentialProvider GetConsentPortal GetOauth2CredentialProvider
+				GetTokenVault GetWorkloadIdentity ListApiKeyCredentialProviders ListConsentPortals ListOauth2CredentialProviders
+				ListWorkloadIdentities ResetTokenVaultKeyMaterial SetTokenVaultCMK UpdateApiKeyCredentialProvider UpdateConsentPortal
+				UpdateOauth2CredentialProvider UpdateWorkloadIdentity`}},
+			{Name: "Memory", Refused: map[string]string{laterMemory: `CreateMemory DeleteMemory GetMemory ListMemories UpdateMemory`}},
+			{Name: "CodeInterpreter", Refused: map[string]string{laterCode: `CreateCodeInterpreter DeleteCodeInterpreter GetCodeInterpreter ListCodeInterpreters`}},
+			{Name: "Browser", Refused: map[string]string{laterBrowser: `CreateBrowser CreateBrowserProfile DeleteBrowser DeleteBrowserProfile
+				GetBrowser GetBrowserProfile ListBrowserProfiles ListBrowsers`}},
+			{Name: "Policy", Refused: map[string]string{laterPolicy: `CreatePolicy CreatePolicyEngine DeletePolicy DeletePolicyEngine GetPolicy
+				GetPolicyEngine GetPolicyEngineSummary GetPolicyGeneration GetPolicyGenerationSummary GetPolicySummary ListPolicies
+				ListPolicyEngineSummaries ListPolicyEngines ListPolicyGenerationAssets ListPolicyGenerationSummaries ListPolicyGenerations
+				ListPolicySummaries StartPolicyGeneration UpdatePolicy UpdatePolicyEngine`}},
+			{Name: "Evaluation", Refused: map[string]string{laterEval: `AddDatasetExamples CreateConfigurationBundle CreateDataset
+				CreateDatasetVersion CreateEvaluator CreateOnlineEvaluationConfig DeleteConfigurationBundle DeleteDataset DeleteDatasetExamples
+				DeleteEvaluator DeleteOnlineEvaluationConfig GetAgentInsightStore GetConfigurationBundle GetConfigurationBundleVersion GetDataset
+				GetEvaluator GetOnlineEvaluationConfig ListAgentInsightStores ListConfigurationBundleVersions ListConfigurationBundles
+				ListDatasetExamples ListDatasetVersions ListDatasets ListEvaluators ListOnlineEvaluationConfigs UpdateAgentInsightStore
+				UpdateConfigurationBundle UpdateDataset UpdateDatasetExamples UpdateEvaluator UpdateOnlineEvaluationConfig`}},
+			{Name: "Registry", Refused: map[string]string{laterRegistry: `CreateRegistry CreateRegistryRecord DeleteRegistry DeleteRegistryRecord
+				GetRegistry GetRegistryRecord ListRegistries ListRegistryRecords SubmitRegistryRecordForApproval UpdateRegistry
+				UpdateRegistryRecord UpdateRegistryRecordStatus`}},
+			{Name: "Harness", Refused: map[string]string{laterHarness: `CreateHarness CreateHarnessEndpoint DeleteHarness DeleteHarnessEndpoint
+				GetHarness GetHarnessEndpoint ListHarnessEndpoints ListHarnessVersions ListHarnesses UpdateHarness UpdateHarnessEndpoint`}},
+			{Name: "Payments", Refused: map[string]string{laterPayments: `CreatePaymentConnector CreatePaymentCredentialProvider
+				CreatePaymentManager DeletePaymentConnector DeletePaymentCredentialProvider DeletePaymentManager GetPaymentConnector
+				GetPaymentCredentialProvider GetPaymentManager ListPaymentConnectors ListPaymentCredentialProviders ListPaymentManagers
+				RotatePaymentConnectorCredentials UpdatePaymentConnector UpdatePaymentCredentialProvider UpdatePaymentManager`}},
+		},
+		Requires: map[string][]string{
+			// identity.md 10.3. The directory requirement names the one directory there is.
+			"CreateAgentRuntime": {
+				"bedrock-agentcore:CreateAgentRuntime *",
+				"iam:PassRole {roleArn}",
+				"bedrock-agentcore:CreateWorkloadIdentity arn:aws:bedrock-agentcore:{region}:{account}:workload-identity-directory/default",
+			},
+			"UpdateAgentRuntime": {
+				"bedrock-agentcore:UpdateAgentRuntime arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeId}",
+				"iam:PassRole {roleArn}",
+			},
+			"TagResource":          {"bedrock-agentcore:TagResource {resourceArn}"},
+			"UntagResource":        {"bedrock-agentcore:UntagResource {resourceArn}"},
+			"ListTagsForResource":  {"bedrock-agentcore:ListTagsForResource {resourceArn}"},
+			"PutResourcePolicy":    {"bedrock-agentcore:PutResourcePolicy {resourceArn}"},
+			"GetResourcePolicy":    {"bedrock-agentcore:GetResourcePolicy {resourceArn}"},
+			"DeleteResourcePolicy": {"bedrock-agentcore:DeleteResourcePolicy {resourceArn}"},
+		},
+		RefusedMembers: runtimeMembers,
+		RefusedValues: map[string]string{
+			"NetworkMode=VPC":     "VPC mode needs the sandbox network, which is not built yet; use PUBLIC",
+			"ServerProtocol=MCP":  "only the HTTP protocol is built yet",
+			"ServerProtocol=A2A":  "only the HTTP protocol is built yet",
+			"ServerProtocol=AGUI": "only the HTTP protocol is built yet",
+		},
+	},
+	{
+		Model: "bedrock-agentcore", Package: "agentcore", Signing: "bedrock-agentcore",
+		Groups: []group{
+			{Name: "Runtime", Doc: "invocations of agents and their sessions",
+				Served:  "InvokeAgentRuntime StopRuntimeSession",
+				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard InvokeAgentRuntimeCommand`}},
+			{Name: "Identity", Refused: map[string]string{laterIdentity: `CompleteResourceTokenAuth GetResourceApiKey GetResourceOauth2Token
+				GetWorkloadAccessToken GetWorkloadAccessTokenForJWT GetWorkloadAccessTokenForUserId`}},
+			{Name: "Memory", Refused: map[string]string{laterMemory: `BatchCreateMemoryRecords BatchDeleteMemoryRecords BatchUpdateMemoryRecords
+				CreateEvent DeleteEvent DeleteMemoryRecord GetEvent GetMemoryRecord IngestData ListActors ListEvents ListMemoryExtractionJobs
+				ListMemoryRecords ListSessions RetrieveMemoryRecords StartMemoryExtractionJob`}},
+			{Name: "CodeInterpreter", Refused: map[string]string{laterCode: `GetCodeInterpreterSession InvokeCodeInterpreter
+				ListCodeInterpreterSessions StartCodeInterpreterSession StopCodeInterpreterSession`}},
+			{Name: "Browser", Refused: map[string]string{laterBrowser: `GetBrowserSession InvokeBrowser ListBrowserSessions
+				SaveBrowserSessionProfile StartBrowserSession StopBrowserSession UpdateBrowserStream`}},
+			{Name: "Evaluation", Refused: map[string]string{laterEval: `CreateABTest DeleteABTest DeleteBatchEvaluation DeleteDatasetGeneration
+				DeleteRecommendation Evaluate GetABTest GetAgentInsight GetBatchEvaluation GetDatasetGeneration GetRecommendation ListABTests
+				ListAgentInsights ListBatchEvaluations ListDatasetGenerations ListRecommendations StartBatchEvaluation StartDatasetGeneration
+				StartRecommendation StopBatchEvaluation UpdateABTest UpdateAgentInsight`}},
+			{Name: "Registry", Refused: map[string]string{laterRegistry: `SearchRegistryRecords`}},
+			{Name: "Harness", Refused: map[string]string{laterHarness: `InvokeHarness`}},
+			{Name: "Payments", Refused: map[string]string{laterPayments: `CreatePaymentInstrument CreatePaymentSession DeletePaymentInstrument
+				DeletePaymentSession GetPaymentInstrument GetPaymentInstrumentBalance GetPaymentSession GetResourcePaymentToken
+				ListPaymentInstruments ListPaymentSessions ProcessPayment`}},
+			{Name: "WebSearch", Refused: map[string]string{laterSearch: `InvokeWebSearch`}},
+		},
+		Requires: map[string][]string{
+			// Invoking through an endpoint is authorised on the runtime and on the endpoint (runtime.md 6).
+			"InvokeAgentRuntime": {
+				"bedrock-agentcore:InvokeAgentRuntime " + runtimeARN,
+				"bedrock-agentcore:InvokeAgentRuntime " + endpointARN,
+				"bedrock-agentcore:InvokeAgentRuntimeForUser " + runtimeARN + " ?runtimeUserId",
+			},
+			"InvokeAgentRuntimeCommand": {
+				"bedrock-agentcore:InvokeAgentRuntimeCommand " + runtimeARN,
+				"bedrock-agentcore:InvokeAgentRuntimeCommand " + endpointARN,
+			},
+			"StopRuntimeSession": {
+				"bedrock-agentcore:StopRuntimeSession " + runtimeARN,
+				"bedrock-agentcore:StopRuntimeSession " + endpointARN,
+			},
+			"GetAgentCard": {
+				"bedrock-agentcore:GetAgentCard " + runtimeARN,
+				"bedrock-agentcore:GetAgentCard " + endpointARN,
+			},
+		},
+		Streaming: map[string]bool{"InvokeAgentRuntimeRequest.payload": true},
+		Secret: `GetResourceApiKey GetResourceOauth2Token GetResourcePaymentToken GetWorkloadAccessToken GetWorkloadAccessTokenForJWT
+			GetWorkloadAccessTokenForUserId`,
+	},
+	{
+		Model: "s3", Package: "s3", Signing: "s3", ServedShapesOnly: true,
+		Groups: []group{{Name: "Objects", Doc: "buckets, objects, their versions and multipart uploads",
+			Served: `AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload DeleteBucket DeleteObject
+				DeleteObjects GetBucketLocation GetBucketVersioning GetObject GetObjectAttributes HeadBucket HeadObject ListBuckets
+				ListMultipartUploads ListObjectVersions ListObjects ListObjectsV2 ListParts PutBucketVersioning PutObject UploadPart UploadPartCopy`,
+			Refused: map[string]string{
+				laterS3: `CreateBucketMetadataConfiguration CreateBucketMetadataTableConfiguration CreateSession DeleteBucketAnalyticsConfiguration
+				DeleteBucketCors DeleteBucketEncryption DeleteBucketIntelligentTieringConfiguration DeleteBucketInventoryConfiguration
+				DeleteBucketLifecycle DeleteBucketMetadataConfiguration DeleteBucketMetadataTableConfiguration DeleteBucketMetricsConfiguration
+				DeleteBucketOwnershipControls DeleteBucketPolicy DeleteBucketReplication DeleteBucketTagging DeleteBucketWebsite
+				DeleteObjectAnnotation DeleteObjectTagging DeletePublicAccessBlock GetBucketAbac GetBucketAccelerateConfiguration GetBucketAcl
+				GetBucketAnalyticsConfiguration GetBucketCors GetBucketEncryption GetBucketIntelligentTieringConfiguration
+				GetBucketInventoryConfiguration GetBucketLifecycle GetBucketLifecycleConfiguration GetBucketLogging GetBucketMetadataConfiguration
+				GetBucketMetadataTableConfiguration GetBucketMetricsConfiguration GetBucketNotification GetBucketNotificationConfiguration
+				GetBucketOwnershipControls GetBucketPolicy GetBucketPolicyStatus GetBucketReplication GetBucketRequestPayment GetBucketTagging
+				GetBucketWebsite GetObjectAcl GetObjectAnnotation GetObjectLegalHold GetObjectLockConfiguration GetObjectRetention
+				GetObjectTagging GetObjectTorrent GetPublicAccessBlock ListBucketAnalyticsConfigurations
+				ListBucketIntelligentTieringConfigurations ListBucketInventoryConfigurations ListBucketMetricsConfigurations ListDirectoryBuckets
+				ListObjectAnnotations PutBucketAbac PutBucketAccelerateConfiguration PutBucketAcl PutBucketAnalyticsConfiguration PutBucketCors
+				PutBucketEncryption PutBucketIntelligentTieringConfiguration PutBucketInventoryConfiguration PutBucketLifecycle
+				PutBucketLifecycleConfiguration PutBucketLogging PutBucketMetricsConfiguration PutBucketNotification
+				PutBucketNotificationConfiguration PutBucketOwnershipControls PutBucketPolicy PutBucketReplication PutBucketRequestPayment
+				PutBucketTagging PutBucketWebsite PutObjectAcl PutObjectAnnotation PutObjectLegalHold PutObjectLockConfiguration
+				PutObjectRetention PutObjectTagging PutPublicAccessBlock RenameObject RestoreObject SelectObjectContent
+				UpdateBucketMetadataAnnotationTableConfiguration UpdateBucketMetadataInventoryTableConfiguration
+				UpdateBucketMetadataJournalTableConfiguration UpdateObjectEncryption`,
+				notHere: `WriteGetObjectResponse`}}},
+		Requires: map[string][]string{
+			"AbortMultipartUpload":    {"s3:AbortMultipartUpload " + objectARN},
+			"CompleteMultipartUpload": {"s3:PutObject " + objectARN},
+			// The copy's source is one string of bucket and key: its handler asks for s3:GetObject on it.
+			"CopyObject":            {"s3:PutObject " + objectARN},
+			"CreateBucket":          {"s3:CreateBucket " + bucketARN},
+			"CreateMultipartUpload": {"s3:PutObject " + objectARN},
+			"DeleteBucket":          {"s3:DeleteBucket " + bucketARN},
+			"DeleteObject": {
+				"s3:DeleteObject " + objectARN,
+				"s3:DeleteObjectVersion " + objectARN + " ?VersionId",
+			},
+			// Each key in the body is asked for by the handler.
+			"DeleteObjects":       {"s3:DeleteObject arn:aws:s3:::{Bucket}/*"},
+			"GetBucketLocation":   {"s3:GetBucketLocation " + bucketARN},
+			"GetBucketVersioning": {"s3:GetBucketVersioning " + bucketARN},
+			"GetObject": {
+				"s3:GetObject " + objectARN,
+				"s3:GetObjectVersion " + objectARN + " ?VersionId",
+			},
+			"GetObjectAttributes": {"s3:GetObject " + objectARN, "s3:GetObjectAttributes " + objectARN},
+			"HeadBucket":          {"s3:ListBucket " + bucketARN},
+			"HeadObject": {
+				"s3:GetObject " + objectARN,
+				"s3:GetObjectVersion " + objectARN + " ?VersionId",
+			},
+			"ListBuckets":          {"s3:ListAllMyBuckets *"},
+			"ListMultipartUploads": {"s3:ListBucketMultipartUploads " + bucketARN},
+			"ListObjectVersions":   {"s3:ListBucketVersions " + bucketARN},
+			"ListObjects":          {"s3:ListBucket " + bucketARN},
+			"ListObjectsV2":        {"s3:ListBucket " + bucketARN},
+			"ListParts":            {"s3:ListMultipartUploadParts " + objectARN},
+			"PutBucketVersioning":  {"s3:PutBucketVersioning " + bucketARN},
+			"PutObject":            {"s3:PutObject " + objectARN},
+			"UploadPart":           {"s3:PutObject " + objectARN},
+			"UploadPartCopy":       {"s3:PutObject " + objectARN},
+		},
+	},
+	{
+		Model: "sts", Package: "sts", Signing: "sts", ServedShapesOnly: true,
+		Groups: []group{{Name: "Identity", Doc: "who the caller is",
+			Served: "GetCallerIdentity",
+			Refused: map[string]string{laterSTS: `AssumeRole AssumeRoleWithSAML AssumeRoleWithWebIdentity AssumeRoot DecodeAuthorizationMessage
+				GetAccessKeyInfo GetDelegatedAccessToken GetFederationToken GetSessionToken GetWebIdentityToken`}}},
+		// AWS: "No permissions are required to perform this operation."
+		Requires: map[string][]string{"GetCallerIdentity": {"none"}},
+		Secret:   "AssumeRole AssumeRoleWithSAML AssumeRoleWithWebIdentity AssumeRoot GetDelegatedAccessToken GetFederationToken GetSessionToken GetWebIdentityToken",
+	},
+}
+
+// ARN templates. A value that is an ARN itself replaces everything before it,
+// and {member:X} stands for X where the member is absent.
+const (
+	runtimeARN  = "arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeArn}"
+	endpointARN = runtimeARN + "/runtime-endpoint/{qualifier:DEFAULT}"
+	bucketARN   = "arn:aws:s3:::{Bucket}"
+	objectARN   = "arn:aws:s3:::{Bucket}/{Key}"
+)
+
+// runtimeMembers are the members of Create and Update that the Runtime
+// service does not give an effect yet. Accepting them would be a lie.
+var runtimeMembers = func() map[string]string {
+	reasons := map[string]string{
+		"authorizerConfiguration":       "JWT authorizers are not enforced yet, and a runtime that asks for one must not be open",
+		"filesystemConfigurations":      "session storage is not built yet",
+		"capacityProviderConfiguration": "capacity providers are not built yet",
+		"platformVersion":               "there is one platform, this host's",
+		"allowedPorts":                  "per-session ports are not built yet",
+	}
+	out := map[string]string{
+		"AgentRuntimeArtifact.containerConfiguration":     "container images are not built yet; deploy a code zip (codeConfiguration)",
+		"NetworkConfiguration.networkModeConfig":          "VPC mode needs the sandbox network, which is not built yet",
+		"ProtocolConfiguration.port":                      "port overrides are not built yet",
+		"ProtocolConfiguration.path":                      "path overrides are not built yet",
+		"UpdateAgentRuntimeRequest.metadataConfiguration": "the metadata service is not built yet",
+	}
+	for member, reason := range reasons {
+		out["CreateAgentRuntimeRequest."+member] = reason
+		out["UpdateAgentRuntimeRequest."+member] = reason
+	}
+	return out
+}()
+
+// decided returns each operation's group index and refusal, or complains
+// about one that is in no list or in two.
+func (s service) decided() (map[string]int, map[string]string, error) {
+	groups, refused := map[string]int{}, map[string]string{}
+	for i, g := range s.Groups {
+		for _, op := range strings.Fields(g.Served) {
+			groups[op] = i
+		}
+		for reason, list := range g.Refused {
+			for _, op := range strings.Fields(list) {
+				if _, twice := groups[op]; twice {
+					return nil, nil, errTwice(op)
+				}
+				groups[op], refused[op] = i, reason
+			}
+		}
+	}
+	return groups, refused, nil
+}
