@@ -26,8 +26,8 @@ const CodePath = "/var/task"
 type Engine interface {
 	// Start boots a sandbox and returns once the guest's first process runs;
 	// it does not wait until that process listens anywhere. ctx bounds the
-	// start alone: a sandbox outlives it. When ctx ends first, nothing of the
-	// sandbox is left behind.
+	// start alone: a sandbox outlives it. When ctx ends first, what was begun
+	// is taken down in the background, and the id is taken until then.
 	//
 	// Errors: ErrInvalid, ErrExists, ErrClosed, ErrUnavailable, ErrCommand.
 	Start(ctx context.Context, spec Spec) (Sandbox, error)
@@ -45,9 +45,10 @@ type Sandbox interface {
 	// ID is the id of the Spec that started it.
 	ID() string
 
-	// Dial connects to a TCP port on the guest's loopback. The connection
-	// supports deadlines and has CloseWrite() error, so that a half-closed
-	// stream reaches the guest as one. ctx bounds the dial alone.
+	// Dial connects to a TCP port on the guest's loopback. ctx bounds the dial
+	// alone. The connection supports deadlines. It has CloseWrite() error only
+	// where Capabilities.HalfClose says that the guest still gets its answer
+	// through then.
 	//
 	// Errors: ErrRefused when nothing listens there, ErrStopped when the
 	// sandbox has ended.
@@ -118,10 +119,9 @@ type Mount struct {
 type Status struct {
 	// Cause says who ended it.
 	Cause Cause
-	// Code is the exit code of a process that exited, or 128 + Signal.
+	// Code is the exit code of the first process, or 128 + the number of the
+	// signal that killed it, as shells have it.
 	Code int
-	// Signal is the number of the signal that killed it; 0 if none did.
-	Signal int
 }
 
 // Cause says why a guest ended.
@@ -160,6 +160,9 @@ type Capabilities struct {
 
 	// DefaultTmpBytes and MaxTmpBytes bound Spec.TmpBytes.
 	DefaultTmpBytes, MaxTmpBytes int64
+
+	// HalfClose: connections of Dial can be closed in one direction.
+	HalfClose bool
 
 	// Outbound: guests can reach something besides their own loopback.
 	Outbound bool
