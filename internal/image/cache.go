@@ -1,0 +1,385 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/outcrop/outcrop/internal/fault"
+)
+
+// Limits bound one code zip.
+type Limits struct {
+	// Zip is the size of the archive in bytes.
+	Zip int64
+	// Unzipped is the size of all files together in bytes.
+	Unzipped int64
+	// Entries counts files, links and directories, those included that only
+	// appear as the parent of another.
+	Entries int
+}
+
+// MaxZip and MaxUnzipped are AWS's limits for direct code (spec/runtime.md 2.3),
+// in bytes.
+const (
+	MaxZip      = 250 << 20
+	MaxUnzipped = 750 << 20
+)
+
+// DefaultLimits are AWS's sizes and a number of entries that the largest trees
+// of Python packages stay far below.
+func DefaultLimits() Limits {
+	return Limits{Zip: MaxZip, Unzipped: MaxUnzipped, Entries: 200_000}
+}
+
+// Code is an unpacked code zip, held so that Prune leaves it alone.
+type Code struct {
+	// Dir is the directory to show the guest at sandbox.CodePath.
+	Dir string
+	// Digest is "sha256:" and the hash of the zip in hexadecimal.
+	Digest string
+	// Size is the number of bytes of all files, unzipped.
+	Size int64
+	// Files is the number of files and links.
+	Files int
+
+	release func()
+}
+
+// Release gives the hold up; the directory may be pruned from then on. It is
+// idempotent.
+func (c *Code) Release() {
+	if c.release != nil {
+		c.release()
+	}
+}
+
+// Cache is a directory of unpacked code zips, one subdirectory for each digest.
+// One process owns it. Its methods may be called concurrently.
+type Cache struct {
+	dir    string
+	limits Limits
+
+	mu      sync.Mutex
+	holds   map[string]int           // by digest
+	flights map[string]chan struct{} // digests being unpacked or pruned now
+}
+
+const (
+	digestPrefix = "sha256:"
+	taskName     = "task"          // the code, beneath an entry of the cache
+	manifestName = "manifest.json" // beside it
+	tmpPrefix    = "tmp-"
+)
+
+// manifest is what the cache remembers of a zip. Its presence says that the
+// entry is complete: it is written before the entry gets its name.
+type manifest struct {
+	Format int    `json:"format"`
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+	Files  int    `json:"files"`
+}
+
+const manifestFormat = 1
+
+// NewCache opens the cache in dir, makes the directory (mode 0700) when it is not
+// there, and removes what a killed process left half unpacked.
+func NewCache(dir string, limits Limits) (*Cache, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open code cache: %w", err)
+	}
+	for _, d := range []string{dir, filepath.Join(dir, "sha256"), filepath.Join(dir, "python")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("open code cache: %w", err)
+		}
+		left, err := filepath.Glob(filepath.Join(d, tmpPrefix+"*"))
+		if err != nil {
+			return nil, fmt.Errorf("open code cache: %w", err)
+		}
+		for _, l := range left {
+			if err := os.RemoveAll(l); err != nil {
+				return nil, fmt.Errorf("clean code cache: %w", err)
+			}
+		}
+	}
+	return &Cache{dir: dir, limits: limits, holds: map[string]int{}, flights: map[string]chan struct{}{}}, nil
+}
+
+// Open returns the code with that digest. The error matches fs.ErrNotExist when
+// the cache has none.
+func (c *Cache) Open(digest string) (*Code, error) {
+	hash, err := parseDigest(digest)
+	if err != nil {
+		return nil, fmt.Errorf("open code %s: %w", digest, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open(digest, hash)
+}
+
+// open needs c.mu, so that no Prune comes between the look and the hold.
+func (c *Cache) open(digest, hash string) (*Code, error) {
+	m, err := c.readManifest(digest, hash)
+	if err != nil {
+		return nil, fmt.Errorf("open code %s: %w", digest, err)
+	}
+	c.holds[digest]++
+	release := sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.holds[digest]--; c.holds[digest] == 0 {
+			delete(c.holds, digest)
+		}
+	})
+	dir := filepath.Join(c.dir, "sha256", hash, taskName)
+	return &Code{Dir: dir, Digest: digest, Size: m.Size, Files: m.Files, release: release}, nil
+}
+
+func (c *Cache) readManifest(digest, hash string) (manifest, error) {
+	var m manifest
+	text, err := os.ReadFile(filepath.Join(c.dir, "sha256", hash, manifestName))
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("read manifest: %w", err)
+	}
+	if m.Format != manifestFormat || m.Digest != digest {
+		return m, fmt.Errorf("manifest is of format %d and digest %s: %w", m.Format, m.Digest, fs.ErrNotExist)
+	}
+	return m, nil
+}
+
+// Unpack checks the zip of size bytes and unpacks it, or returns at once what is
+// there already. An empty digest is computed; a given one must be the zip's. The
+// caller releases the Code.
+//
+// Files come out 0444, or 0555 when the zip marks them executable for anybody;
+// directories 0755; owners, set-id and sticky bits are dropped. So a file that its
+// zip marks unreadable, which AWS lets fail at run time, becomes readable: zips
+// written on Windows or by Python's writestr carry such modes by accident.
+//
+// A refusal is a fault.Error that names the entry, the rule and the way out; any
+// other error is the host's.
+func (c *Cache) Unpack(ctx context.Context, zip io.ReaderAt, size int64, digest string) (*Code, error) {
+	if size > c.limits.Zip {
+		return nil, fault.Validation("The code zip has %s; the limit is %s. Leave out what the agent does not need at run time.", bytesText(size), bytesText(c.limits.Zip))
+	}
+	if digest != "" {
+		if _, err := parseDigest(digest); err != nil {
+			return nil, fmt.Errorf("unpack code zip: %w", err)
+		}
+		if code, err := c.Open(digest); err == nil {
+			return code, nil
+		}
+	}
+	hash, err := hashZip(ctx, zip, size)
+	if err != nil {
+		return nil, fmt.Errorf("unpack code zip: %w", err)
+	}
+	if digest != "" && digest != digestPrefix+hash {
+		return nil, fault.Validation("The code zip's SHA-256 is %s, not %s as it was when it was accepted: it was replaced or damaged. Create a new version from the object as it is now.", hash, strings.TrimPrefix(digest, digestPrefix))
+	}
+	digest = digestPrefix + hash
+
+	land, err := c.takeOff(ctx, digest)
+	if err != nil {
+		return nil, fmt.Errorf("unpack code %s: %w", digest, err)
+	}
+	defer land()
+	c.mu.Lock()
+	code, err := c.open(digest, hash)
+	c.mu.Unlock()
+	if err == nil {
+		return code, nil
+	}
+	if err := c.unpack(ctx, zip, size, digest, hash); err != nil {
+		return nil, fmt.Errorf("unpack code %s: %w", digest, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open(digest, hash)
+}
+
+// takeOff waits until nobody else works on digest and claims it until the
+// returned function is called.
+func (c *Cache) takeOff(ctx context.Context, digest string) (land func(), err error) {
+	for {
+		c.mu.Lock()
+		other := c.flights[digest]
+		if other == nil {
+			mine := make(chan struct{})
+			c.flights[digest] = mine
+			c.mu.Unlock()
+			return func() {
+				c.mu.Lock()
+				delete(c.flights, digest)
+				c.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// unpack writes the entry under a temporary name and renames it once everything
+// is on disk, so that a crash leaves either all of it or nothing.
+func (c *Cache) unpack(ctx context.Context, zip io.ReaderAt, size int64, digest, hash string) error {
+	plan, err := readArchive(zip, size, c.limits)
+	if err != nil {
+		return err
+	}
+	parent := filepath.Join(c.dir, "sha256")
+	tmp, err := os.MkdirTemp(parent, tmpPrefix)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp) // after the rename there is nothing left to remove
+	if err := os.Mkdir(filepath.Join(tmp, taskName), 0o755); err != nil {
+		return err
+	}
+	if err := plan.extract(ctx, zip, filepath.Join(tmp, taskName)); err != nil {
+		return err
+	}
+	text, err := json.Marshal(manifest{Format: manifestFormat, Digest: digest, Size: plan.size, Files: plan.files})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(tmp, manifestName), append(text, '\n'), 0o444); err != nil {
+		return err
+	}
+	return publish(tmp, filepath.Join(parent, hash))
+}
+
+// publish makes tmp durable and gives it its final name; an entry of another
+// format that is in the way is removed.
+func publish(tmp, final string) error {
+	if err := syncTree(tmp); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(final); err != nil {
+		return err
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, final); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(final))
+}
+
+// Pruned says what Prune removed.
+type Pruned struct {
+	Digests []string
+	Bytes   int64 // unzipped
+}
+
+// Prune removes every unpacked zip that nobody holds and for which keep is false.
+// A zip is not unpacked again between the call of keep for it and its removal.
+func (c *Cache) Prune(ctx context.Context, keep func(digest string) bool) (Pruned, error) {
+	var done Pruned
+	entries, err := os.ReadDir(filepath.Join(c.dir, "sha256"))
+	if err != nil {
+		return done, fmt.Errorf("prune code cache: %w", err)
+	}
+	for _, e := range entries {
+		digest := digestPrefix + e.Name()
+		if _, err := parseDigest(digest); err != nil {
+			continue
+		}
+		size, removed, err := c.prune(ctx, digest, e.Name(), keep)
+		if err != nil {
+			return done, fmt.Errorf("prune code %s: %w", digest, err)
+		}
+		if removed {
+			done.Digests = append(done.Digests, digest)
+			done.Bytes += size
+		}
+	}
+	return done, nil
+}
+
+func (c *Cache) prune(ctx context.Context, digest, hash string, keep func(string) bool) (size int64, removed bool, err error) {
+	land, err := c.takeOff(ctx, digest)
+	if err != nil {
+		return 0, false, err
+	}
+	defer land()
+	if keep(digest) {
+		return 0, false, nil
+	}
+	// Out of sight first: a crash in the middle must not leave half an entry
+	// under its own name.
+	gone, err := os.MkdirTemp(filepath.Join(c.dir, "sha256"), tmpPrefix)
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(gone)) }()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.holds[digest] > 0 {
+		return 0, false, nil
+	}
+	if m, err := c.readManifest(digest, hash); err == nil {
+		size = m.Size
+	}
+	return size, true, os.Rename(filepath.Join(c.dir, "sha256", hash), filepath.Join(gone, hash))
+}
+
+func parseDigest(digest string) (hash string, err error) {
+	hash, ok := strings.CutPrefix(digest, digestPrefix)
+	if b, err := hex.DecodeString(hash); !ok || err != nil || len(b) != sha256.Size || hash != strings.ToLower(hash) {
+		return "", fmt.Errorf("%q is not sha256: and 64 lower-case hexadecimal digits", digest)
+	}
+	return hash, nil
+}
+
+func hashZip(ctx context.Context, zip io.ReaderAt, size int64) (string, error) {
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, io.NewSectionReader(ctxReaderAt{ctx, zip}, 0, size), make([]byte, 1<<20))
+	if err != nil {
+		return "", fmt.Errorf("read code zip: %w", err)
+	}
+	if n != size {
+		return "", fmt.Errorf("read code zip: %w after %d of %d bytes", io.ErrUnexpectedEOF, n, size)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// ctxReaderAt ends the reading of a large zip when its caller has gone.
+type ctxReaderAt struct {
+	ctx context.Context
+	r   io.ReaderAt
+}
+
+func (r ctxReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.ReadAt(p, off)
+}
+
+// bytesText writes a size for a person: whole bytes below one MiB.
+func bytesText(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+}
