@@ -72,4 +72,3 @@ func cleanName(name string) (path string, slash bool, err error) {
 	}
 	return path, slash, nil
 }
-
