@@ -90,3 +90,8 @@ func pageSeal(listing string, position int64) []byte {
 func DocumentListing(scope Scope, kind, parent string, newest bool) string {
 	return fmt.Sprintf("documents %q %q %q %q %t", scope.Account, scope.Region, kind, parent, newest)
 }
+
+// AllListing names the listing of a kind in every scope.
+func AllListing(kind string, newest bool) string {
+	return fmt.Sprintf("all documents %q %t", kind, newest)
+}

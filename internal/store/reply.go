@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // TokenLife is how long an idempotency token is remembered.
@@ -42,6 +44,14 @@ type ReplyWriter interface {
 	// SaveReply remembers body for life, in place of an expired one, and
 	// forgets some others that have expired.
 	SaveReply(t Token, body json.RawMessage, life time.Duration) error
+}
+
+// Check validates the arguments of SaveReply.
+func (t Token) Check(body json.RawMessage) error {
+	if !t.Scope.Valid() || t.Operation == "" || t.Key == "" || !jsontext.Value(body).IsValid() {
+		return fmt.Errorf("check reply of %q: %w", t.Operation, ErrInvalid)
+	}
+	return CheckText(t.Key)
 }
 
 type tokenKey struct{}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"fmt"
 	"iter"
 )
 
@@ -68,3 +69,11 @@ const (
 	MaxRowKey   = 4096
 	MaxRowValue = 1 << 20
 )
+
+// CheckRow validates the arguments of PutRow.
+func CheckRow(table string, key, value []byte) error {
+	if table == "" || len(key) == 0 || len(key) > MaxRowKey || len(value) > MaxRowValue {
+		return fmt.Errorf("check row of %q with a key of %d and a value of %d bytes: %w", table, len(key), len(value), ErrInvalid)
+	}
+	return CheckText(table)
+}
