@@ -23,6 +23,9 @@ type service struct {
 	RefusedValues  map[string]string
 	// Streaming are "Shape.member" blobs that the model holds whole and we stream.
 	Streaming map[string]bool
+	// Roots names the root element of an XML answer where it is not the
+	// output's own name; "-" stands for the output's one member, unwrapped.
+	Roots map[string]string
 	// Secret are the operations whose answers hand out a secret.
 	Secret string
 	// Metadata are the operations that are stored and echoed without effect.
@@ -249,6 +252,13 @@ var services = []service{
 			"PutObject":            {"s3:PutObject " + objectARN},
 			"UploadPart":           {"s3:PutObject " + objectARN},
 			"UploadPartCopy":       {"s3:PutObject " + objectARN},
+		},
+		Roots: map[string]string{
+			"ListBuckets": "ListAllMyBucketsResult", "ListObjects": "ListBucketResult", "ListObjectsV2": "ListBucketResult",
+			"ListObjectVersions": "ListVersionsResult", "ListParts": "ListPartsResult", "ListMultipartUploads": "ListMultipartUploadsResult",
+			"CreateMultipartUpload": "InitiateMultipartUploadResult", "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+			"DeleteObjects": "DeleteResult", "GetBucketVersioning": "VersioningConfiguration", "GetObjectAttributes": "GetObjectAttributesResponse",
+			"GetBucketLocation": "-",
 		},
 	},
 	{

@@ -25,9 +25,36 @@ func (g *generator) requirements(op string) ([]requirement, error) {
 	}
 	if len(out) == 0 {
 		out = []requirement{{action: action, resource: "*", inferred: !documented}}
+		if !documented {
+			out[0].resource = g.pathResource(op)
+		}
 	}
 	return out, nil
 }
+
+// pathResource infers the resource of an undocumented action from the first
+// label in the operation's path: /datasets/{datasetId} is dataset/{datasetId}.
+func (g *generator) pathResource(op string) string {
+	m := firstLabel.FindStringSubmatch(g.model.Operations[op].HTTP.RequestURI)
+	if m == nil {
+		return "*"
+	}
+	label := m[1]
+	if strings.HasSuffix(label, "Arn") {
+		return "{" + label + "}"
+	}
+	kind := label
+	for _, tail := range []string{"Identifier", "Name", "Id"} {
+		kind = strings.TrimSuffix(kind, tail)
+	}
+	kind = strings.ToLower(camel.ReplaceAllString(kind, "$1-$2"))
+	return "arn:aws:" + g.overlay.signingName() + ":{region}:{account}:" + kind + "/{" + label + "}"
+}
+
+var (
+	firstLabel = regexp.MustCompile(`\{(\w+)\+?\}`)
+	camel      = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+)
 
 func parseRequirements(op string, lines []string) ([]requirement, error) {
 	var out []requirement

@@ -198,6 +198,13 @@ func (g *generator) operationRow(op string) string {
 	if errs != nil {
 		f = append(f, "Errors: []int{"+strings.Join(errs, ", ")+"}")
 	}
+	switch root := g.overlay.Roots[op]; root {
+	case "":
+	case "-":
+		f = append(f, "Unwrapped: true")
+	default:
+		f = append(f, fmt.Sprintf("Root: %q", root))
+	}
 	if reason := g.refused[op]; reason != "" {
 		f = append(f, fmt.Sprintf("Refused: %q", reason))
 	}

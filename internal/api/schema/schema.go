@@ -197,6 +197,10 @@ type Operation struct {
 	// Input and Output are shape indexes, or -1.
 	Input, Output int
 	Errors        []int
+	// Root is the root element of an XML answer where it is not the output's
+	// name; Unwrapped answers are their one member alone.
+	Root      string
+	Unwrapped bool
 	// Refused is the reason why the operation is not served; empty when it is.
 	Refused string
 	// Metadata marks an operation that is stored and echoed without effect.

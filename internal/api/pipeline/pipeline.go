@@ -1,0 +1,367 @@
+// Package pipeline is the way of every API call: route, authenticate, decode,
+// authorise, validate, replay, handle, encode, audit. There is no other way to
+// a handler.
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/api/protocol"
+	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/api/validation"
+	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/telemetry"
+)
+
+// Auditor keeps the record of each call.
+type Auditor interface {
+	// Audit takes the record without waiting for the disk.
+	Audit(ctx context.Context, r telemetry.Record) error
+	// AuditDurable returns when the record is on the disk.
+	AuditDurable(ctx context.Context, r telemetry.Record) error
+}
+
+// Config is what a Pipeline is built from. All members are required but Open.
+type Config struct {
+	// Version is named in refusals.
+	Version string
+	// Services are all that are routed; Handlers serve their operations.
+	Services   []*schema.Service
+	Handlers   []schema.Handler
+	Verifier   *sigv4.Verifier
+	Authorizer *auth.Authorizer
+	Store      store.Store
+	Audit      Auditor
+	Log        *slog.Logger
+	Now        func() time.Time
+	// Open are the paths that are served without credentials. The list is
+	// short, and a test holds it.
+	Open map[string]http.Handler
+}
+
+// Pipeline is the http.Handler of the API.
+type Pipeline struct {
+	cfg      Config
+	routers  map[string]*router // by signing name
+	query    map[string]map[string]*schema.Operation
+	byName   map[string][]*schema.Service
+	handlers map[*schema.Operation]schema.Handler
+}
+
+// New checks that handlers and tables agree: every operation is either served
+// or refused with a reason, and each has its requirements.
+func New(cfg Config) (*Pipeline, error) {
+	p := &Pipeline{
+		cfg: cfg, routers: map[string]*router{}, query: map[string]map[string]*schema.Operation{},
+		byName: map[string][]*schema.Service{}, handlers: map[*schema.Operation]schema.Handler{},
+	}
+	for _, h := range cfg.Handlers {
+		if _, twice := p.handlers[h.Operation]; twice {
+			return nil, fmt.Errorf("register %s %s: it has two handlers", h.Service.Name, h.Operation.Name)
+		}
+		p.handlers[h.Operation] = h
+	}
+	for _, svc := range cfg.Services {
+		p.byName[svc.SigningName] = append(p.byName[svc.SigningName], svc)
+		if err := p.register(svc); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *Pipeline) register(svc *schema.Service) error {
+	for i := range svc.Operations {
+		op := &svc.Operations[i]
+		_, served := p.handlers[op]
+		switch {
+		case served && op.Refused != "":
+			return fmt.Errorf("register %s %s: it has a handler, but the ledger refuses it", svc.Name, op.Name)
+		case !served && op.Refused == "":
+			return fmt.Errorf("register %s %s: the ledger says it is served, but it has no handler", svc.Name, op.Name)
+		case len(op.Requires) == 0 && !op.Free:
+			return fmt.Errorf("register %s %s: it has no requirements", svc.Name, op.Name)
+		}
+		if svc.Protocol == schema.Query {
+			if p.query[svc.SigningName] == nil {
+				p.query[svc.SigningName] = map[string]*schema.Operation{}
+			}
+			p.query[svc.SigningName][op.Name] = op
+		}
+	}
+	if svc.Protocol != schema.Query {
+		if p.routers[svc.SigningName] == nil {
+			p.routers[svc.SigningName] = &router{}
+		}
+		p.routers[svc.SigningName].add(svc)
+	}
+	return nil
+}
+
+// exchange is one request on its way.
+type exchange struct {
+	p       *Pipeline
+	w       http.ResponseWriter
+	r       *http.Request
+	started time.Time
+	claim   sigv4.Claim
+	match   match
+	call    *Call
+	codec   protocol.Codec
+	wire    protocol.Call
+	id      *sigv4.Identity
+}
+
+// ServeHTTP answers one request.
+func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e := &exchange{p: p, w: w, r: r, started: p.cfg.Now(), call: &Call{
+		RequestID: newRequestID(), Header: r.Header, authorizer: p.cfg.Authorizer, BaseURL: baseURL(r),
+	}}
+	defer e.recover()
+	defer e.close()
+	if open := p.openRoute(r); open != nil {
+		open.ServeHTTP(w, r)
+		return
+	}
+	out, err := e.serve()
+	if err != nil {
+		e.refuse(err)
+		return
+	}
+	e.answer(out)
+}
+
+// openRoute returns the handler of a path that needs no credentials. A signed
+// request is an API call whatever its path (S3 lists buckets at "/").
+func (p *Pipeline) openRoute(r *http.Request) http.Handler {
+	h := p.cfg.Open[r.URL.Path]
+	if h == nil || r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-") {
+		return nil
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return nil
+	}
+	return h
+}
+
+// serve takes the request up to its handler's answer.
+func (e *exchange) serve() (any, error) {
+	claim, claimErr := sigv4.Parse(e.r)
+	e.claim = claim
+	if err := e.route(claimErr); err != nil {
+		return nil, err
+	}
+	if err := e.authenticate(claimErr); err != nil {
+		return nil, err
+	}
+	in, err := e.decode()
+	if err != nil {
+		return nil, err
+	}
+	if err := e.authorize(in); err != nil {
+		return nil, err
+	}
+	op := e.match.op
+	if err := validation.Check(e.match.svc, op, in, e.p.cfg.Version); err != nil {
+		return nil, err
+	}
+	if op.Refused != "" {
+		return nil, refused(op, e.p.cfg.Version)
+	}
+	ctx := WithCall(e.r.Context(), e.call)
+	ctx, err = withToken(ctx, e.match.svc, op, in, e.call.Scope)
+	if err != nil {
+		return nil, err
+	}
+	if out, replayed, err := e.replay(ctx); replayed || err != nil {
+		return out, err
+	}
+	out, err := e.p.handlers[op].Serve(ctx, in)
+	if err != nil {
+		return nil, storeFault(err)
+	}
+	return out, nil
+}
+
+// refused is the answer of an operation that is not built yet.
+func refused(op *schema.Operation, version string) error {
+	e := fault.Validation("%s is not available in Outcrop %s: %s", op.Name, version, op.Refused)
+	e.Header = http.Header{"X-Outcrop-Refused": {op.Name}}
+	return e
+}
+
+// decode reads the body in the form the signature allows, and the input from it.
+func (e *exchange) decode() (any, error) {
+	op := e.match.op
+	if e.id != nil {
+		body, err := e.id.Body()
+		if err != nil {
+			return nil, err
+		}
+		e.r.Body = body
+		e.call.Trailer = body.Trailer
+		e.call.ContentLength = body.Length
+	}
+	if op.NewInput == nil {
+		return nil, nil
+	}
+	in := op.NewInput()
+	return in, e.codec.Decode(e.wire, e.r, e.match.labels, in)
+}
+
+func (e *exchange) authorize(in any) error {
+	op, svc := e.match.op, e.match.svc
+	if op.Free || op.Unsigned {
+		return nil
+	}
+	ctx := auth.WithRequest(e.r.Context(), auth.Request{
+		SourceIP: sourceIP(e.r), Time: e.started, Secure: e.r.TLS != nil, Region: e.call.Scope.Region, UserAgent: e.r.UserAgent(),
+	})
+	e.r = e.r.WithContext(ctx)
+	if in == nil { // a refused operation whose input is not described
+		return e.call.Authorize(ctx, auth.Requirement{Action: op.Requires[0].Action, Resource: "*"})
+	}
+	return e.call.Authorize(ctx, requirements(svc, op, in, e.call.Scope)...)
+}
+
+// answer writes the result. The audit of a call that hands out a secret is on
+// the disk before the first byte of the answer is out.
+func (e *exchange) answer(out any) {
+	if err := e.audit(nil, e.match.op.Status); err != nil {
+		e.refuse(fault.Internal(err))
+		return
+	}
+	e.setHeaders()
+	if err := e.codec.Encode(e.wire, e.w, out); err != nil {
+		e.p.cfg.Log.DebugContext(e.r.Context(), "answer broke off", "request", e.call.RequestID, "operation", e.match.op.Name, "error", err)
+		// The head is out: breaking the connection is the only way left to
+		// tell the client that this is not the end.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// refuse writes an error in the words of the service.
+func (e *exchange) refuse(err error) {
+	f := e.family().Fault(err)
+	if f.Status >= http.StatusInternalServerError {
+		f = e.internal(f)
+	}
+	name := "unknown"
+	if e.match.op != nil {
+		name = e.match.op.Name
+	}
+	if cause := errors.Unwrap(f); cause != nil {
+		level := slog.LevelDebug
+		if f.Status >= http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+		e.p.cfg.Log.Log(e.r.Context(), level, "call refused", "request", e.call.RequestID, "operation", name, "code", f.Code, "cause", cause)
+	}
+	if err := e.audit(f, f.Status); err != nil {
+		e.p.cfg.Log.ErrorContext(e.r.Context(), "audit of a refusal was lost", "request", e.call.RequestID, "error", err)
+	}
+	e.setHeaders()
+	if e.codec == nil {
+		e.codec = protocol.For(schema.RestJSON)
+	}
+	if err := e.codec.EncodeError(e.wire, e.w, f); err != nil {
+		e.p.cfg.Log.DebugContext(e.r.Context(), "refusal not written", "request", e.call.RequestID, "error", err)
+	}
+	e.drain()
+}
+
+// internal renames the opaque error to what each family of SDKs retries.
+func (e *exchange) internal(f *fault.Error) *fault.Error {
+	c := *f
+	switch e.family() {
+	case sigv4.S3:
+		c.Code, c.Message = "InternalError", "We encountered an internal error. Please try again."
+	case sigv4.Query:
+		c.Code = "InternalFailure"
+	}
+	return &c
+}
+
+// drain reads a little of a body that was refused, so that clients which write
+// all before they read see the answer and not a reset connection.
+func (e *exchange) drain() {
+	const most = 256 << 10
+	if e.r.Body == nil || e.r.ContentLength > most {
+		return
+	}
+	buf := make([]byte, 32<<10)
+	for read := 0; read < most; {
+		n, err := e.r.Body.Read(buf)
+		read += n
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (e *exchange) setHeaders() {
+	h := e.w.Header()
+	if e.family() == sigv4.S3 {
+		h.Set("X-Amz-Request-Id", e.call.RequestID)
+		h.Set("X-Amz-Id-2", e.call.RequestID)
+		return
+	}
+	h.Set("X-Amzn-Requestid", e.call.RequestID)
+}
+
+// family is the family of the service, as far as it is known yet.
+func (e *exchange) family() sigv4.Family {
+	if e.match.svc != nil {
+		return sigv4.FamilyOf(e.match.svc.SigningName)
+	}
+	return sigv4.FamilyOf(e.claim.Service)
+}
+
+func (e *exchange) close() {
+	if e.id == nil {
+		return
+	}
+	if err := e.id.Close(); err != nil {
+		e.p.cfg.Log.Warn("close body", "request", e.call.RequestID, "error", err)
+	}
+}
+
+// recover turns a panic into a 500 for the caller and a stack for the log.
+func (e *exchange) recover() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	e.p.cfg.Log.Error("handler panicked", "request", e.call.RequestID, "panic", v, "stack", string(debug.Stack()))
+	e.refuse(fault.Internal(fmt.Errorf("panic: %v", v)))
+}
+
+// newRequestID returns a random UUID.
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	var out [36]byte
+	hex.Encode(out[:8], b[:4])
+	hex.Encode(out[9:13], b[4:6])
+	hex.Encode(out[14:18], b[6:8])
+	hex.Encode(out[19:23], b[8:10])
+	hex.Encode(out[24:], b[10:])
+	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
+	return string(out[:])
+}

@@ -1,0 +1,222 @@
+package pipeline
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/fault"
+)
+
+// router finds the operation of a request within services that share a
+// signing name: AgentCore's two planes share one tree.
+type router struct {
+	root node
+}
+
+// node is one path segment. Labels match any one segment, a greedy label all
+// that is left.
+type node struct {
+	static map[string]*node
+	label  *node
+	greedy *node
+	routes []route
+}
+
+type route struct {
+	svc    *schema.Service
+	op     *schema.Operation
+	labels []string
+	// query are constant parameters, needs further members that select the
+	// operation (uploadId, x-amz-copy-source).
+	query url.Values
+	needs []need
+}
+
+// need is a member outside the path whose presence selects an operation.
+type need struct {
+	in   schema.Location
+	wire string
+}
+
+// add puts the operations of a service into the tree.
+func (rt *router) add(svc *schema.Service) {
+	for i := range svc.Operations {
+		op := &svc.Operations[i]
+		n, labels := &rt.root, []string(nil)
+		for _, seg := range segments(strings.TrimSuffix(op.Path, "/")) {
+			switch {
+			case strings.HasSuffix(seg, "+}"):
+				n = child(&n.greedy)
+				labels = append(labels, seg[1:len(seg)-2])
+			case strings.HasPrefix(seg, "{"):
+				n = child(&n.label)
+				labels = append(labels, seg[1:len(seg)-1])
+			default:
+				if n.static == nil {
+					n.static = map[string]*node{}
+				}
+				next := n.static[seg]
+				if next == nil {
+					next = &node{}
+					n.static[seg] = next
+				}
+				n = next
+			}
+		}
+		query, _ := url.ParseQuery(op.Query) // the generator's own text
+		n.routes = append(n.routes, route{svc, op, labels, query, selectors(svc, op)})
+		// The most specific route of a path is tried first.
+		sort.SliceStable(n.routes, func(i, j int) bool { return n.routes[i].weight() > n.routes[j].weight() })
+	}
+}
+
+func child(n **node) *node {
+	if *n == nil {
+		*n = &node{}
+	}
+	return *n
+}
+
+// selectors lists the required members outside path and body: where several
+// operations share a method and path, they tell them apart.
+func selectors(svc *schema.Service, op *schema.Operation) []need {
+	if op.Input < 0 || svc.Protocol != schema.RestXML {
+		return nil
+	}
+	var out []need
+	for _, m := range svc.Shape(op.Input).Members {
+		if m.Required && (m.In == schema.InQuery || m.In == schema.InHeader) {
+			out = append(out, need{m.In, m.Wire})
+		}
+	}
+	return out
+}
+
+func (r *route) weight() int { return 2*len(r.query) + len(r.needs) }
+
+func (r *route) matches(req *http.Request, q url.Values) bool {
+	for k, want := range r.query {
+		if got, ok := q[k]; !ok || (want[0] != "" && got[0] != want[0]) {
+			return false
+		}
+	}
+	for _, n := range r.needs {
+		if n.in == schema.InQuery && !q.Has(n.wire) {
+			return false
+		}
+		if n.in == schema.InHeader && req.Header.Get(n.wire) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// match is a found operation and the decoded path labels.
+type match struct {
+	svc    *schema.Service
+	op     *schema.Operation
+	labels map[string]string
+}
+
+// find routes a request by its escaped path. The error is a refusal: no such
+// path (404), or the path under another method (405).
+func (rt *router) find(req *http.Request) (match, error) {
+	segs := segments(escapedPath(req))
+	var values []string
+	n := rt.root.walk(segs, &values)
+	if n == nil {
+		return match{}, unknownOperation()
+	}
+	q := req.URL.Query()
+	var other []string
+	for i := range n.routes {
+		r := &n.routes[i]
+		if r.op.Method != req.Method {
+			other = append(other, r.op.Method)
+			continue
+		}
+		if !r.matches(req, q) {
+			continue
+		}
+		labels := make(map[string]string, len(r.labels))
+		for i, name := range r.labels {
+			text, err := url.PathUnescape(values[i])
+			if err != nil {
+				return match{}, fault.Malformed("The path is not well formed: '%s' is not percent-encoded correctly", name)
+			}
+			labels[name] = text
+		}
+		return match{r.svc, r.op, labels}, nil
+	}
+	if len(other) == 0 {
+		return match{}, unknownOperation()
+	}
+	slices.Sort(other)
+	allow := strings.Join(slices.Compact(other), ", ")
+	e := fault.New("MethodNotAllowedException", http.StatusMethodNotAllowed, "Method Not Allowed. Use %s.", allow)
+	e.Header = http.Header{"Allow": {allow}}
+	return match{}, e
+}
+
+func unknownOperation() error {
+	return fault.New("UnknownOperationException", http.StatusNotFound, "There is no operation at this path")
+}
+
+// walk finds the node of a path: fixed segments win over labels, and labels
+// over greedy ones. values receives what the labels stand for.
+func (n *node) walk(segs []string, values *[]string) *node {
+	if len(segs) == 0 || (len(segs) == 1 && segs[0] == "" && len(n.routes) > 0) {
+		if len(n.routes) == 0 {
+			return nil
+		}
+		return n
+	}
+	if next := n.static[segs[0]]; next != nil {
+		if found := next.walk(segs[1:], values); found != nil {
+			return found
+		}
+	}
+	if n.label != nil && segs[0] != "" {
+		mark := len(*values)
+		*values = append(*values, segs[0])
+		if found := n.label.walk(segs[1:], values); found != nil {
+			return found
+		}
+		*values = (*values)[:mark]
+	}
+	if n.greedy != nil {
+		*values = append(*values, strings.Join(segs, "/"))
+		return n.greedy
+	}
+	return nil
+}
+
+// segments splits a path. A trailing slash leaves an empty segment at the end,
+// which walk accepts everywhere (clients send both forms, spec/runtime.md 1)
+// and which is part of a greedy label (the S3 key "folder/").
+func segments(path string) []string {
+	path = strings.TrimPrefix(path, "/")
+	if path == "" {
+		return nil
+	}
+	return strings.Split(path, "/")
+}
+
+// escapedPath is the path as the client sent it.
+func escapedPath(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if i := strings.Index(path, "://"); i >= 0 && !strings.HasPrefix(path, "/") { // absolute form, through a proxy
+		if j := strings.IndexByte(path[i+3:], '/'); j >= 0 {
+			return path[i+3+j:]
+		}
+		return "/"
+	}
+	if path == "" {
+		return r.URL.EscapedPath()
+	}
+	return path
+}

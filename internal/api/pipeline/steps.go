@@ -1,0 +1,243 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/api/protocol"
+	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/telemetry"
+)
+
+// defaultSigning is the service of a request that names none.
+const defaultSigning = "bedrock-agentcore"
+
+// route finds service and operation. The service is the one the credential is
+// scoped to; a request without credentials is told by its form (query protocol)
+// or else by its path.
+func (e *exchange) route(claimErr error) error {
+	name := e.claim.Service
+	if name == "" {
+		name = defaultSigning
+		if isForm(e.r) {
+			name = "sts"
+		}
+	}
+	services := e.p.byName[name]
+	if len(services) == 0 {
+		if claimErr != nil && e.claim.Service == "" {
+			return unknownOperation()
+		}
+		f := fault.New("UnknownOperationException", http.StatusNotFound, "The service '%s' is not served by Outcrop %s", clip(name), e.p.cfg.Version)
+		f.Header = http.Header{"X-Outcrop-Refused": {clip(name)}}
+		return f
+	}
+	e.use(services[0], nil)
+	if services[0].Protocol == schema.Query {
+		return e.routeQuery(services[0])
+	}
+	m, err := e.p.routers[name].find(e.r)
+	if err != nil {
+		return err
+	}
+	e.match = m
+	e.use(m.svc, m.op)
+	return nil
+}
+
+// routeQuery reads the Action. The body is authenticated by then: the form is
+// small, and nothing else says what the call is.
+func (e *exchange) routeQuery(svc *schema.Service) error {
+	e.match.svc = svc
+	if err := e.authenticate(nil); err != nil {
+		return err
+	}
+	body, err := e.id.Body()
+	if err != nil {
+		return err
+	}
+	e.r.Body = body
+	form, err := protocol.FormValues(e.r)
+	if err != nil {
+		return err
+	}
+	action := form.Get("Action")
+	op := e.p.query[svc.SigningName][action]
+	if op == nil {
+		return fault.New("InvalidAction", http.StatusBadRequest, "Could not find operation %s for version %s", clip(action), clip(form.Get("Version")))
+	}
+	e.match = match{svc: svc, op: op}
+	e.use(svc, op)
+	return nil
+}
+
+func (e *exchange) use(svc *schema.Service, op *schema.Operation) {
+	e.codec = protocol.For(svc.Protocol)
+	e.wire = protocol.Call{Service: svc, Operation: op, RequestID: e.call.RequestID, Head: e.r.Method == http.MethodHead}
+	if e.match.svc == nil {
+		e.match.svc = svc
+	}
+}
+
+// mismatch is printed by AWS when a bearer token meets a runtime that wants
+// SigV4 (spec/runtime.md 8.3).
+const mismatch = "Authorization method mismatch. The agent is configured for a different authorization method than what was used in your request. " +
+	"Check the agent's authorization configuration and ensure your request uses the matching method (OAuth or SigV4)"
+
+// authenticate proves who calls.
+func (e *exchange) authenticate(claimErr error) error {
+	if e.id != nil {
+		return nil // the query protocol has done it to read the action
+	}
+	svc, op := e.match.svc, e.match.op
+	if op != nil && op.Unsigned && claimErr != nil {
+		return nil
+	}
+	if claimErr != nil {
+		if scheme, _, _ := strings.Cut(e.r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") && svc.SigningName == defaultSigning {
+			return fault.Denied("%s", mismatch)
+		}
+		return sigv4.FamilyOf(svc.SigningName).Fault(claimErr)
+	}
+	id, err := e.p.cfg.Verifier.Verify(e.r.Context(), e.r, e.claim, sigv4.Expect{Service: svc.SigningName, MaxBody: maxBody(svc, op)})
+	if err != nil {
+		return err
+	}
+	e.id = id
+	e.call.Principal = id.Principal
+	e.call.Scope = store.Scope{Account: id.Principal.Account, Region: id.Claim.Region}
+	return nil
+}
+
+// maxBody is the bound of a body: what the model says of a streamed payload,
+// or what fits into memory.
+func maxBody(svc *schema.Service, op *schema.Operation) int64 {
+	if op == nil || op.Input < 0 {
+		return protocol.MaxBody
+	}
+	m := svc.Shape(op.Input).PayloadMember()
+	if m == nil || !m.Streaming {
+		return protocol.MaxBody
+	}
+	if b := svc.Shape(m.Shape).Bounds; b != nil && b.Has&schema.HasMax != 0 {
+		return int64(b.Max)
+	}
+	return 5 << 30 // S3's largest single put
+}
+
+// withToken puts the idempotency token of the input, if it has one, where the
+// store finds it.
+func withToken(ctx context.Context, svc *schema.Service, op *schema.Operation, in any, scope store.Scope) (context.Context, error) {
+	if op.Input < 0 || op.ReadOnly {
+		return ctx, nil
+	}
+	sh, v := svc.Shape(op.Input), reflect.ValueOf(in).Elem()
+	for i, m := range sh.Members {
+		// A session id carries the trait as well, so that SDKs fill it in; it
+		// does not make an invocation happen once.
+		if !m.Token || m.Name != "clientToken" || v.Field(i).IsNil() {
+			continue
+		}
+		field := v.Field(i)
+		token := field.Elem().String()
+		field.SetZero()
+		canonical, err := protocol.MarshalJSON(svc, op.Input, in, false)
+		field.Set(reflect.ValueOf(&token))
+		if err != nil {
+			return nil, err
+		}
+		hash := sha256.Sum256(canonical)
+		return store.WithToken(ctx, store.Token{
+			Scope: scope, Operation: svc.Name + "." + op.Name, Key: token, RequestHash: hex.EncodeToString(hash[:]),
+		}), nil
+	}
+	return ctx, nil
+}
+
+// replay answers a call that has been made before under the same token.
+func (e *exchange) replay(ctx context.Context) (any, bool, error) {
+	body, found, err := store.Replay(ctx, e.p.cfg.Store)
+	if err != nil || !found {
+		return nil, false, storeFault(err)
+	}
+	out := e.match.op.NewOutput()
+	if err := json.Unmarshal(body, out); err != nil {
+		return nil, false, err
+	}
+	return out, true, nil
+}
+
+// storeFault gives the store's idempotency refusal its words.
+func storeFault(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrTokenMismatch):
+		f := fault.Validation("The client token was used before with other parameters; use a new token for a new request")
+		f.Reason = fault.ReasonParameterMismatch
+		return f.Because(err)
+	}
+	return err
+}
+
+// audit tells the call. Only what a secret hangs on is waited for.
+func (e *exchange) audit(f *fault.Error, status int) error {
+	if e.match.op == nil {
+		return nil // not a call of any operation
+	}
+	rec := telemetry.Record{
+		Time: e.started, RequestID: e.call.RequestID, Scope: e.call.Scope, Principal: e.call.Principal.ARN, AccessKeyID: e.claim.AccessKeyID,
+		Event: e.match.op.Name, Source: e.match.svc.Name, SourceIP: sourceIP(e.r).String(), UserAgent: e.r.UserAgent(),
+		Resources: e.call.resources, Status: status, ReadOnly: e.match.op.ReadOnly,
+	}
+	if f != nil {
+		rec.ErrorCode = f.Code
+	}
+	// The record is kept even if the client has gone.
+	ctx := context.WithoutCancel(e.r.Context())
+	if e.match.op.Secret && f == nil {
+		return e.p.cfg.Audit.AuditDurable(ctx, rec)
+	}
+	return e.p.cfg.Audit.Audit(ctx, rec)
+}
+
+func sourceIP(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	addr, _ := netip.ParseAddr(host)
+	return addr.Unmap()
+}
+
+// baseURL is the address the client used.
+func baseURL(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+func isForm(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.URL.Query().Has("Action")
+}
+
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}

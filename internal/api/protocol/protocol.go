@@ -1,0 +1,156 @@
+// Package protocol reads requests and writes answers in the AWS protocols:
+// REST-JSON, REST-XML and query, with their event streams.
+//
+// It is driven by the generated tables of package schema and works on the
+// generated types by reflection. It checks the form of a request (that a number
+// is a number), not its constraints; that is package validation.
+package protocol
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+
+	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/fault"
+)
+
+// MaxBody bounds a body that is held in memory, in bytes. Streaming payloads
+// are not held and have bounds of their own.
+const MaxBody = 16 << 20
+
+// Codec reads and writes one protocol.
+type Codec interface {
+	// Decode fills in, a pointer to the operation's input type, from a request
+	// whose path labels the router has found. Its errors are fault.Errors.
+	Decode(c Call, r *http.Request, labels map[string]string, in any) error
+	// Encode writes a successful answer; out is a pointer to the output type.
+	// Once it has begun to write the body an error can only be logged.
+	Encode(c Call, w http.ResponseWriter, out any) error
+	// EncodeError writes a refusal.
+	EncodeError(c Call, w http.ResponseWriter, e *fault.Error) error
+}
+
+// Call is what a codec must know of the call besides the request.
+type Call struct {
+	Service *schema.Service
+	// Operation is nil when the request was refused before it was routed.
+	Operation *schema.Operation
+	RequestID string
+	// Head is set for HEAD requests, whose answers have no body.
+	Head bool
+}
+
+// For returns the codec of a protocol.
+func For(p schema.Protocol) Codec {
+	switch p {
+	case schema.RestXML:
+		return restXML{}
+	case schema.Query:
+		return query{}
+	}
+	return restJSON{}
+}
+
+// input returns the input shape and the settable structure behind in.
+func (c Call) input(in any) (*schema.Shape, reflect.Value) {
+	if c.Operation.Input < 0 {
+		return &schema.Shape{Kind: schema.Structure}, reflect.ValueOf(in).Elem()
+	}
+	return c.Service.Shape(c.Operation.Input), reflect.ValueOf(in).Elem()
+}
+
+// output returns the output shape and the structure behind out.
+func (c Call) output(out any) (*schema.Shape, reflect.Value) {
+	v := reflect.ValueOf(out)
+	if c.Operation.Output < 0 || v.IsNil() {
+		return &schema.Shape{Kind: schema.Structure}, reflect.Value{}
+	}
+	return c.Service.Shape(c.Operation.Output), v.Elem()
+}
+
+// readBody reads a body that must fit into memory.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	if len(body) > MaxBody {
+		return nil, fault.New("RequestEntityTooLargeException", http.StatusRequestEntityTooLarge,
+			"The request body is larger than %d bytes", MaxBody)
+	}
+	return body, nil
+}
+
+// bodyError keeps a refusal that the body's own reader makes (a bad chunk
+// signature) and calls everything else a broken request.
+func bodyError(err error) error {
+	if f := fault.From(err); f.Status != http.StatusInternalServerError {
+		return f
+	}
+	return fault.Malformed("The request body could not be read").Because(err)
+}
+
+// set stores a scalar or aggregate value into a field, which is a pointer for
+// scalars of a structure and the plain type inside lists and maps.
+func set(field reflect.Value, value reflect.Value) {
+	if field.Kind() == reflect.Pointer {
+		p := reflect.New(field.Type().Elem())
+		p.Elem().Set(value)
+		field.Set(p)
+		return
+	}
+	field.Set(value)
+}
+
+// target returns the value to fill behind a field: what its pointer will point
+// at, or the field itself.
+func target(field reflect.Value) reflect.Value {
+	if field.Kind() == reflect.Pointer {
+		if field.IsNil() {
+			field.Set(reflect.New(field.Type().Elem()))
+		}
+		return field.Elem()
+	}
+	return field
+}
+
+// present reports whether a member is set, and returns what it holds.
+func present(field reflect.Value) (reflect.Value, bool) {
+	switch field.Kind() {
+	case reflect.Pointer:
+		if field.IsNil() {
+			return reflect.Value{}, false
+		}
+		return field.Elem(), true
+	case reflect.Slice, reflect.Map, reflect.Interface, reflect.Func:
+		return field, !field.IsNil()
+	}
+	return field, true
+}
+
+// mismatch says that a value has the wrong type.
+func mismatch(path, want, got string) error {
+	if path == "" {
+		path = "the request body"
+	} else {
+		path = "'" + path + "'"
+	}
+	e := fault.Malformed("Value at %s cannot be parsed: expected %s, found %s", path, want, got)
+	return e
+}
+
+// child extends a member path: "a", then "a.b".
+func child(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// item extends a path to a list member, counted from 1 as AWS does.
+func item(path string, i int) string { return fmt.Sprintf("%s.%d.member", path, i+1) }
