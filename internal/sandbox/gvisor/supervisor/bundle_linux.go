@@ -1,0 +1,80 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+)
+
+// hostname is every guest's.
+const hostname = "sandbox"
+
+// netNSPath is the network namespace as the runsc that boots a sandbox sees it:
+// the first file it inherits beyond the standard ones.
+const netNSPath = "/proc/self/fd/3"
+
+// ociSpec describes a guest on the host layer. Nothing in it is writable but
+// memory file systems with a size, so no overlay is needed and no guest can
+// fill the machine's memory or disk through its files.
+func ociSpec(m *wire.Start) *specs.Spec {
+	size := fmt.Sprintf("size=%d", m.TmpBytes)
+	mounts := []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc"},
+		{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777", size}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "mode=1777", size}},
+	}
+	for _, v := range m.Mounts {
+		mounts = append(mounts, specs.Mount{
+			Destination: v.Target, Type: "bind", Source: filepath.Join(hostDir, v.Source),
+			Options: []string{"rbind", "ro", "nosuid", "nodev"},
+		})
+	}
+	return &specs.Spec{
+		Version:  specs.Version,
+		Hostname: hostname,
+		Root:     &specs.Root{Path: layerDir, Readonly: true},
+		Mounts:   mounts,
+		Process: &specs.Process{
+			User:            specs.User{UID: m.UID, GID: m.GID},
+			Args:            m.Args,
+			Env:             m.Env,
+			Cwd:             m.Dir,
+			Capabilities:    &specs.LinuxCapabilities{},
+			NoNewPrivileges: true,
+		},
+		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{
+			{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
+			{Type: specs.NetworkNamespace, Path: netNSPath},
+		}},
+	}
+}
+
+// A bundle is a sandbox's directory.
+type bundle string
+
+func (b bundle) log() string { return filepath.Join(string(b), "log") }
+func (b bundle) pid() string { return filepath.Join(string(b), "pid") }
+
+// panics is a pattern; runsc adds nothing to it unless it ends in a slash.
+func (b bundle) panics() string { return filepath.Join(string(b), "panic") }
+
+// writeBundle makes the directory that runsc boots from.
+func writeBundle(m *wire.Start) (bundle, error) {
+	dir := filepath.Join(bundlesDir, m.Sandbox)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make bundle: %w", err)
+	}
+	config, err := json.Marshal(ociSpec(m))
+	if err != nil {
+		return "", fmt.Errorf("encode bundle: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600); err != nil {
+		return "", fmt.Errorf("write bundle: %w", err)
+	}
+	return bundle(dir), nil
+}

@@ -1,0 +1,61 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/control/client"
+	"gvisor.dev/gvisor/pkg/urpc"
+	"gvisor.dev/gvisor/runsc/boot"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+)
+
+// callTimeout bounds a call to a sandbox's control socket. Port forwards wait
+// for the guest's accept queue, so a guest can make them slow.
+const callTimeout = 10 * time.Second
+
+// control calls a sandbox's own control server, which listens on a socket that
+// runsc names after the id. A connection a call: a slow one delays no other.
+func control(id, method string, arg any) error {
+	c, err := client.ConnectTo(filepath.Join(stateDir, "runsc-"+id+".sock"))
+	if err != nil {
+		return &wire.Failure{Kind: wire.Gone, Text: "connect to sandbox " + id + ": " + err.Error()}
+	}
+	// Closing the socket is what ends a call that takes too long; Close itself
+	// would wait for the call.
+	late := time.AfterFunc(callTimeout, func() { c.Socket.Close() })
+	err = c.Call(method, arg, nil)
+	if late.Stop() {
+		c.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("call sandbox %s: %w", id, err)
+	}
+	return nil
+}
+
+// dial connects file to a port on the guest's loopback. The sandbox copies the
+// bytes itself from then on.
+func dial(id string, port uint16, file *os.File) error {
+	err := control(id, boot.ContMgrPortForward, &boot.PortForwardOpts{
+		FilePayload: urpc.FilePayload{Files: []*os.File{file}},
+		ContainerID: id,
+		Port:        port,
+	})
+	// The error's type is lost on the way; this is tcpip.ErrConnectionRefused.
+	var remote urpc.RemoteError
+	if errors.As(err, &remote) && strings.Contains(remote.Message, "connection was refused") {
+		return &wire.Failure{Kind: wire.Refused, Text: fmt.Sprintf("port %d", port)}
+	}
+	return err
+}
+
+// deliver sends a signal to the guest's first process.
+func deliver(id string, number int32) error {
+	return control(id, boot.ContMgrSignal, &boot.SignalArgs{CID: id, Signo: number, Mode: boot.DeliverToProcess})
+}

@@ -1,0 +1,244 @@
+package supervisor
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+)
+
+// detailBytes bounds what is told about a crash.
+const detailBytes = 4 << 10
+
+// A guest is one sandbox, from the moment that its start was asked for.
+type guest struct {
+	id     string
+	bundle bundle
+
+	mu sync.Mutex
+	// pid is the process to kill: first the runsc that boots the sandbox, then
+	// the sandbox itself; 0 between and after.
+	pid int
+	// killed: it was asked for, maybe before there was anything to kill.
+	killed bool
+}
+
+// become tells the guest which process to kill from now on, and reports whether
+// somebody asked for that already.
+func (g *guest) become(pid int) (killed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pid = pid
+	return g.killed
+}
+
+func (g *guest) kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.killed = true
+	if g.pid != 0 {
+		_ = unix.Kill(g.pid, unix.SIGKILL) // it may just have ended
+	}
+}
+
+// start boots a sandbox and returns when its first process runs.
+func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File) error {
+	g := &guest{id: m.Sandbox}
+	s.mu.Lock()
+	_, taken := s.guests[g.id]
+	if !taken {
+		s.guests[g.id] = g
+	}
+	s.mu.Unlock()
+	if taken || len(g.id) != wire.IDLength {
+		return fmt.Errorf("id %q is taken or not %d characters long", g.id, wire.IDLength)
+	}
+	defer s.reaper.hold()()
+	sentry, err := s.boot(g, m, stdout, stderr)
+	if err != nil {
+		s.remove(g)
+		return err
+	}
+	ended := s.reaper.adopt(sentry)
+	if g.become(sentry) {
+		g.kill()
+	}
+	go func() {
+		status := <-ended
+		g.become(0)
+		m := &wire.Ended{Sandbox: g.id, Code: status.ExitStatus(), Broken: !status.Exited()}
+		if m.Broken {
+			m.Detail = tail(g.bundle.panics())
+		}
+		s.remove(g)
+		_ = s.conn.Send(&wire.Message{Ended: m})
+	}()
+	return nil
+}
+
+// boot runs runsc and returns the sandbox's pid.
+func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File) (int, error) {
+	ns, err := newNetNS()
+	if err != nil {
+		return 0, err
+	}
+	defer ns.Close()
+	if g.bundle, err = writeBundle(m); err != nil {
+		return 0, err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, fmt.Errorf("start sandbox %s: %w", g.id, err)
+	}
+	defer null.Close()
+	pid, exited, err := s.reaper.start("/proc/self/exe", s.runscArgs(g), &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"PATH=/usr/bin:/bin"},
+		Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), ns.Fd()}, // netNSPath names the last
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("start runsc for %s: %w", g.id, err)
+	}
+	if g.become(pid) {
+		g.kill()
+	}
+	status := <-exited
+	if g.become(0) {
+		return 0, gone(g.id)
+	}
+	if !status.Exited() || status.ExitStatus() != 0 {
+		return 0, bootFailure(g, m, status)
+	}
+	text, err := os.ReadFile(g.bundle.pid())
+	if err != nil {
+		return 0, fmt.Errorf("read pid of %s: %w", g.id, err)
+	}
+	sentry, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || sentry <= 1 {
+		return 0, fmt.Errorf("read pid of %s: %q is none", g.id, text)
+	}
+	return sentry, nil
+}
+
+// runscArgs is the command that boots g.
+func (s *supervisor) runscArgs(g *guest) []string {
+	return []string{
+		"runsc", // what makes the executable be runsc
+		"--root=" + stateDir,
+		"--log=" + g.bundle.log(), "--log-format=json",
+		"--panic-log=" + g.bundle.panics(),
+		"--platform=systrap",
+		"--network=sandbox",
+		// Limits do not come from control groups.
+		"--ignore-cgroups",
+		// Nothing below a guest's read-only root is written to.
+		"--overlay2=none",
+		// Code is pinned by digest and interpreters are the system's: nobody
+		// changes them under a running guest, so their attributes may be cached.
+		"--file-access=exclusive", "--file-access-mounts=exclusive",
+		// As root, only the gofer opens files and the sandbox's process is
+		// nobody with no capability at all. That takes a second UID, which an
+		// ordinary user's namespace has not; there the process is the user.
+		fmt.Sprintf("--directfs=%t", !s.privileged),
+		// The host's settings are doctor's matter.
+		"--host-settings=ignore",
+		// Everything is in this executable, and is meant to be.
+		"--sidecar-usage-policy=LEGACY_DEPRECATED_SLOW_EMBEDDED_FALLBACK",
+		"run", "--detach", "--bundle=" + string(g.bundle), "--pid-file=" + g.bundle.pid(), g.id,
+	}
+}
+
+// remove takes down what is left of a guest and forgets it.
+func (s *supervisor) remove(g *guest) {
+	s.sweep(g.id)
+	left, _ := filepath.Glob(stateDir + "/*" + g.id + "*")
+	for _, path := range append(left, string(g.bundle)) {
+		if path != "" {
+			_ = os.RemoveAll(path) // on a memory file system of our own
+		}
+	}
+	s.mu.Lock()
+	delete(s.guests, g.id)
+	s.mu.Unlock()
+}
+
+// sweep kills every process that has the id as an argument, as runsc's sandbox
+// and gofer do, and waits for their ends. They are our children by now.
+func (s *supervisor) sweep(id string) {
+	defer s.reaper.hold()()
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		line, err := os.ReadFile(dir + "/cmdline")
+		if err != nil || !bytes.HasSuffix(line, []byte("\x00"+id+"\x00")) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || unix.Kill(pid, unix.SIGKILL) != nil {
+			continue
+		}
+		<-s.reaper.adopt(pid)
+	}
+}
+
+// bootFailure finds out from runsc's log why a sandbox did not start. What runsc
+// prints is meant for its developers; only what a guest's owner can change is
+// told apart.
+func bootFailure(g *guest, m *wire.Start, status syscall.WaitStatus) error {
+	text := logged(g.bundle.log())
+	f := &wire.Failure{Kind: wire.Internal, Text: fmt.Sprintf("runsc ended with %d: %s %s", status.ExitStatus(), text, tail(g.bundle.panics()))}
+	for _, known := range []struct {
+		part string
+		kind wire.Kind
+		text string
+	}{
+		{"error finding executable", wire.Command, m.Args[0] + ": not found in the guest"},
+	} {
+		if strings.Contains(text, known.part) {
+			return &wire.Failure{Kind: known.kind, Text: known.text}
+		}
+	}
+	return f
+}
+
+// logged joins the messages in runsc's log, one JSON object after the other.
+func logged(path string) string {
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	var all []string
+	for d := json.NewDecoder(file); ; {
+		var entry struct {
+			Msg   string `json:"msg"`
+			Level string `json:"level"`
+		}
+		if err := d.Decode(&entry); err != nil {
+			break
+		}
+		if entry.Level == "error" {
+			all = append(all, entry.Msg)
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// tail returns the last bytes of a file, or nothing.
+func tail(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(data[max(0, len(data)-detailBytes):]))
+}

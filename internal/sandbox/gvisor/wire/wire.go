@@ -1,0 +1,112 @@
+// Package wire is what the gVisor engine and its supervisor say to each other
+// over a socket pair: one JSON message a frame, with open files beside it.
+//
+// Both ends come from one build, so there is no version to negotiate. The
+// supervisor is a child of the engine and as trusted as it is; nothing that a
+// guest sends passes through here.
+package wire
+
+// A Message is a request, its answer or an event; one member besides Seq is
+// set. An answer that succeeds has none.
+type Message struct {
+	// Seq pairs an answer with its request. Events have 0.
+	Seq uint64 `json:"seq,omitempty"`
+
+	// Requests, from the engine.
+	Setup  *Setup  `json:"setup,omitempty"`
+	Start  *Start  `json:"start,omitempty"`
+	Dial   *Dial   `json:"dial,omitempty"`
+	Signal *Signal `json:"signal,omitempty"`
+	Kill   *Kill   `json:"kill,omitempty"`
+
+	// Failed is an answer that says why a request failed.
+	Failed *Failure `json:"failed,omitempty"`
+	// Ended is an event: a sandbox is gone and nothing is left of it.
+	Ended *Ended `json:"ended,omitempty"`
+}
+
+// Setup is the first request: make the place where sandboxes live.
+type Setup struct {
+	// Root is an existing directory that the supervisor turns, in its own
+	// mount namespace, into its root.
+	Root string `json:"root"`
+	// Privileged says that the supervisor is the machine's root and in no user
+	// namespace of its own.
+	Privileged bool `json:"privileged"`
+}
+
+// Start asks for a sandbox. Two files come with it: the write ends of the
+// guest's standard output and standard error.
+type Start struct {
+	Sandbox  string   `json:"sandbox"` // IDLength characters
+	Args     []string `json:"args"`
+	Env      []string `json:"env"`
+	Dir      string   `json:"dir"`
+	UID      uint32   `json:"uid"`
+	GID      uint32   `json:"gid"`
+	TmpBytes int64    `json:"tmpBytes"`
+	Mounts   []Mount  `json:"mounts"` // all read-only
+}
+
+// IDLength is the length of every sandbox's id: runsc takes a unique prefix for
+// the whole, so that ids of different lengths could be mistaken for each other.
+const IDLength = 16
+
+// A Mount shows the host's Source to the guest at Target.
+type Mount struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+}
+
+// Dial connects the file that comes with it, one end of a socket pair, to a TCP
+// port on the guest's loopback.
+type Dial struct {
+	Sandbox string `json:"sandbox"`
+	Port    uint16 `json:"port"`
+}
+
+// Signal sends a signal to the guest's first process.
+type Signal struct {
+	Sandbox string `json:"sandbox"`
+	Number  int32  `json:"number"`
+}
+
+// Kill ends a sandbox without asking it, or one that is still starting. Killing
+// what is not there is no error.
+type Kill struct {
+	Sandbox string `json:"sandbox"`
+}
+
+// Ended tells how a sandbox ended.
+type Ended struct {
+	Sandbox string `json:"sandbox"`
+	// Code is the exit code of the guest's first process (128 + signal).
+	Code int `json:"code"`
+	// Broken says that the sandbox's own process was killed or crashed, by
+	// the supervisor or somebody else, so that Code is not the guest's.
+	Broken bool `json:"broken,omitempty"`
+	// Detail is what the sandbox's process said about its crash, for the log.
+	Detail string `json:"detail,omitempty"`
+}
+
+// Failure says why a request failed.
+type Failure struct {
+	Kind Kind   `json:"kind"`
+	Text string `json:"text"`
+}
+
+// Error returns the text.
+func (f *Failure) Error() string { return f.Text }
+
+// Kind sorts failures for the engine.
+type Kind string
+
+// The kinds of failures.
+const (
+	Internal Kind = "internal" // none of the others
+	Denied   Kind = "denied"   // the host forbids what a namespace needs; Text names the step
+	Command  Kind = "command"  // the guest's command cannot be executed
+	Mounting Kind = "mount"    // a mount's source cannot be shown
+	Refused  Kind = "refused"  // nothing listens on the port
+	Gone     Kind = "gone"     // no such sandbox, or it ended
+)
