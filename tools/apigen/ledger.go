@@ -65,7 +65,7 @@ func (g *generator) ledger() ledgerService {
 func writeLedger(path string, services []ledgerService) error {
 	var b strings.Builder
 	b.WriteString("<!-- Written by tools/apigen; do not edit. -->\n# Operations\n\n" +
-		"Every operation of the service models (botocore " + botocorePin.version + ") and what Outcrop does with it. *Real*: it does the work. " +
+		"Every operation of the service models (botocore " + botocorePin.version + ", and our own API) and what Outcrop does with it. *Real*: it does the work. " +
 		"*Metadata only*: it is stored and echoed without effect. *Refused*: it is routed, authenticated, authorised and validated like any " +
 		"other, then answered with 400 ValidationException and the header `x-outcrop-refused`.\n\n" +
 		"| service | operations | real or metadata | refused |\n|---|---|---|---|\n")

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ type (
 		Operations map[string]*operation
 		Shapes     map[string]*shape
 		namespace  string
-		botocore   string
+		source     string
 	}
 	operation struct {
 		Name string
@@ -97,8 +98,20 @@ func (o *orderedRefs) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// loadModel reads the newest version of one service's model out of the wheel.
+//go:embed models
+var ownModels embed.FS
+
+// loadModel reads the newest version of one service's model out of the wheel,
+// or our own.
 func loadModel(wheel *zip.ReadCloser, o service) (*model, error) {
+	if o.Own {
+		f, err := ownModels.Open("models/" + o.Model + ".json")
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return decodeModel(f, o.Model)
+	}
 	prefix := "botocore/data/" + o.Model + "/"
 	var newest *zip.File
 	for _, f := range wheel.File {
@@ -122,6 +135,15 @@ func loadModel(wheel *zip.ReadCloser, o service) (*model, error) {
 			return nil, err
 		}
 	}
+	m, err := decodeModel(src, newest.Name)
+	if err != nil {
+		return nil, err
+	}
+	m.source = "botocore " + botocorePin.version
+	return m, nil
+}
+
+func decodeModel(src io.Reader, name string) (*model, error) {
 	var raw struct {
 		model
 		Metadata struct {
@@ -129,7 +151,7 @@ func loadModel(wheel *zip.ReadCloser, o service) (*model, error) {
 		}
 	}
 	if err := json.NewDecoder(src).Decode(&raw); err != nil {
-		return nil, fmt.Errorf("read %s: %w", newest.Name, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	m := raw.model
 	m.Metadata.APIVersion = raw.Metadata.APIVersion
@@ -138,7 +160,7 @@ func loadModel(wheel *zip.ReadCloser, o service) (*model, error) {
 	m.Metadata.ServiceID = raw.Metadata.ServiceID
 	m.Metadata.SigningName = raw.Metadata.SigningName
 	m.namespace = raw.Metadata.XMLNamespace
-	m.botocore = botocorePin.version
+	m.source = "models/" + name + ".json"
 	return &m, nil
 }
 

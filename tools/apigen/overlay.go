@@ -6,6 +6,8 @@ import "strings"
 type service struct {
 	// Model is botocore's name of the service, Package the Go package written for it.
 	Model, Package string
+	// Own is set for the API that AWS has nothing for; its model is ours, in models/.
+	Own bool
 	// Signing is the credential scope where the model names none.
 	Signing string
 	Groups  []group
@@ -259,6 +261,16 @@ var services = []service{
 			"CreateMultipartUpload": "InitiateMultipartUploadResult", "CompleteMultipartUpload": "CompleteMultipartUploadResult",
 			"DeleteObjects": "DeleteResult", "GetBucketVersioning": "VersioningConfiguration", "GetObjectAttributes": "GetObjectAttributesResponse",
 			"GetBucketLocation": "-",
+		},
+	},
+	{
+		Model: "outcrop", Package: "outcrop", Signing: "outcrop", Own: true,
+		Groups: []group{{Name: "Operator", Doc: "what people ask a server that AWS has no operation for",
+			Served: "GetServer ListSessions GetRuntimeLogs"}},
+		Requires: map[string][]string{
+			"GetServer":      {"outcrop:GetServer *"},
+			"ListSessions":   {"outcrop:ListSessions *"},
+			"GetRuntimeLogs": {"outcrop:GetRuntimeLogs arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeId}"},
 		},
 	},
 	{

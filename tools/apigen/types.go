@@ -37,7 +37,7 @@ func (g *generator) types() []byte {
 		imports.WriteString("\n\t\"github.com/go-json-experiment/json/jsontext\"\n")
 	}
 	var b strings.Builder
-	g.header(&b, fmt.Sprintf("// Package %s is the wire of AWS service %s, API version %s: its shapes with\n// their constraints, its operation table and a handler interface per group.",
+	g.header(&b, fmt.Sprintf("// Package %s is the wire of service %s, API version %s: its shapes with\n// their constraints, its operation table and a handler interface per group.",
 		g.overlay.Package, g.overlay.Model, g.model.Metadata.APIVersion), imports.String())
 	b.WriteString(body.String())
 	return []byte(b.String())
