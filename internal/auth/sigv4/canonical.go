@@ -22,8 +22,8 @@ type scratch struct {
 // the value.
 type param struct{ start, mid, end int }
 
-// canonicalRequest builds the canonical request of r into s.buf.
-func (s *scratch) canonicalRequest(r *http.Request, c *Claim, rawPath bool, contentHash string) *Error {
+// canonicalRequest builds the canonical request of r, sent to host, into s.buf.
+func (s *scratch) canonicalRequest(r *http.Request, host string, c *Claim, rawPath bool, contentHash string) *Error {
 	b := append(s.buf[:0], r.Method...)
 	b = append(b, '\n')
 	b = appendPath(b, pathAsSent(r), rawPath)
@@ -37,7 +37,9 @@ func (s *scratch) canonicalRequest(r *http.Request, c *Claim, rawPath bool, cont
 		b = append(b, name...)
 		b = append(b, ':')
 		var ok bool
-		if b, ok = appendHeader(b, r, name); !ok {
+		if name == "host" {
+			b = append(b, host...)
+		} else if b, ok = appendHeader(b, r, name); !ok {
 			// Signed but not here: somebody took it away. What the signature
 			// would be without it is nobody's business.
 			return refuse(Mismatch)
@@ -169,9 +171,6 @@ func (s *scratch) appendQuery(dst []byte, raw string, presigned bool) ([]byte, *
 // appendHeader appends the canonical value of a signed header and reports
 // whether the request has it. net/http takes some headers out of the map.
 func appendHeader(dst []byte, r *http.Request, name string) ([]byte, bool) {
-	if name == "host" {
-		return append(dst, r.Host...), true
-	}
 	values := r.Header[http.CanonicalHeaderKey(name)]
 	if len(values) == 0 {
 		switch name {

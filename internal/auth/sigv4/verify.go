@@ -139,12 +139,23 @@ func (v *Verifier) verify(ctx context.Context, r *http.Request, c *Claim, want E
 	return id, nil
 }
 
-// compare computes the signature and compares it, in constant time.
+// compare computes the signature and compares it. A WebSocket client may sign the
+// bare host name and send it with a port (spec/browser.md 5.1), so that is tried
+// second; no other Host is.
 func (v *Verifier) compare(id *Identity, secret string, rawPath bool, hash string) error {
+	host := id.body.r.Host
+	err := v.compareHost(id, secret, host, rawPath, hash)
+	if colon := strings.LastIndexByte(host, ':'); err != nil && colon > strings.LastIndexByte(host, ']') {
+		return v.compareHost(id, secret, host[:colon], rawPath, hash)
+	}
+	return err
+}
+
+func (v *Verifier) compareHost(id *Identity, secret, host string, rawPath bool, hash string) error {
 	c := &id.Claim
 	s := v.pool.Get().(*scratch)
 	defer v.pool.Put(s)
-	if err := s.canonicalRequest(id.body.r, c, rawPath, hash); err != nil {
+	if err := s.canonicalRequest(id.body.r, host, c, rawPath, hash); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(s.buf)
@@ -164,7 +175,9 @@ func (v *Verifier) compare(id *Identity, secret string, rawPath bool, hash strin
 	if !fresh {
 		v.cache.put(scope, key)
 	}
-	id.body.chunks = chunkSigner{key: key, previous: signature, scope: c.scope(), time: c.Time.Format(timeFormat)}
+	if id.body.form >= formSigned {
+		id.body.chunks = chunkSigner{key: key, previous: signature, scope: c.scope(), time: c.Time.Format(timeFormat)}
+	}
 	return nil
 }
 
