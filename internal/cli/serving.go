@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"net"
+)
+
+// Server runs the server until ctx ends and returns nil after an orderly stop.
+// It closes opt.Listener.
+type Server func(ctx context.Context, opt ServeOptions) error
+
+// ServeOptions is what the command line says about the server to run.
+type ServeOptions struct {
+	// Listener is open and accepts connections: serve binds the port before
+	// anything is written, so that a taken port leaves no half-made data behind.
+	Listener net.Listener
+	// URL is where clients on this machine reach the Listener.
+	URL string
+	// DataDir is absolute and need not exist yet.
+	DataDir string
+	// Region is that of a new account; an existing one keeps its own.
+	Region string
+	// Sandbox is the path of a sandbox executable to use in place of the
+	// embedded one; empty means the embedded one.
+	Sandbox string
+	// InterpreterPrefixes are directories, absolute, that hold interpreters to
+	// run agents with besides the host's own.
+	InterpreterPrefixes []string
+	// Version is the program's version.
+	Version string
+	// Ready must be called once, as soon as requests are answered and
+	// credentials.json is in DataDir. It does not block for long.
+	Ready func(Ready)
+}
+
+// Ready is what a server that answers tells its command line.
+type Ready struct {
+	// Account is the account's 12 digits.
+	Account string
+	// Region is the account's own region.
+	Region string
+}
+
+// Diagnose reports what this host allows a server with these options to do. Of
+// opt only DataDir, Sandbox and InterpreterPrefixes are set. It changes nothing
+// that lasts and works whether or not a server is running.
+type Diagnose func(ctx context.Context, opt ServeOptions) []Finding
+
+// Finding is the outcome of one of doctor's checks.
+type Finding struct {
+	// Name says what was checked: a few words in lower case.
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Detail is what was found: one sentence, without an end mark.
+	Detail string `json:"detail,omitempty"`
+	// Fix is what to do about it, a command where there is one.
+	Fix string `json:"fix,omitempty"`
+}
