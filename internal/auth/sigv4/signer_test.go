@@ -251,3 +251,10 @@ func TestHostWithoutPort(t *testing.T) {
 		}
 	}
 }
+
+// oneKey is a KeySource with one secret for every key id.
+type oneKey string
+
+func (k oneKey) Key(_ context.Context, id, _ string) (sigv4.Key, error) {
+	return sigv4.Key{Principal: auth.Principal{ID: id}, Secret: string(k)}, nil
+}
