@@ -119,8 +119,9 @@ func (c *Conn) Query(query string, args []any, scan func(scan func(...any) error
 	return explain(rows.Err())
 }
 
-// script runs several statements that are not worth keeping.
-func (c *Conn) script(text string) error {
+// Script runs statements without keeping them: several at once, or a PRAGMA, many
+// of which act when they are prepared and not when they run.
+func (c *Conn) Script(text string) error {
 	_, err := c.sql.ExecContext(context.Background(), text)
 	return explain(err)
 }

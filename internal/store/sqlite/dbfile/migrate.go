@@ -40,10 +40,10 @@ func loadMigrations(files fs.FS) ([]migration, error) {
 // moves user_version, so that a crash leaves one version or the other.
 func (f *File) migrate(application int32, version int, all []migration) error {
 	for i, m := range all[version:] {
-		err := f.writer.script(fmt.Sprintf("BEGIN IMMEDIATE;\n%s\n;PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+		err := f.writer.Script(fmt.Sprintf("BEGIN IMMEDIATE;\n%s\n;PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
 			m.text, application, version+i+1))
 		if err != nil {
-			_ = f.writer.script("ROLLBACK") // fails when SQLite has done so
+			_ = f.writer.Script("ROLLBACK") // fails when SQLite has done so
 			return fmt.Errorf("migrate %s with %s: %w", f.path, m.name, err)
 		}
 	}

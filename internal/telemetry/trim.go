@@ -1,0 +1,172 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/store/sqlite/dbfile"
+)
+
+// trimStep is how many rows one transaction of Trim removes, so that writers
+// never wait for long.
+const trimStep = 2000
+
+// Trim removes what is too old or too much; Run calls it every TrimEvery.
+func (d *DB) Trim(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{d.trimAge, d.trimDiscarded, d.trimSize, d.trimStreams, d.trimAudit} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("trim telemetry: %w", err)
+		}
+	}
+	// Gives at most 16 MiB back to the file system at a time.
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	return d.file.Writer().Script("PRAGMA incremental_vacuum(4096)")
+}
+
+// trimAge removes events older than their group keeps them.
+func (d *DB) trimAge(ctx context.Context) error {
+	keep := map[int64]int64{} // group to the earliest time, in microseconds
+	err := d.read(ctx, func(conn *dbfile.Conn) error {
+		return conn.Query(`SELECT id, retention FROM groups`, nil, func(scan func(...any) error) error {
+			var id, days int64
+			if err := scan(&id, &days); err != nil {
+				return err
+			}
+			age := d.options.LogAge
+			if days > 0 {
+				age = time.Duration(days) * 24 * time.Hour
+			}
+			keep[id] = micros(d.options.Now().Add(-age))
+			return nil
+		})
+	})
+	for group, earliest := range keep {
+		if err == nil {
+			err = d.removeAll(ctx, `SELECT id FROM events WHERE group_id = ? AND time < ? ORDER BY time, id LIMIT ?`, group, earliest)
+		}
+	}
+	return err
+}
+
+// trimDiscarded removes the events of deleted streams, and then the streams.
+func (d *DB) trimDiscarded(ctx context.Context) error {
+	var ids []int64
+	err := d.read(ctx, func(conn *dbfile.Conn) error {
+		return conn.Query(`SELECT id FROM streams WHERE group_id = 0`, nil, func(scan func(...any) error) error {
+			var id int64
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+	})
+	for _, id := range ids {
+		if err == nil {
+			err = d.removeAll(ctx, `SELECT id FROM events WHERE stream_id = ? ORDER BY time, id LIMIT ?`, id)
+		}
+		if err == nil {
+			err = d.change(ctx, func(conn *dbfile.Conn) error {
+				_, err := conn.Exec(`DELETE FROM streams WHERE id = ?`, id)
+				return err
+			})
+		}
+	}
+	return err
+}
+
+// trimSize removes the oldest events while all together hold too much.
+func (d *DB) trimSize(ctx context.Context) error {
+	for {
+		var held int64
+		err := d.read(ctx, func(conn *dbfile.Conn) error {
+			return conn.QueryRow(`SELECT COALESCE(sum(bytes), 0) FROM streams`).Scan(&held)
+		})
+		if err != nil || held <= d.options.LogBytes {
+			return err
+		}
+		n, err := d.remove(ctx, `SELECT id FROM events ORDER BY id LIMIT ?`)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// removeAll removes, step by step, the events that a query with a limit finds.
+func (d *DB) removeAll(ctx context.Context, query string, args ...any) error {
+	for {
+		n, err := d.remove(ctx, query, args...)
+		if err != nil || n < trimStep {
+			return err
+		}
+	}
+}
+
+// remove removes the events that query finds, up to trimStep, and takes them off
+// the sums of their streams.
+func (d *DB) remove(ctx context.Context, query string, args ...any) (n int64, err error) {
+	args = append(args, trimStep)
+	err = d.change(ctx, func(conn *dbfile.Conn) error {
+		type sum struct{ stream, bytes int64 }
+		var sums []sum
+		err := conn.Query(`SELECT stream_id, sum(octet_length(message) + ?) FROM events WHERE id IN (`+query+`) GROUP BY stream_id`,
+			append([]any{eventOverhead}, args...), func(scan func(...any) error) error {
+				var s sum
+				err := scan(&s.stream, &s.bytes)
+				sums = append(sums, s)
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		if n, err = conn.Exec(`DELETE FROM events WHERE id IN (`+query+`)`, args...); err != nil {
+			return err
+		}
+		for _, s := range sums {
+			_, err := conn.Exec(`UPDATE streams SET bytes = bytes - ?,
+				first_event = COALESCE((SELECT min(time) FROM events WHERE stream_id = streams.id), 0) WHERE id = ?`, s.bytes, s.stream)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// trimStreams removes streams that lost their last event to age: each session
+// has one, and nobody deletes them.
+func (d *DB) trimStreams(ctx context.Context) error {
+	earliest := micros(d.options.Now().Add(-d.options.LogAge))
+	return d.change(ctx, func(conn *dbfile.Conn) error {
+		n, err := conn.Exec(`DELETE FROM streams WHERE id IN (SELECT id FROM streams s
+			WHERE created < ? AND last_ingested < ? AND NOT EXISTS (SELECT 1 FROM events WHERE stream_id = s.id) LIMIT ?)`,
+			earliest, earliest, trimStep)
+		if n > 0 {
+			clear(d.streams)
+		}
+		return err
+	})
+}
+
+// trimAudit removes records that are too old or too many.
+func (d *DB) trimAudit(ctx context.Context) error {
+	earliest := micros(d.options.Now().Add(-d.options.AuditAge))
+	for {
+		var n int64
+		err := d.change(ctx, func(conn *dbfile.Conn) (err error) {
+			// Only the oldest are looked at. Ids grow and rows leave from the low
+			// end, so the distance of the ends is the number.
+			n, err = conn.Exec(`DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id LIMIT ?)
+				AND (time < ? OR id <= (SELECT max(id) FROM audit) - ?)`,
+				trimStep, earliest, d.options.AuditRecords)
+			return err
+		})
+		if err != nil || n < trimStep {
+			return err
+		}
+	}
+}
