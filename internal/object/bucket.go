@@ -1,0 +1,189 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// bucketSpec is what a bucket's creator sent, bucketState what became of it.
+type (
+	bucketSpec struct {
+		Region string `json:"region"`
+	}
+	bucketState struct {
+		Account    string     `json:"account"`
+		Versioning Versioning `json:"versioning,omitempty"`
+	}
+	bucketResource = store.Resource[bucketSpec, bucketState]
+)
+
+// Bucket names are unique over all accounts and regions, so buckets are documents
+// of no one's scope, listed under their account.
+func buckets() store.Collection[bucketSpec, bucketState] {
+	return store.Collection[bucketSpec, bucketState]{Kind: "bucket"}
+}
+
+func bucketScope() store.Scope { return store.Scope{Account: store.Global, Region: store.Global} }
+
+func bucketOf(r bucketResource) Bucket {
+	return Bucket{
+		Name: r.ID, Account: r.State.Account, Region: r.Spec.Region,
+		Created: r.Created, Versioning: r.State.Versioning,
+	}
+}
+
+// readBucket returns a bucket of the account. Another account's is AccessDenied.
+func readBucket(r store.Reader, account, name string) (Bucket, error) {
+	if !validBucketName(name) {
+		return Bucket{}, invalidBucketName(name)
+	}
+	found, err := buckets().Get(r, bucketScope(), name)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return Bucket{}, noSuchBucket(name)
+	case err != nil:
+		return Bucket{}, err
+	case account == "" || found.State.Account != account:
+		return Bucket{}, accessDenied()
+	}
+	return bucketOf(found), nil
+}
+
+// classicRegion is the one region in which creating one's own bucket again
+// succeeds.
+const classicRegion = "us-east-1"
+
+// CreateBucket creates a bucket. Errors: InvalidBucketName, BucketAlreadyExists,
+// BucketAlreadyOwnedByYou.
+func (s *Storage) CreateBucket(ctx context.Context, account, region, name string) (Bucket, error) {
+	if err := CheckBucketName(name); err != nil {
+		return Bucket{}, err
+	}
+	if account == "" || region == "" {
+		return Bucket{}, fault.New("InvalidRequest", 400, "A bucket needs an account and a region")
+	}
+	var made Bucket
+	err := s.store.Update(ctx, func(tx store.Tx) error {
+		old, err := buckets().Get(tx, bucketScope(), name)
+		switch {
+		case err == nil && old.State.Account != account:
+			return bucketAlreadyExists(name)
+		case err == nil && old.Spec.Region == classicRegion && region == classicRegion:
+			made = bucketOf(old)
+			return nil
+		case err == nil:
+			return bucketAlreadyOwned(name)
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		r, err := buckets().Create(tx, bucketResource{
+			Scope: bucketScope(), ID: name, Parent: account,
+			Spec:  bucketSpec{Region: region},
+			State: bucketState{Account: account},
+		})
+		made = bucketOf(r)
+		return err
+	})
+	return made, failed(err, "create bucket %s", name)
+}
+
+// Bucket returns a bucket of the account. Errors: NoSuchBucket, AccessDenied.
+func (s *Storage) Bucket(ctx context.Context, account, name string) (Bucket, error) {
+	var b Bucket
+	err := s.store.View(ctx, func(r store.Reader) (err error) {
+		b, err = readBucket(r, account, name)
+		return err
+	})
+	return b, failed(err, "read bucket %s", name)
+}
+
+// BucketList asks for some of the buckets of an account.
+type BucketList struct {
+	Prefix string
+	// Region leaves out the buckets of others; empty is all.
+	Region string
+	// After is the name of the last bucket of the page before.
+	After string
+	// Max is the largest number of buckets; 0 is all.
+	Max int
+}
+
+// Buckets lists the buckets of an account by name, and whether there are more.
+func (s *Storage) Buckets(ctx context.Context, account string, l BucketList) (list []Bucket, more bool, err error) {
+	err = s.store.View(ctx, func(r store.Reader) error {
+		list = nil
+		for found, err := range buckets().Each(r, bucketScope(), account) {
+			if err != nil {
+				return err
+			}
+			b := bucketOf(found)
+			if strings.HasPrefix(b.Name, l.Prefix) && b.Name > l.After && (l.Region == "" || b.Region == l.Region) {
+				list = append(list, b)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(list, func(a, b Bucket) int { return strings.Compare(a.Name, b.Name) })
+	if l.Max > 0 && len(list) > l.Max {
+		list, more = list[:l.Max], true
+	}
+	return list, more, failed(err, "list buckets of %s", account)
+}
+
+// SetVersioning enables or suspends versioning.
+func (s *Storage) SetVersioning(ctx context.Context, account, name string, v Versioning) error {
+	if v != Enabled && v != Suspended {
+		return fault.New("IllegalVersioningConfigurationException", 400,
+			"The Versioning element must be specified")
+	}
+	err := s.store.Update(ctx, func(tx store.Tx) error {
+		if _, err := readBucket(tx, account, name); err != nil {
+			return err
+		}
+		_, err := buckets().Update(tx, bucketScope(), name, func(r *bucketResource) error {
+			r.State.Versioning = v
+			return nil
+		})
+		return err
+	})
+	return failed(err, "set versioning of bucket %s", name)
+}
+
+// DeleteBucket deletes an empty bucket and aborts its uploads. Errors:
+// NoSuchBucket, AccessDenied, BucketNotEmpty.
+func (s *Storage) DeleteBucket(ctx context.Context, account, name string) error {
+	err := s.store.Update(ctx, func(tx store.Tx) error {
+		b, err := readBucket(tx, account, name)
+		if err != nil {
+			return err
+		}
+		within := store.Prefix(bucketSpace(name))
+		within.Limit = 1
+		for _, err := range tx.Rows(tableVersion, within) {
+			if err != nil {
+				return err
+			}
+			return bucketNotEmpty(name, b.Versioning)
+		}
+		if err := abandonUploads(tx, name); err != nil {
+			return err
+		}
+		return buckets().Delete(tx, bucketScope(), name)
+	})
+	if err == nil {
+		s.wake()
+	}
+	return failed(err, "delete bucket %s", name)
+}
+
+func (s *Storage) wake() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
