@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -341,28 +340,4 @@ func TestPublishedChunks(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzChunks(f *testing.F) {
-	f.Add([]byte("1\r\na\r\n0\r\n"+crc+"\r\n\r\n"), byte(2), 1)
-	f.Add([]byte("0;chunk-signature="+sum("")+"\r\n\r\n"), byte(0), 0)
-	f.Add([]byte("2000;chunk-signature="+sum("")+"\r\n"+strings.Repeat("a", 8192)+"\r\n"), byte(1), 8192)
-	f.Fuzz(func(t *testing.T, raw []byte, kind byte, length int) {
-		form := []string{formSigned, formTrailer, formUnsigned}[kind%3]
-		length = max(0, min(length, 1<<20))
-		r, _ := streaming(t, form, length, "x-amz-checksum-crc32c")
-		got, _, err := stream(t, r, bytes.NewReader(raw))
-		switch {
-		case err == nil && form != formUnsigned:
-			t.Fatalf("a body nobody signed was accepted: %q", raw)
-		case err == nil && len(got) != length, len(got) > length:
-			t.Fatalf("%d bytes of a declared %d", len(got), length)
-		case err != nil && form != formUnsigned && got != "":
-			t.Fatalf("%d unsigned bytes were released", len(got))
-		}
-		var fe *fault.Error
-		if err != nil && (!errors.As(err, &fe) || fe.Status >= 500) {
-			t.Fatalf("refusal %v is not one a caller may read", err)
-		}
-	})
 }
