@@ -147,10 +147,10 @@ func (s *supervisor) runscArgs(g *guest) []string {
 		// Code is pinned by digest and interpreters are the system's: nobody
 		// changes them under a running guest, so their attributes may be cached.
 		"--file-access=exclusive", "--file-access-mounts=exclusive",
-		// As root, only the gofer opens files and the sandbox's process is
-		// nobody with no capability at all. That takes a second UID, which an
-		// ordinary user's namespace has not; there the process is the user.
-		fmt.Sprintf("--directfs=%t", !s.privileged),
+		// Where there is a second UID, only the gofer opens files and the
+		// sandbox's process is nobody with no capability at all. An ordinary
+		// user's namespace has one UID; there the process is that user.
+		fmt.Sprintf("--directfs=%t", !s.separate),
 		// The host's settings are doctor's matter.
 		"--host-settings=ignore",
 		// Everything is in this executable, and is meant to be.

@@ -68,16 +68,16 @@ func Run(socket *os.File) error {
 
 // supervisor owns the guests.
 type supervisor struct {
-	conn       *wire.Conn
-	reaper     *reaper
-	privileged bool
+	conn     *wire.Conn
+	reaper   *reaper
+	separate bool
 
 	mu     sync.Mutex
 	guests map[string]*guest
 }
 
 func (s *supervisor) setup(m *wire.Setup) error {
-	s.privileged = m.Privileged
+	s.separate = m.Separate
 	if err := enter(m.Root); err != nil {
 		return err
 	}

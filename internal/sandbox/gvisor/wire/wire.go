@@ -30,9 +30,9 @@ type Setup struct {
 	// Root is an existing directory that the supervisor turns, in its own
 	// mount namespace, into its root.
 	Root string `json:"root"`
-	// Privileged says that the supervisor is the machine's root and in no user
-	// namespace of its own.
-	Privileged bool `json:"privileged"`
+	// Separate says that a sandbox's process can be another user than the
+	// supervisor, which an ordinary user's namespace does not have.
+	Separate bool `json:"separate"`
 }
 
 // Start asks for a sandbox. Two files come with it: the write ends of the

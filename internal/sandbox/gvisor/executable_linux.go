@@ -1,0 +1,201 @@
+package gvisor
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+)
+
+const (
+	executablePrefix = "outcrop-sandbox-"
+	maxUnpacked      = 512 << 20 // bytes; the executable has about 85 MB
+	lowestDescriptor = 64        // beyond every one a child is given
+)
+
+// An executable is a sandbox executable that can be started.
+type executable struct {
+	// path starts it. For one in memory it names memory's descriptor.
+	path   string
+	memory *os.File
+	digest string // empty for an external one
+}
+
+// Close gives back the memory, if it is there.
+func (e *executable) Close() error {
+	if e.memory == nil {
+		return nil
+	}
+	return e.memory.Close()
+}
+
+// prepare returns the executable to use: the configured one, or the embedded
+// one, unpacked into dir unless it is there already.
+func prepare(files fs.FS, external, dir string) (*executable, error) {
+	if external != "" {
+		if err := unix.Access(external, unix.X_OK); err != nil {
+			return nil, &sandbox.UnavailableError{
+				Reason: fmt.Sprintf("the configured sandbox executable %s cannot be executed (%v)", external, err),
+				Fix:    "configure another one, or none to use the one inside outcrop",
+			}
+		}
+		return &executable{path: external}, nil
+	}
+	data, digest, err := packed(files, runtime.GOARCH)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &sandbox.UnavailableError{
+			Reason: "this build of outcrop carries no sandbox executable for " + runtime.GOARCH,
+			Fix:    "build it with `make build` instead of `go build`",
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read embedded sandbox executable: %w", err)
+	}
+	noexec, err := mountedNoexec(dir)
+	if err != nil {
+		return nil, err
+	}
+	if noexec {
+		return unpackToMemory(data, digest)
+	}
+	return unpackToDir(data, digest, dir)
+}
+
+// mountedNoexec tells whether nothing in dir can be executed.
+func mountedNoexec(dir string) (bool, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return false, fmt.Errorf("look at file system of %s: %w", dir, err)
+	}
+	return st.Flags&unix.ST_NOEXEC != 0, nil
+}
+
+// unpackToDir makes dir/outcrop-sandbox-DIGEST. A file of that name is used only
+// if its content has that digest: a crash or a full disk may have cut it short.
+func unpackToDir(data []byte, digest, dir string) (*executable, error) {
+	path := filepath.Join(dir, executablePrefix+digest[:16])
+	if ok, err := hasDigest(path, digest); err != nil {
+		return nil, err
+	} else if ok {
+		return &executable{path: path, digest: digest}, nil
+	}
+	tmp, err := os.CreateTemp(dir, ".unpack-*")
+	if err != nil {
+		return nil, fmt.Errorf("unpack sandbox executable: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // gone after the rename
+	err = errors.Join(unpack(tmp, data, digest), tmp.Chmod(0o500), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if errors.Is(err, unix.ENOSPC) {
+		return nil, &sandbox.UnavailableError{
+			Reason: "the disk with " + dir + " is full", Fix: "free 100 MB there, or use another data directory", Err: err,
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("unpack sandbox executable: %w", err)
+	}
+	removeOthers(dir, filepath.Base(path))
+	return &executable{path: path, digest: digest}, nil
+}
+
+// removeOthers deletes what earlier versions and crashes left. What still runs
+// keeps running.
+func removeOthers(dir, keep string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		old := strings.HasPrefix(e.Name(), executablePrefix) || strings.HasPrefix(e.Name(), ".unpack-")
+		if old && e.Name() != keep {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// unpackToMemory makes an anonymous file: for a data directory mounted noexec.
+func unpackToMemory(data []byte, digest string) (*executable, error) {
+	fd, err := unix.MemfdCreate("outcrop-sandbox", unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3, where every memfd is executable
+		fd, err = unix.MemfdCreate("outcrop-sandbox", unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, &sandbox.UnavailableError{
+			Reason: "the data directory is mounted noexec, and executing from memory is forbidden here",
+			Fix:    "use a data directory on another file system, or allow it: sysctl vm.memfd_noexec=0",
+			Err:    err,
+		}
+	}
+	file := os.NewFile(uintptr(fd), "outcrop-sandbox")
+	if err := unpack(file, data, digest); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
+	}
+	if err := file.Chmod(0o500); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
+	}
+	// A descriptor open for writing would keep the file from being executed, and
+	// a low one would be replaced by those that the child is given.
+	defer file.Close()
+	readable, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
+	}
+	defer readable.Close()
+	high, err := unix.FcntlInt(readable.Fd(), unix.F_DUPFD_CLOEXEC, lowestDescriptor)
+	if err != nil {
+		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
+	}
+	return &executable{path: fmt.Sprintf("/proc/self/fd/%d", high), memory: os.NewFile(uintptr(high), "outcrop-sandbox"), digest: digest}, nil
+}
+
+// unpack writes what data unpacks to, and fails unless it has the digest.
+func unpack(w io.Writer, data []byte, digest string) error {
+	r, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(w, h), io.LimitReader(r, maxUnpacked)); err != nil {
+		return err
+	}
+	return sameDigest(h, digest)
+}
+
+// hasDigest tells whether a file is there and has the digest.
+func hasDigest(path, digest string) (bool, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("verify sandbox executable: %w", err)
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return false, fmt.Errorf("verify sandbox executable: %w", err)
+	}
+	return sameDigest(h, digest) == nil, nil
+}
+
+func sameDigest(h hash.Hash, digest string) error {
+	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
+		return fmt.Errorf("its digest is %s, not %s", got, digest)
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package gvisor
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/sandboxtest"
+)
+
+// The tests run twice when root runs them: once more as an ordinary user, by a
+// copy of themselves. These variables tell the copy what was built already.
+const (
+	executableVariable = "OUTCROP_TEST_EXECUTABLE"
+	guestVariable      = "OUTCROP_TEST_GUEST"
+	dirVariable        = "OUTCROP_TEST_DIR"
+	roleVariable       = "OUTCROP_TEST_ROLE" // what a copy is for; empty for tests
+)
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role))
+	}
+	os.Exit(setUp(m.Run))
+}
+
+// setUp builds what the tests need into a directory that anybody may enter.
+func setUp(run func() int) int {
+	if os.Getenv(executableVariable) != "" {
+		return run()
+	}
+	dir, err := os.MkdirTemp("", "outcrop-test-*")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	err = os.Chmod(dir, 0o755)
+	var guest string
+	if err == nil {
+		guest, err = sandboxtest.BuildGuest(dir)
+	}
+	executable := filepath.Join(dir, "outcrop-sandbox")
+	if err == nil {
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", executable, "github.com/outcrop/outcrop/cmd/outcrop-sandbox")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Stderr = os.Stderr
+		err = cmd.Run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "set up:", err)
+		return 1
+	}
+	os.Setenv(executableVariable, executable)
+	os.Setenv(guestVariable, guest)
+	os.Setenv(dirVariable, dir)
+	return run()
+}
+
+// open returns an engine with a directory of its own.
+func open(t testing.TB) sandbox.Engine {
+	t.Helper()
+	e, err := New(Config{Dir: filepath.Join(t.TempDir(), "engine"), Executable: os.Getenv(executableVariable)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestContract(t *testing.T) {
+	sandboxtest.Run(t, sandboxtest.Harness{Open: open, Guest: os.Getenv(guestVariable), Dir: os.Getenv(dirVariable)})
+}

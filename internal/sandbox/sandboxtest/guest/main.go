@@ -1,0 +1,228 @@
+// Command guest is the program that the contract suite runs inside sandboxes: a
+// static executable, so that it needs nothing of the sandbox's file system. Its
+// first argument says what to do.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "guest: what to do?")
+		os.Exit(2)
+	}
+	os.Exit(run(os.Args[1], os.Args[2:]))
+}
+
+func run(what string, args []string) int {
+	switch what {
+	case "exit": // CODE
+		return number(args[0])
+	case "die": // SIGNAL, by its default action
+		_ = syscall.Kill(os.Getpid(), syscall.Signal(number(args[0])))
+		select {}
+	case "say": // STDOUT STDERR, without newlines
+		fmt.Fprint(os.Stdout, args[0])
+		fmt.Fprint(os.Stderr, args[1])
+	case "burst": // BYTES to each
+		return burst(number(args[0]))
+	case "env": // everything a guest may ask about itself
+		self()
+	case "serve": // ADDRESS
+		return serve(args[0])
+	case "term": // ends with 7 on SIGTERM
+		return term(7)
+	case "stubborn": // does not end on SIGTERM
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println("ready")
+		select {}
+	case "half": // ADDRESS: answers with the length once the client has half-closed
+		return half(args[0])
+	case "read": // PATH...: tells what becomes of each
+		read(args)
+	case "write": // PATH...
+		write(args)
+	case "fill": // PATH: tells how many bytes fit
+		fill(args[0])
+	case "dial": // ADDRESS...
+		dial(args)
+	case "deaf": // ADDRESS: listens and never accepts
+		return deaf(args[0])
+	default:
+		fmt.Fprintln(os.Stderr, "guest: unknown:", what)
+		return 2
+	}
+	return 0
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		os.Exit(2)
+	}
+	return n
+}
+
+func burst(size int) int {
+	line := append(bytes.Repeat([]byte("x"), 99), '\n')
+	for ; size > 0; size -= len(line) {
+		if _, err := os.Stdout.Write(line[:min(size, len(line))]); err != nil {
+			return 1
+		}
+		if _, err := os.Stderr.Write(line[:min(size, len(line))]); err != nil {
+			return 1
+		}
+	}
+	return 0
+}
+
+func self() {
+	dir, _ := os.Getwd()
+	host, _ := os.Hostname()
+	fmt.Printf("uid=%d gid=%d dir=%s host=%s\n", os.Getuid(), os.Getgid(), dir, host)
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if strings.HasPrefix(line, "Cap") {
+			fmt.Print(strings.ReplaceAll(line, "\t", ""))
+		}
+	}
+	for _, v := range os.Environ() {
+		fmt.Println("env:" + v)
+	}
+	interfaces, _ := net.Interfaces()
+	for _, i := range interfaces {
+		fmt.Println("interface:"+i.Name, i.Flags&net.FlagUp != 0)
+	}
+}
+
+// serve echoes bodies, tells the length of those sent to /length, and makes one
+// of ?bytes= for /make.
+func serve(address string) int {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if n := r.ContentLength; n >= 0 {
+			w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+		}
+		_, _ = io.Copy(w, r.Body)
+	})
+	mux.HandleFunc("/length", func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n, err)
+	})
+	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		fmt.Println("client left")
+	})
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		return 1
+	}
+	fmt.Println("ready")
+	fmt.Fprintln(os.Stderr, "guest:", http.Serve(listener, mux))
+	return 1
+}
+
+func term(code int) int {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	fmt.Println("ready")
+	<-c
+	fmt.Println("terminating")
+	return code
+}
+
+func half(address string) int {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		return 1
+	}
+	fmt.Println("ready")
+	c, err := listener.Accept()
+	if err != nil {
+		return 1
+	}
+	n, _ := io.Copy(io.Discard, c)
+	fmt.Fprint(c, n)
+	c.Close()
+	return 0
+}
+
+func deaf(address string) int {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		return 1
+	}
+	defer listener.Close()
+	fmt.Println("ready")
+	select {}
+}
+
+func read(paths []string) {
+	for _, p := range paths {
+		if entries, err := os.ReadDir(p); err == nil {
+			var names []string
+			for _, e := range entries {
+				names = append(names, e.Name())
+			}
+			fmt.Printf("%s: directory %s\n", p, strings.Join(names, ","))
+			continue
+		}
+		data, err := os.ReadFile(p)
+		fmt.Printf("%s: %q %s\n", p, data, reason(err))
+	}
+}
+
+func write(paths []string) {
+	for _, p := range paths {
+		fmt.Printf("%s: %s\n", p, reason(os.WriteFile(p, []byte("x"), 0o600)))
+	}
+}
+
+func fill(path string) {
+	file, err := os.Create(path)
+	if err != nil {
+		fmt.Println("fill:", err)
+		return
+	}
+	total, block := 0, make([]byte, 64<<10)
+	for err == nil {
+		var n int
+		n, err = file.Write(block)
+		total += n
+	}
+	fmt.Println(total, reason(err))
+}
+
+func dial(addresses []string) {
+	for _, a := range addresses {
+		c, err := net.DialTimeout("tcp", a, 2*time.Second)
+		if err == nil {
+			c.Close()
+		}
+		fmt.Printf("%s: %s\n", a, reason(err))
+	}
+}
+
+// reason is an error without the operation and the path.
+func reason(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	text := err.Error()
+	return strings.TrimSpace(text[strings.LastIndex(text, ": ")+1:])
+}
