@@ -303,8 +303,11 @@ var runtimeMembers = func() map[string]string {
 		"capacityProviderConfiguration": "capacity providers are not built yet",
 		"platformVersion":               "there is one platform, this host's",
 		"allowedPorts":                  "per-session ports are not built yet",
+		"hooksConfiguration":            "lifecycle hooks are not built yet",
+		"resourceConfigurations":        "limits per session are not built yet",
 	}
 	out := map[string]string{
+		"DeleteAgentRuntimeRequest.agentRuntimeVersion":   "deleting one version is not built yet; without it the whole runtime goes",
 		"AgentRuntimeArtifact.containerConfiguration":     "container images are not built yet; deploy a code zip (codeConfiguration)",
 		"NetworkConfiguration.networkModeConfig":          "VPC mode needs the sandbox network, which is not built yet",
 		"ProtocolConfiguration.port":                      "port overrides are not built yet",

@@ -266,3 +266,13 @@ func (sh *Shape) ErrorCode() string {
 	}
 	return sh.Name
 }
+
+// ShapeNamed returns the index of the shape with the given name, or -1.
+func (s *Service) ShapeNamed(name string) int {
+	for i := range s.Shapes {
+		if s.Shapes[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,306 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/protocol"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+var _ agentcorecontrol.Runtime = (*Service)(nil)
+
+// CreateAgentRuntime accepts a runtime and its version 1; preparing the code
+// is a work item.
+func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.CreateAgentRuntimeRequest) (*agentcorecontrol.CreateAgentRuntimeResponse, error) {
+	scope := pipeline.From(ctx).Scope
+	update := &agentcorecontrol.UpdateAgentRuntimeRequest{
+		AgentRuntimeArtifact: in.AgentRuntimeArtifact, RoleArn: in.RoleArn, NetworkConfiguration: in.NetworkConfiguration,
+		Description: in.Description, RequestHeaderConfiguration: in.RequestHeaderConfiguration, ProtocolConfiguration: in.ProtocolConfiguration,
+		LifecycleConfiguration: in.LifecycleConfiguration, EnvironmentVariables: in.EnvironmentVariables,
+	}
+	draft, err := s.draft(ctx, scope, update)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := json.Marshal(map[string]any{"tags": in.Tags})
+	if err != nil {
+		return nil, err
+	}
+	id := newID(*in.AgentRuntimeName)
+	return store.Reply(ctx, s.cfg.Store, func(tx store.Tx) (*agentcorecontrol.CreateAgentRuntimeResponse, error) {
+		now := tx.Now()
+		doc, err := s.docs.runtimes.Create(tx, runtimeDoc{Scope: scope, ID: id, Name: *in.AgentRuntimeName, Spec: tags, State: runtimeState{
+			Status: agentcorecontrol.AgentRuntimeStatusCREATING, Version: 1, LastUpdated: now, Description: text(in.Description),
+		}})
+		if errors.Is(err, store.ErrExists) {
+			return nil, fault.Conflict("An agent with the specified name '%s' already exists", *in.AgentRuntimeName)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := s.addVersion(tx, scope, id, 1, draft); err != nil {
+			return nil, err
+		}
+		_, err = s.docs.endpoints.Create(tx, endpointDoc{Scope: scope, ID: endpointID(id, DefaultEndpoint), Name: DefaultEndpoint, Parent: id,
+			Spec: json.RawMessage("{}"), State: endpointState{Status: agentcorecontrol.AgentRuntimeEndpointStatusCREATING, Target: 1}})
+		if err != nil {
+			return nil, err
+		}
+		return &agentcorecontrol.CreateAgentRuntimeResponse{
+			AgentRuntimeArn: ptr(ARN(scope, id)), AgentRuntimeId: &id, AgentRuntimeVersion: ptr("1"), CreatedAt: &doc.Created, Status: &doc.State.Status,
+		}, nil
+	})
+}
+
+// UpdateAgentRuntime replaces the whole configuration by a new version; an
+// omitted member is cleared, not kept.
+func (s *Service) UpdateAgentRuntime(ctx context.Context, in *agentcorecontrol.UpdateAgentRuntimeRequest) (*agentcorecontrol.UpdateAgentRuntimeResponse, error) {
+	scope, id := pipeline.From(ctx).Scope, *in.AgentRuntimeId
+	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
+		_, err := s.docs.runtime(r, scope, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	draft, err := s.draft(ctx, scope, in)
+	if err != nil {
+		return nil, err
+	}
+	return store.Reply(ctx, s.cfg.Store, func(tx store.Tx) (*agentcorecontrol.UpdateAgentRuntimeResponse, error) {
+		doc, err := s.docs.runtime(tx, scope, id)
+		if err != nil {
+			return nil, err
+		}
+		if !settled(doc.State.Status) {
+			return nil, busy(id, doc.State.Status)
+		}
+		doc.State.Version++
+		doc.State.Status, doc.State.FailureReason = agentcorecontrol.AgentRuntimeStatusUPDATING, ""
+		doc.State.LastUpdated, doc.State.Description = tx.Now(), text(in.Description)
+		if doc, err = s.docs.runtimes.Replace(tx, doc); err != nil {
+			return nil, err
+		}
+		if err := s.addVersion(tx, scope, id, doc.State.Version, draft); err != nil {
+			return nil, err
+		}
+		_, err = s.docs.endpoints.Update(tx, scope, endpointID(id, DefaultEndpoint), func(e *endpointDoc) error {
+			e.State.Status, e.State.Target = agentcorecontrol.AgentRuntimeEndpointStatusUPDATING, doc.State.Version
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &agentcorecontrol.UpdateAgentRuntimeResponse{
+			AgentRuntimeArn: ptr(ARN(scope, id)), AgentRuntimeId: &id, AgentRuntimeVersion: ptr(strconv.Itoa(doc.State.Version)),
+			CreatedAt: &doc.Created, LastUpdatedAt: &doc.State.LastUpdated, Status: &doc.State.Status,
+		}, nil
+	})
+}
+
+// GetAgentRuntime describes the newest version, or the one asked for.
+func (s *Service) GetAgentRuntime(ctx context.Context, in *agentcorecontrol.GetAgentRuntimeRequest) (*agentcorecontrol.GetAgentRuntimeResponse, error) {
+	scope, id := pipeline.From(ctx).Scope, *in.AgentRuntimeId
+	var rt runtimeDoc
+	var v versionDoc
+	err := s.cfg.Store.View(ctx, func(r store.Reader) (err error) {
+		if rt, err = s.docs.runtime(r, scope, id); err != nil {
+			return err
+		}
+		n := rt.State.Version
+		if in.AgentRuntimeVersion != nil {
+			if n, err = parseVersion(*in.AgentRuntimeVersion); err != nil {
+				return err
+			}
+		}
+		v, err = s.docs.version(r, scope, id, n)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.describe(rt, v, in.AgentRuntimeVersion != nil)
+}
+
+// describe projects the stored configuration; members nobody set stay absent.
+func (s *Service) describe(rt runtimeDoc, v versionDoc, asked bool) (*agentcorecontrol.GetAgentRuntimeResponse, error) {
+	out := &agentcorecontrol.GetAgentRuntimeResponse{}
+	if err := protocol.UnmarshalJSON(&agentcorecontrol.Service, s.shapes.get, v.Spec, out); err != nil {
+		return nil, err
+	}
+	env, err := s.environment(v)
+	if err != nil {
+		return nil, err
+	}
+	_, n, _ := strings.Cut(v.ID, ":")
+	idle, life := lifecycle(out.LifecycleConfiguration)
+	out.AgentRuntimeArn, out.AgentRuntimeId, out.AgentRuntimeName = ptr(ARN(rt.Scope, rt.ID)), &rt.ID, &rt.Name
+	out.AgentRuntimeVersion, out.CreatedAt = &n, &rt.Created
+	out.LifecycleConfiguration = &agentcorecontrol.LifecycleConfiguration{IdleRuntimeSessionTimeout: &idle, MaxLifetime: &life}
+	out.EnvironmentVariables = env
+	out.Status, out.LastUpdatedAt = &rt.State.Status, &rt.State.LastUpdated
+	reason := rt.State.FailureReason
+	if asked {
+		out.Status, out.LastUpdatedAt, reason = &v.State.Status, &v.State.LastUpdated, v.State.FailureReason
+	}
+	if reason != "" {
+		out.FailureReason = &reason
+	}
+	return out, nil
+}
+
+// ListAgentRuntimes pages through the runtimes in the order of their creation.
+func (s *Service) ListAgentRuntimes(ctx context.Context, in *agentcorecontrol.ListAgentRuntimesRequest) (*agentcorecontrol.ListAgentRuntimesResponse, error) {
+	scope := pipeline.From(ctx).Scope
+	page := store.Page{Size: 100, Token: text(in.NextToken)}
+	if in.MaxResults != nil {
+		page.Size = int(*in.MaxResults)
+	}
+	out := &agentcorecontrol.ListAgentRuntimesResponse{AgentRuntimes: []agentcorecontrol.AgentRuntime{}}
+	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
+		list, err := s.docs.runtimes.List(r, scope, "", page)
+		if errors.Is(err, store.ErrBadToken) {
+			return invalid("nextToken", "nextToken is not one that this operation returned")
+		}
+		if err != nil {
+			return err
+		}
+		for _, doc := range list.Items {
+			out.AgentRuntimes = append(out.AgentRuntimes, agentcorecontrol.AgentRuntime{
+				AgentRuntimeArn: ptr(ARN(scope, doc.ID)), AgentRuntimeId: ptr(doc.ID), AgentRuntimeName: ptr(doc.Name),
+				AgentRuntimeVersion: ptr(strconv.Itoa(doc.State.Version)), Description: ptr(doc.State.Description),
+				LastUpdatedAt: ptr(doc.State.LastUpdated), Status: ptr(doc.State.Status),
+			})
+		}
+		if list.Next != "" {
+			out.NextToken = &list.Next
+		}
+		return nil
+	})
+	return out, err
+}
+
+// DeleteAgentRuntime takes the runtime, its versions, endpoints and sessions away.
+func (s *Service) DeleteAgentRuntime(ctx context.Context, in *agentcorecontrol.DeleteAgentRuntimeRequest) (*agentcorecontrol.DeleteAgentRuntimeResponse, error) {
+	scope, id := pipeline.From(ctx).Scope, *in.AgentRuntimeId
+	return store.Reply(ctx, s.cfg.Store, func(tx store.Tx) (*agentcorecontrol.DeleteAgentRuntimeResponse, error) {
+		doc, err := s.docs.runtime(tx, scope, id)
+		if err != nil {
+			return nil, err
+		}
+		if !settled(doc.State.Status) {
+			return nil, busy(id, doc.State.Status)
+		}
+		doc.State.Status, doc.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusDELETING, tx.Now()
+		if _, err := s.docs.runtimes.Replace(tx, doc); err != nil {
+			return nil, err
+		}
+		if err := enqueue(tx, deleteKind, scope, id, 0); err != nil {
+			return nil, err
+		}
+		return &agentcorecontrol.DeleteAgentRuntimeResponse{AgentRuntimeId: &id, Status: &doc.State.Status}, nil
+	})
+}
+
+// draft is a version that has been checked and not yet stored.
+type draft struct {
+	spec json.RawMessage
+	env  map[string]string
+	pin  string // the zip's object version
+}
+
+// draft holds a configuration against the rules, the zip's bucket and the
+// interpreters of this host.
+func (s *Service) draft(ctx context.Context, scope store.Scope, in *agentcorecontrol.UpdateAgentRuntimeRequest) (draft, error) {
+	c := config{in.AgentRuntimeArtifact, in.LifecycleConfiguration, in.RequestHeaderConfiguration, in.EnvironmentVariables}
+	if err := c.check(); err != nil {
+		return draft{}, err
+	}
+	code := in.AgentRuntimeArtifact.CodeConfiguration
+	if _, err := s.interpreter(ctx, *code.Runtime); err != nil {
+		return draft{}, err
+	}
+	if code.Code.S3 == nil {
+		return draft{}, invalid("agentRuntimeArtifact.codeConfiguration.code.s3", "code.s3 must name the zip")
+	}
+	zip, err := s.cfg.Objects.Open(ctx, scope, *code.Code.S3.Bucket, *code.Code.S3.Prefix, text(code.Code.S3.VersionId))
+	if err != nil {
+		return draft{}, codeFault(code.Code.S3, err)
+	}
+	pin := zip.Version()
+	if err := zip.Close(); err != nil {
+		return draft{}, err
+	}
+	stored := *in
+	stored.AgentRuntimeId, stored.ClientToken, stored.EnvironmentVariables = nil, nil, nil
+	spec, err := protocol.MarshalJSON(&agentcorecontrol.Service, s.shapes.update, &stored, false)
+	return draft{spec, in.EnvironmentVariables, pin}, err
+}
+
+// codeFault words S3's refusal of the zip for who creates a runtime.
+func codeFault(at *agentcorecontrol.S3Location, err error) error {
+	f := fault.From(err)
+	if f.Status >= 500 {
+		return err
+	}
+	e := fault.Validation("The code zip s3://%s/%s cannot be read: %s", *at.Bucket, *at.Prefix, f.Message)
+	e.Fields = []fault.Field{{Name: "agentRuntimeArtifact.codeConfiguration.code.s3", Message: f.Message}}
+	return e.Because(err)
+}
+
+// addVersion stores version n and the work that makes it READY.
+func (s *Service) addVersion(tx store.Tx, scope store.Scope, id string, n int, d draft) error {
+	sealed, err := s.seal(scope, id, n, d.env)
+	if err != nil {
+		return err
+	}
+	_, err = s.docs.versions.Create(tx, versionDoc{Scope: scope, ID: versionID(id, n), Parent: id, Spec: d.spec, State: versionState{
+		Status: agentcorecontrol.AgentRuntimeStatusCREATING, LastUpdated: tx.Now(), ObjectVersion: d.pin, Environment: sealed,
+	}})
+	if err != nil {
+		return err
+	}
+	return enqueue(tx, prepareKind, scope, id, n)
+}
+
+// interpreter finds what runs a modelled runtime on this host.
+func (s *Service) interpreter(ctx context.Context, runtime string) (image.Interpreter, error) {
+	found, err := s.interpreters(ctx)
+	if err != nil {
+		return image.Interpreter{}, err
+	}
+	names := make([]string, 0, len(found))
+	for _, in := range found {
+		if in.Runtime == runtime {
+			return in, nil
+		}
+		names = append(names, in.Runtime)
+	}
+	have := "none at all; install Python 3.10 or newer"
+	if len(names) > 0 {
+		have = strings.Join(names, ", ")
+	}
+	return image.Interpreter{}, invalid("agentRuntimeArtifact.codeConfiguration.runtime",
+		"This host has no interpreter for "+runtime+". It has: "+have+". `outcrop doctor` shows where they were looked for")
+}
+
+func busy(id, status string) error {
+	return fault.Conflict("Agent runtime '%s' is %s; wait until it has settled", id, status)
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func ptr[T any](v T) *T { return &v }

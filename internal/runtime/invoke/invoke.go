@@ -1,0 +1,292 @@
+// Package invoke is the data plane of the Runtime service: it hands a request
+// to the session it belongs to and streams the answer back.
+package invoke
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcore"
+	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/runtime"
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// The longest an agent may take (spec/runtime.md 14): to begin its answer, and
+// to stream it.
+const (
+	answerLimit = 15 * time.Minute
+	streamLimit = 60 * time.Minute
+)
+
+// maxErrorBody is how much of an agent's error is kept for the log, in bytes.
+const maxErrorBody = 8 << 10
+
+// Planner says what a session runs.
+type Planner interface {
+	Plan(ctx context.Context, key session.Key) (session.Plan, error)
+}
+
+// Service implements agentcore.Runtime.
+type Service struct {
+	plans    Planner
+	sessions *session.Manager
+	store    store.Store
+}
+
+var _ agentcore.Runtime = (*Service)(nil)
+
+// New returns the service.
+func New(plans Planner, sessions *session.Manager, st store.Store) *Service {
+	return &Service{plans, sessions, st}
+}
+
+// InvokeAgentRuntime passes the request to the agent of the session, which is
+// started if need be, and streams the agent's answer.
+func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAgentRuntimeRequest) (*agentcore.InvokeAgentRuntimeResponse, error) {
+	call := pipeline.From(ctx)
+	id := text(in.RuntimeSessionId)
+	if id == "" {
+		id = newSessionID()
+	}
+	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), id)
+	if err != nil {
+		return nil, err
+	}
+	use, err := s.sessions.Acquire(ctx, key, func(ctx context.Context) (session.Plan, error) { return s.plans.Plan(ctx, key) })
+	if err != nil {
+		return nil, acquireFault(err)
+	}
+	out, err := ask(ctx, use, call, in, id)
+	if err != nil {
+		use.Release()
+		return nil, err
+	}
+	return out, nil
+}
+
+// ask sends one request. On success the session is released when the answer's
+// body is closed.
+func ask(ctx context.Context, use *session.Use, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string) (*agentcore.InvokeAgentRuntimeResponse, error) {
+	detail := use.Detail().(runtime.Detail)
+	ctx, cancel := context.WithCancelCause(ctx)
+	deadline := time.AfterFunc(answerLimit, func() { cancel(errTimeout) })
+	req, err := agentRequest(ctx, call, in, id, detail)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	resp, err := use.Transport().RoundTrip(req)
+	if err != nil {
+		deadline.Stop()
+		defer cancel(nil)
+		return nil, agentFault(ctx, detail, err)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		defer cancel(nil)
+		defer resp.Body.Close()
+		deadline.Stop()
+		return nil, refusedByAgent(resp, detail)
+	}
+	deadline.Reset(streamLimit)
+	return answer(resp, id, &body{ReadCloser: resp.Body, done: func() {
+		deadline.Stop()
+		cancel(nil)
+		use.Release()
+	}}), nil
+}
+
+// answer is what the caller sees of the agent's response.
+func answer(resp *http.Response, id string, body io.ReadCloser) *agentcore.InvokeAgentRuntimeResponse {
+	status := int32(resp.StatusCode)
+	out := &agentcore.InvokeAgentRuntimeResponse{RuntimeSessionId: &id, StatusCode: &status, Response: body}
+	for name, member := range map[string]**string{
+		"Content-Type": &out.ContentType, "Mcp-Session-Id": &out.McpSessionId, "Mcp-Protocol-Version": &out.McpProtocolVersion,
+		"X-Amzn-Trace-Id": &out.TraceId, "Traceparent": &out.TraceParent, "Tracestate": &out.TraceState, "Baggage": &out.Baggage,
+	} {
+		if v := resp.Header.Get(name); v != "" {
+			*member = &v
+		}
+	}
+	if out.ContentType == nil {
+		out.ContentType = ptr("application/octet-stream")
+	}
+	return out
+}
+
+// agentRequest is the request as the agent's container contract has it
+// (spec/runtime.md 10).
+func agentRequest(ctx context.Context, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string, detail runtime.Detail) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://localhost:%d/invocations", runtime.Port), in.Payload)
+	if err != nil {
+		return nil, err
+	}
+	req.ContentLength = call.ContentLength
+	h := req.Header
+	for name, values := range call.Header {
+		if detail.Headers[strings.ToLower(name)] {
+			h[name] = values
+		}
+	}
+	set := func(name string, value *string) {
+		if value != nil {
+			h.Set(name, *value)
+		}
+	}
+	set("Content-Type", in.ContentType)
+	set("Accept", in.Accept)
+	set("Mcp-Session-Id", in.McpSessionId)
+	set("Mcp-Protocol-Version", in.McpProtocolVersion)
+	set("Mcp-Method", in.McpMethod)
+	set("Mcp-Name", in.McpName)
+	set("X-Amzn-Trace-Id", in.TraceId)
+	set("Traceparent", in.TraceParent)
+	set("Tracestate", in.TraceState)
+	set("Baggage", in.Baggage)
+	h.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", id)
+	h.Set("X-Amzn-Bedrock-AgentCore-Runtime-Request-Id", call.RequestID)
+	if h.Get("User-Agent") == "" {
+		h["User-Agent"] = nil // not Go's
+	}
+	return req, nil
+}
+
+// body releases the session when the answer has been read or given up.
+type body struct {
+	io.ReadCloser
+	done func()
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	if b.done != nil {
+		b.done()
+		b.done = nil
+	}
+	return err
+}
+
+// StopRuntimeSession ends a session's sandbox and streams.
+func (s *Service) StopRuntimeSession(ctx context.Context, in *agentcore.StopRuntimeSessionRequest) (*agentcore.StopRuntimeSessionResponse, error) {
+	key, err := sessionKey(pipeline.From(ctx), *in.AgentRuntimeArn, "", text(in.Qualifier), *in.RuntimeSessionId)
+	if err != nil {
+		return nil, err
+	}
+	switch err := s.sessions.Stop(ctx, key); {
+	case errors.Is(err, session.ErrNotFound):
+		return nil, fault.NotFound("No session found with id '%s' for agent '%s'", key.ID, runtime.ARN(key.Scope, key.Owner))
+	case err != nil:
+		return nil, acquireFault(err)
+	}
+	return store.Reply(ctx, s.store, func(store.Tx) (*agentcore.StopRuntimeSessionResponse, error) {
+		return &agentcore.StopRuntimeSessionResponse{RuntimeSessionId: in.RuntimeSessionId, StatusCode: ptr(int32(http.StatusOK))}, nil
+	})
+}
+
+// sessionKey reads the runtime out of the path: a whole ARN, or an id with the
+// account beside it.
+func sessionKey(call *pipeline.Call, arn, account, qualifier, id string) (session.Key, error) {
+	if qualifier == "" {
+		qualifier = runtime.DefaultEndpoint
+	}
+	key := session.Key{Scope: call.Scope, Owner: arn, Endpoint: qualifier, ID: id}
+	if !strings.HasPrefix(arn, "arn:") {
+		switch account {
+		case "":
+			return key, fault.Validation("accountID is required when the agent is named by its id; send the query parameter accountId, or the agent's whole ARN")
+		case call.Scope.Account:
+			return key, nil
+		}
+		return key, notFound(qualifier, arn)
+	}
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 || parts[2] != "bedrock-agentcore" || !strings.HasPrefix(parts[5], "runtime/") {
+		return key, fault.Validation("'%s' is not the ARN of an agent runtime", arn)
+	}
+	key.Owner = strings.TrimPrefix(parts[5], "runtime/")
+	if parts[3] != call.Scope.Region || parts[4] != call.Scope.Account {
+		return key, notFound(qualifier, arn)
+	}
+	return key, nil
+}
+
+func notFound(qualifier, arn string) error {
+	return fault.NotFound("No endpoint or agent found with qualifier '%s' for agent '%s'", qualifier, arn)
+}
+
+// errTimeout is the cause of a request that took too long.
+var errTimeout = errors.New("the agent did not answer in time")
+
+// acquireFault words what can go wrong before the agent is reached.
+func acquireFault(err error) error {
+	var start *session.StartError
+	var unavailable *sandbox.UnavailableError
+	switch {
+	case errors.As(err, &start):
+		return runtime.StartFault(start)
+	case errors.Is(err, session.ErrStopping):
+		return fault.Retryable("Session operation in progress, please retry")
+	case errors.Is(err, session.ErrLimit):
+		return fault.Quota("%s. Stop sessions that are not needed, or raise the limit (outcrop serve --max-sessions)", err).Because(err)
+	case errors.As(err, &unavailable):
+		return fault.RuntimeClient("This host cannot run sandboxes: %s. %s. `outcrop doctor` checks it", unavailable.Reason, unavailable.Fix).Because(err)
+	case errors.Is(err, session.ErrClosed):
+		return fault.New("ServiceUnavailableException", http.StatusServiceUnavailable, "The server is shutting down").Because(err)
+	case errors.Is(err, sandbox.ErrCommand):
+		return fault.RuntimeClient("The agent cannot be started: %s", err).Because(err)
+	}
+	return err
+}
+
+// agentFault words an agent that broke off before it answered.
+func agentFault(ctx context.Context, detail runtime.Detail, err error) error {
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		detail.Note("the agent did not begin its answer within " + answerLimit.String())
+		return fault.New("RuntimeClientError", http.StatusGatewayTimeout, "The agent did not answer within %s", answerLimit).Because(err)
+	}
+	if ctx.Err() != nil { // the caller has left
+		return err
+	}
+	var f *fault.Error
+	if errors.As(err, &f) { // the caller's own body was refused while it was read
+		return f
+	}
+	detail.Note("the agent broke off before it answered: " + err.Error())
+	return fault.RuntimeClient("The agent closed the connection before it answered. Please check your CloudWatch logs for more information.").Because(err)
+}
+
+// refusedByAgent writes an agent's error into its log; neither its status nor
+// its body reaches the caller (spec/runtime.md 8.4).
+func refusedByAgent(resp *http.Response, detail runtime.Detail) error {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what there is
+	detail.Note(fmt.Sprintf("the agent answered %s: %s", resp.Status, text))
+	return fault.RuntimeClient("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", resp.StatusCode)
+}
+
+// newSessionID is a random UUID, as SDKs make one when the caller names none.
+func newSessionID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	h := hex.EncodeToString(b[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,205 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/telemetry"
+)
+
+// The contract of an HTTP agent and its limits (spec/runtime.md 10, 12).
+const (
+	Port       = 8080
+	pingPath   = "/ping"
+	StartLimit = 30 * time.Second // of direct code
+)
+
+// Detail is what an invocation must know of the version that its session runs.
+type Detail struct {
+	// Headers are the names, in lower case, that are passed on to the agent.
+	Headers map[string]bool
+	// Note writes a line of ours into the session's log.
+	Note func(text string)
+}
+
+// Plan says how a session of an endpoint is started: which version, from
+// which code, with what environment.
+func (s *Service) Plan(ctx context.Context, key session.Key) (session.Plan, error) {
+	rt, v, err := s.live(ctx, key)
+	if err != nil {
+		return session.Plan{}, err
+	}
+	spec, err := s.configuration(v)
+	if err != nil {
+		return session.Plan{}, err
+	}
+	env, err := s.environment(v)
+	if err != nil {
+		return session.Plan{}, err
+	}
+	code := spec.AgentRuntimeArtifact.CodeConfiguration
+	in, err := s.interpreter(ctx, *code.Runtime)
+	if err != nil {
+		return session.Plan{}, err
+	}
+	unpacked, err := s.unpack(ctx, v)
+	if err != nil {
+		return session.Plan{}, err
+	}
+	launch, err := s.cfg.Code.Launch(unpacked, in, code.EntryPoint)
+	if err != nil {
+		unpacked.Release()
+		return session.Plan{}, asAgentError(err)
+	}
+	_, number, _ := strings.Cut(v.ID, ":")
+	out := s.output(key)
+	idle, life := lifecycle(spec.LifecycleConfiguration)
+	return session.Plan{
+		Spec: sandbox.Spec{
+			Args: launch.Args, Env: merge(launch.Env, platformEnv(rt, key), userEnv(env)), Dir: launch.Dir, Code: unpacked.Dir, Mounts: launch.Mounts,
+			Stdout: out.stdout, Stderr: out.stderr,
+		},
+		Port: Port, Probe: session.HTTPProbe(Port, pingPath), StartLimit: StartLimit,
+		IdleLimit: time.Duration(idle) * time.Second, MaxLife: time.Duration(life) * time.Second,
+		Version: number, Detail: Detail{Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note},
+		Ended: func(why string) {
+			unpacked.Release()
+			out.close(why)
+		},
+	}, nil
+}
+
+// live reads what an endpoint runs now.
+func (s *Service) live(ctx context.Context, key session.Key) (rt runtimeDoc, v versionDoc, err error) {
+	missing := fault.NotFound("No endpoint or agent found with qualifier '%s' for agent '%s'", key.Endpoint, ARN(key.Scope, key.Owner))
+	err = s.cfg.Store.View(ctx, func(r store.Reader) error {
+		var err error
+		if rt, err = s.docs.runtimes.Get(r, key.Scope, key.Owner); err != nil {
+			return err
+		}
+		e, err := s.docs.endpoints.Get(r, key.Scope, endpointID(key.Owner, key.Endpoint))
+		if err != nil {
+			return err
+		}
+		if rt.State.Status == agentcorecontrol.AgentRuntimeStatusDELETING {
+			return missing
+		}
+		if e.State.Live == 0 {
+			return fault.Conflict("Agent runtime '%s' is %s and has no version that is READY yet", key.Owner, rt.State.Status)
+		}
+		v, err = s.docs.versions.Get(r, key.Scope, versionID(key.Owner, e.State.Live))
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return rt, v, missing
+	}
+	return rt, v, err
+}
+
+// asAgentError says that what was deployed cannot be started: to an invoker
+// that is the agent's fault, with the reason.
+func asAgentError(err error) error {
+	f := fault.From(err)
+	if f.Status >= 500 {
+		return err
+	}
+	return fault.RuntimeClient("%s", f.Message).Because(err)
+}
+
+// platformEnv is what every agent finds in its environment (spec/runtime.md 11).
+func platformEnv(rt runtimeDoc, key session.Key) []string {
+	arn := ARN(key.Scope, key.Owner)
+	endpoint := arn + "/runtime-endpoint/" + key.Endpoint
+	return []string{
+		"DOCKER_CONTAINER=1", // the SDK's sign that it is on the platform
+		"AWS_REGION=" + key.Scope.Region, "AWS_DEFAULT_REGION=" + key.Scope.Region,
+		"OTEL_RESOURCE_ATTRIBUTES=cloud.resource_id=" + url.QueryEscape(endpoint) + ",service.name=" + rt.Name + "." + key.Endpoint,
+	}
+}
+
+func userEnv(env map[string]string) []string {
+	out := make([]string, 0, len(env))
+	for name, value := range env {
+		if name != "AWS_REGION" { // the platform's wins (spec/runtime.md 11)
+			out = append(out, name+"="+value)
+		}
+	}
+	return out
+}
+
+// merge joins environments; a later one wins.
+func merge(parts ...[]string) []string {
+	index := map[string]int{}
+	var out []string
+	for _, part := range parts {
+		for _, kv := range part {
+			name, _, _ := strings.Cut(kv, "=")
+			if i, ok := index[name]; ok {
+				out[i] = kv
+				continue
+			}
+			index[name] = len(out)
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+func allowed(c *agentcorecontrol.RequestHeaderConfiguration) map[string]bool {
+	out := map[string]bool{}
+	if c != nil {
+		for _, name := range c.RequestHeaderAllowlist {
+			out[strings.ToLower(name)] = true
+		}
+	}
+	return out
+}
+
+// output is where what a session says goes: one stream of the endpoint's log
+// group.
+type output struct {
+	stdout, stderr *telemetry.Sink
+	note           func(string)
+}
+
+func (s *Service) output(key session.Key) output {
+	group := telemetry.Group{Scope: key.Scope, Name: LogGroup(key.Owner, key.Endpoint)}
+	stream := LogStream(s.cfg.Now(), key.ID)
+	return output{
+		stdout: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
+		stderr: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
+		note:   func(text string) { s.cfg.Logs.Append(group, stream, s.cfg.Now(), "outcrop: "+text) },
+	}
+}
+
+func (o output) close(why string) {
+	_ = o.stdout.Close() // gives the last line; never fails
+	_ = o.stderr.Close()
+	o.note("session ended: " + why)
+}
+
+// LogStream names the stream of a session that starts at a time, in the form
+// of spec/runtime.md 13 with the session's own id.
+func LogStream(at time.Time, sessionID string) string {
+	return at.UTC().Format("2006/01/02") + "/[runtime-logs]" + sessionID
+}
+
+// seconds is a duration for a text.
+func seconds(d time.Duration) string { return strconv.Itoa(int(d/time.Second)) + "s" }
+
+// StartFault words a start that did not succeed (spec/runtime.md 8.4).
+func StartFault(e *session.StartError) error {
+	if errors.Is(e, session.ErrExited) {
+		return fault.RuntimeClient("Runtime exited with status %d before it was ready. Please check your CloudWatch logs for more information.", e.Exit.Code).Because(e)
+	}
+	return fault.RuntimeClient("Runtime initialization time exceeded. Please make sure that initialization completes in %s.", seconds(e.Limit)).Because(e)
+}

@@ -1,0 +1,113 @@
+// Package runtime is the AgentCore Runtime service: agents, their immutable
+// versions and their endpoints. The way of an invocation is package invoke.
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/telemetry"
+)
+
+// Objects is where code zips are.
+type Objects interface {
+	// Open opens one version of an object; an empty version is the current
+	// one. Errors are fault.Errors in S3's words.
+	Open(ctx context.Context, scope store.Scope, bucket, key, version string) (Object, error)
+}
+
+// Object is an open object.
+type Object interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+	// Version is the object's version id, or empty where its bucket keeps none.
+	Version() string
+}
+
+// Sealer keeps environment variables from being stored in the clear.
+type Sealer interface {
+	Seal(plain []byte, owner string) ([]byte, error)
+	Open(sealed []byte, owner string) ([]byte, error)
+}
+
+// Config is what the service is built from.
+type Config struct {
+	Store    store.Store
+	Objects  Objects
+	Code     *image.Cache
+	Seal     Sealer
+	Sessions *session.Manager
+	Logs     telemetry.Appender
+	// Interpreters finds what this host can run; it is asked once.
+	Interpreters func(context.Context) ([]image.Interpreter, error)
+	Log          *slog.Logger
+	Now          func() time.Time
+}
+
+// Service implements agentcorecontrol.Runtime.
+type Service struct {
+	cfg          Config
+	docs         collections
+	interpreters func(context.Context) ([]image.Interpreter, error)
+	shapes       shapes
+}
+
+// shapes are the indexes of the shapes that specs are read and written as.
+type shapes struct{ update, get int }
+
+// New returns the service. Its work handlers are registered by Register.
+func New(cfg Config) *Service {
+	return &Service{
+		cfg: cfg, docs: newCollections(), interpreters: once(cfg.Interpreters),
+		shapes: shapes{
+			update: agentcorecontrol.Service.ShapeNamed("UpdateAgentRuntimeRequest"),
+			get:    agentcorecontrol.Service.ShapeNamed("GetAgentRuntimeResponse"),
+		},
+	}
+}
+
+// once remembers the first success of find.
+func once(find func(context.Context) ([]image.Interpreter, error)) func(context.Context) ([]image.Interpreter, error) {
+	var mu sync.Mutex
+	var found []image.Interpreter
+	return func(ctx context.Context) ([]image.Interpreter, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if found != nil {
+			return found, nil
+		}
+		var err error
+		found, err = find(ctx)
+		return found, err
+	}
+}
+
+// Interpreters are the runtimes that this host can run, oldest Python first.
+func (s *Service) Interpreters(ctx context.Context) ([]image.Interpreter, error) {
+	return s.interpreters(ctx)
+}
+
+// idAlphabet has the characters of the random part of an id.
+const idAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// newID returns NAME-XXXXXXXXXX (spec/runtime.md 2.1).
+func newID(name string) string {
+	var b [10]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	for i := range b {
+		// 256 is no multiple of 62: some characters are a little likelier,
+		// which matters to nobody in a name.
+		b[i] = idAlphabet[int(b[i])%len(idAlphabet)]
+	}
+	return fmt.Sprintf("%s-%s", name, b[:])
+}

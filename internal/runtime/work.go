@@ -1,0 +1,255 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/protocol"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/work"
+)
+
+// The kinds of this service's work items.
+const (
+	prepareKind = "runtime.prepare"
+	deleteKind  = "runtime.delete"
+)
+
+// payload is what an item says about its job.
+type payload struct {
+	Scope   store.Scope `json:"scope"`
+	ID      string      `json:"id"`
+	Version int         `json:"version,omitempty"`
+}
+
+func enqueue(tx store.Tx, kind string, scope store.Scope, id string, version int) error {
+	body, err := json.Marshal(payload{scope, id, version})
+	if err != nil {
+		return err
+	}
+	_, err = tx.EnqueueWork(store.Work{Kind: kind, Key: workKey(scope, id), Payload: body})
+	return err
+}
+
+// Handlers are the work handlers of the service, by kind.
+func (s *Service) Handlers() map[string]work.Handler {
+	return map[string]work.Handler{prepareKind: prepare{s}, deleteKind: remove{s}}
+}
+
+// prepare fetches a version's zip, checks and unpacks it, and makes the
+// version READY, pinned by digest.
+type prepare struct{ s *Service }
+
+func (p prepare) Do(ctx context.Context, item *work.Item) error {
+	s := p.s
+	job, v, err := s.job(ctx, item.Work)
+	if err != nil || v.State.Status != agentcorecontrol.AgentRuntimeStatusCREATING {
+		return err
+	}
+	code, err := s.unpack(ctx, v)
+	if err != nil {
+		if f := fault.From(err); f.Status < http.StatusInternalServerError {
+			return work.Permanent(err)
+		}
+		return err
+	}
+	defer code.Release()
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		now := tx.Now()
+		_, err := s.docs.versions.Update(tx, job.Scope, v.ID, func(d *versionDoc) error {
+			d.State.Status, d.State.Digest, d.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusREADY, code.Digest, now
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		_, err = s.docs.runtimes.Update(tx, job.Scope, job.ID, func(d *runtimeDoc) error {
+			d.State.Status, d.State.FailureReason, d.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusREADY, "", now
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		_, err = s.docs.endpoints.Update(tx, job.Scope, endpointID(job.ID, DefaultEndpoint), func(d *endpointDoc) error {
+			d.State = endpointState{Status: agentcorecontrol.AgentRuntimeEndpointStatusREADY, Live: job.Version, Target: job.Version}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return item.Complete(tx)
+	})
+}
+
+// Failed settles a version that cannot be prepared. DEFAULT stays with the
+// version it had.
+func (p prepare) Failed(tx store.Tx, w store.Work, cause error) error {
+	s := p.s
+	var job payload
+	if err := json.Unmarshal(w.Payload, &job); err != nil {
+		return err
+	}
+	now, reason := tx.Now(), fault.From(cause).Message
+	_, err := s.docs.versions.Update(tx, job.Scope, versionID(job.ID, job.Version), func(d *versionDoc) error {
+		d.State.Status, d.State.FailureReason, d.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusCREATE_FAILED, reason, now
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	first := job.Version == 1
+	_, err = s.docs.runtimes.Update(tx, job.Scope, job.ID, func(d *runtimeDoc) error {
+		d.State.Status = agentcorecontrol.AgentRuntimeStatusUPDATE_FAILED
+		if first {
+			d.State.Status = agentcorecontrol.AgentRuntimeStatusCREATE_FAILED
+		}
+		d.State.FailureReason, d.State.LastUpdated = reason, now
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.docs.endpoints.Update(tx, job.Scope, endpointID(job.ID, DefaultEndpoint), func(d *endpointDoc) error {
+		d.State.Status = agentcorecontrol.AgentRuntimeEndpointStatusUPDATE_FAILED
+		if d.State.Live == 0 {
+			d.State.Status = agentcorecontrol.AgentRuntimeEndpointStatusCREATE_FAILED
+		}
+		return nil
+	})
+	return err
+}
+
+// job reads an item's payload and the version it is about. A version that is
+// gone leaves nothing to do: its zero status is not CREATING.
+func (s *Service) job(ctx context.Context, w store.Work) (payload, versionDoc, error) {
+	var job payload
+	if err := json.Unmarshal(w.Payload, &job); err != nil {
+		return job, versionDoc{}, work.Permanent(err)
+	}
+	var v versionDoc
+	err := s.cfg.Store.View(ctx, func(r store.Reader) (err error) {
+		v, err = s.docs.versions.Get(r, job.Scope, versionID(job.ID, job.Version))
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return job, v, err
+}
+
+// configuration is a version's spec as a value of the wire.
+func (s *Service) configuration(v versionDoc) (*agentcorecontrol.UpdateAgentRuntimeRequest, error) {
+	spec := &agentcorecontrol.UpdateAgentRuntimeRequest{}
+	if err := protocol.UnmarshalJSON(&agentcorecontrol.Service, s.shapes.update, v.Spec, spec); err != nil {
+		return nil, fmt.Errorf("read configuration of %s: %w", v.ID, err)
+	}
+	return spec, nil
+}
+
+// unpack returns a version's code, from the cache or else from its object. The
+// content is the one that was pinned, whatever the object holds today.
+func (s *Service) unpack(ctx context.Context, v versionDoc) (*image.Code, error) {
+	if v.State.Digest != "" {
+		code, err := s.cfg.Code.Open(v.State.Digest)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return code, err
+		}
+	}
+	spec, err := s.configuration(v)
+	if err != nil {
+		return nil, err
+	}
+	at := spec.AgentRuntimeArtifact.CodeConfiguration.Code.S3
+	zip, err := s.cfg.Objects.Open(ctx, v.Scope, *at.Bucket, *at.Prefix, v.State.ObjectVersion)
+	if err != nil {
+		return nil, codeFault(at, err)
+	}
+	defer zip.Close()
+	return s.cfg.Code.Unpack(ctx, zip, zip.Size(), v.State.Digest)
+}
+
+// remove takes a runtime away: first its sessions, then its documents, then
+// the code that nobody else uses.
+type remove struct{ s *Service }
+
+func (d remove) Do(ctx context.Context, item *work.Item) error {
+	s := d.s
+	var job payload
+	if err := json.Unmarshal(item.Payload, &job); err != nil {
+		return work.Permanent(err)
+	}
+	if err := s.cfg.Sessions.StopOwner(ctx, job.Scope, job.ID); err != nil {
+		return err
+	}
+	err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		for v, err := range s.docs.versions.Each(tx, job.Scope, job.ID) {
+			if err != nil {
+				return err
+			}
+			if err := s.docs.versions.Delete(tx, job.Scope, v.ID); err != nil {
+				return err
+			}
+		}
+		for e, err := range s.docs.endpoints.Each(tx, job.Scope, job.ID) {
+			if err != nil {
+				return err
+			}
+			if err := s.docs.endpoints.Delete(tx, job.Scope, e.ID); err != nil {
+				return err
+			}
+		}
+		if err := s.docs.runtimes.Delete(tx, job.Scope, job.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		return item.Complete(tx)
+	})
+	if err != nil {
+		return err
+	}
+	return s.prune(ctx)
+}
+
+// Failed leaves a runtime that could not be deleted where a person sees it.
+func (d remove) Failed(tx store.Tx, w store.Work, cause error) error {
+	var job payload
+	if err := json.Unmarshal(w.Payload, &job); err != nil {
+		return err
+	}
+	_, err := d.s.docs.runtimes.Update(tx, job.Scope, job.ID, func(doc *runtimeDoc) error {
+		doc.State.Status = agentcorecontrol.AgentRuntimeStatusDELETE_FAILED
+		doc.State.FailureReason, doc.State.LastUpdated = fault.From(cause).Message, tx.Now()
+		return nil
+	})
+	return err
+}
+
+// prune removes unpacked code that no version refers to.
+func (s *Service) prune(ctx context.Context) error {
+	used := func(digest string) bool {
+		found := true // when in doubt, it stays
+		err := s.cfg.Store.View(ctx, func(r store.Reader) error {
+			found = false
+			for v, err := range s.docs.versions.All(r) {
+				if err != nil {
+					found = true
+					return err
+				}
+				if v.State.Digest == digest {
+					found = true
+					return nil
+				}
+			}
+			return nil
+		})
+		return found || err != nil
+	}
+	_, err := s.cfg.Code.Prune(ctx, used)
+	return err
+}

@@ -1,0 +1,166 @@
+// Package session owns the life of every sandboxed session: it starts one
+// sandbox for a key however many ask at once, hands it to concurrent requests,
+// and ends it when it has been idle too long, has lived too long, is stopped,
+// or has died by itself.
+//
+// It knows no service. Who asks for a session says by a Plan what runs in it.
+package session
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// The errors of Acquire and Stop.
+var (
+	// ErrNotFound says that there is no such session.
+	ErrNotFound = errors.New("session not found")
+	// ErrStopping says that the session is on its way out; a retry gets a new one.
+	ErrStopping = errors.New("session is stopping")
+	// ErrClosed says that the server shuts down.
+	ErrClosed = errors.New("sessions are closed")
+	// ErrLimit says that no more sessions fit.
+	ErrLimit = errors.New("too many sessions")
+	// ErrNotReady is wrapped by StartError when the time for the start is over.
+	ErrNotReady = errors.New("not ready in time")
+	// ErrExited is wrapped by StartError when the guest ended before it was ready.
+	ErrExited = errors.New("exited before it was ready")
+)
+
+// StartError says that a sandbox started but its guest did not become ready.
+type StartError struct {
+	Err error // ErrNotReady or ErrExited
+	// Exit is how the guest ended, for ErrExited.
+	Exit sandbox.Status
+	// Limit is how long it was given.
+	Limit time.Duration
+	// Last is what the last probe met.
+	Last error
+}
+
+func (e *StartError) Error() string {
+	text := "start session: " + e.Err.Error()
+	if e.Last != nil {
+		text += ": " + e.Last.Error()
+	}
+	return text
+}
+
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Key names a session. Two sessions that differ in any part share nothing.
+type Key struct {
+	Scope store.Scope
+	// Owner is the resource the session belongs to (a runtime's id), Endpoint
+	// the qualifier it was reached by, ID what the client chose.
+	Owner, Endpoint, ID string
+}
+
+// Plan says what runs in a session. It is made once, when the session starts;
+// later changes of the owner reach the next session only.
+type Plan struct {
+	// Spec is the sandbox; its ID is the manager's to give.
+	Spec sandbox.Spec
+	// Port is where the guest serves HTTP on its loopback.
+	Port uint16
+	// Probe is asked again and again until it returns nil: the guest is ready.
+	Probe func(ctx context.Context, guest http.RoundTripper) error
+	// StartLimit bounds the time from the start until Probe succeeds.
+	StartLimit time.Duration
+	// IdleLimit ends a session without requests, MaxLife any session.
+	IdleLimit, MaxLife time.Duration
+	// Version is the owner's version that runs, for people.
+	Version string
+	// Detail is the owner's own knowledge about the session; see Use.Detail.
+	Detail any
+	// Ended is called once, when nothing is left of the session.
+	Ended func(why string)
+}
+
+// Status is where a session is in its life.
+type Status string
+
+// The states of a session.
+const (
+	Starting Status = "STARTING"
+	Active   Status = "ACTIVE"
+	Idle     Status = "IDLE"
+	Stopping Status = "STOPPING"
+)
+
+// Info describes a session for people.
+type Info struct {
+	Key      Key
+	Status   Status
+	Version  string
+	Requests int64 // since the start
+	Running  int   // now
+	Started  time.Time
+	LastUsed time.Time
+	// IdleDeadline is zero while requests run; LifeDeadline is the end in any case.
+	IdleDeadline, LifeDeadline time.Time
+}
+
+// Use is a session in use by one request. It stays alive until Release.
+type Use struct{ s *session }
+
+// Transport is an HTTP client connection to the guest's port. It is shared by
+// all requests of the session and keeps connections.
+func (u *Use) Transport() http.RoundTripper { return u.s.transport }
+
+// Dial connects to another port of the guest.
+func (u *Use) Dial(ctx context.Context, port uint16) (net.Conn, error) { return u.s.box.Dial(ctx, port) }
+
+// Detail is the Plan's.
+func (u *Use) Detail() any { return u.s.plan.Detail }
+
+// Done is closed when the guest has ended.
+func (u *Use) Done() <-chan struct{} { return u.s.box.Done() }
+
+// Release ends the use. It must be called once.
+func (u *Use) Release() { u.s.release() }
+
+// newTransport returns a client whose connections all lead to the guest's
+// port, whatever the URL says.
+func newTransport(box sandbox.Sandbox, port uint16) *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return box.Dial(ctx, port) },
+		// What the agent sends is passed on as it is.
+		DisableCompression:  true,
+		MaxIdleConns:        64,
+		MaxIdleConnsPerHost: 64,
+		// An agent that closes idle connections at five seconds, as uvicorn
+		// does, must not meet one of ours half-way.
+		IdleConnTimeout:        4 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		WriteBufferSize:        32 << 10,
+		ReadBufferSize:         32 << 10,
+	}
+}
+
+// HTTPProbe is ready when GET path on the port answers 200.
+func HTTPProbe(port uint16, path string) func(context.Context, http.RoundTripper) error {
+	url := "http://localhost:" + strconv.Itoa(int(port)) + path
+	return func(ctx context.Context, guest http.RoundTripper) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := guest.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return errors.New("GET " + path + " answered " + resp.Status)
+		}
+		return nil
+	}
+}
