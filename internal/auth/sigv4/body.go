@@ -170,6 +170,11 @@ func (p *pending) readWhole() (string, error) {
 		sum := sha256.Sum256(buf)
 		return hex.EncodeToString(sum[:]), nil
 	}
+	if length > memoryLimit {
+		if err := p.spool.openFile(); err != nil {
+			return "", err
+		}
+	}
 	hash := sha256.New()
 	buf := make([]byte, copyBuffer)
 	from := limitReader{r: source(p.r), left: p.max, max: p.max}

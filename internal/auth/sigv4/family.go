@@ -215,8 +215,11 @@ func (f Family) Fault(err error) *fault.Error {
 		text, cell.code = s3Malformed(e, text)
 	}
 	out := fault.New(cell.code, cell.status, "%s", text)
-	if f == S3 {
+	switch {
+	case f == S3:
 		out.Members = e.members
+	case out.Code == "ValidationException":
+		out.Reason = fault.ReasonCannotParse
 	}
 	if e.cause != nil {
 		out = out.Because(e.cause)
@@ -240,6 +243,7 @@ func (e *Error) minutes(f Family) string {
 	return strings.TrimSuffix(f.rules().skew.String(), "m0s")
 }
 
+// rename gives AccessDeniedException the name the family has for it.
 func (f Family) rename(e *fault.Error) *fault.Error {
 	if denied := f.rules().denied; e.Code == "AccessDeniedException" && denied != e.Code {
 		c := *e
