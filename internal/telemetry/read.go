@@ -14,7 +14,7 @@ import (
 )
 
 // The bounds of one page, those of CloudWatch Logs (10,000 events or 1 MiB), and
-// of what a page that matches little may read.
+// of what a page that matches little reads.
 const (
 	MaxEvents    = 10_000
 	maxPageBytes = 1 << 20
@@ -70,6 +70,8 @@ type Query struct {
 	// Limit is the most events of a page; 0 is MaxEvents. A page also ends at
 	// 1 MiB of messages.
 	Limit int
+	// Scan is the most events that one page looks at; 0 is 50,000.
+	Scan int
 	// Token is EventPage.Newer or EventPage.Older of another page of the same
 	// group and streams; empty is the first page.
 	Token string
@@ -100,6 +102,9 @@ const (
 func (d *DB) Events(ctx context.Context, q Query) (EventPage, error) {
 	if q.Limit <= 0 || q.Limit > MaxEvents {
 		q.Limit = MaxEvents
+	}
+	if q.Scan <= 0 {
+		q.Scan = maxScanned
 	}
 	s, err := newScan(q)
 	if err != nil {
@@ -193,7 +198,7 @@ func (s *scan) run(ctx context.Context, conn *dbfile.Conn, group int64) error {
 // add looks at one event.
 func (s *scan) add(e Event) error {
 	wanted := s.q.Match == nil || s.q.Match(e.Message)
-	if s.scanned >= maxScanned || wanted && (len(s.events) >= s.q.Limit || len(s.events) > 0 && s.bytes+len(e.Message) > maxPageBytes) {
+	if s.scanned >= s.q.Scan || wanted && (len(s.events) >= s.q.Limit || len(s.events) > 0 && s.bytes+len(e.Message) > maxPageBytes) {
 		return errEnough
 	}
 	s.scanned++

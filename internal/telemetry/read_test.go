@@ -121,12 +121,12 @@ func TestQueries(t *testing.T) {
 
 func TestAPageThatMatchesLittleIsBounded(t *testing.T) {
 	d := open(t, t.TempDir(), telemetry.Options{})
-	const n = 60_000
+	const n = 600
 	for i := range n {
 		d.Append(group, "s", begin.Add(time.Duration(i)), fmt.Sprint(i))
 	}
 	flush(t, d)
-	q := telemetry.Query{Group: group, Match: func(m string) bool { return m == fmt.Sprint(n-1) }}
+	q := telemetry.Query{Group: group, Scan: 500, Match: func(m string) bool { return m == fmt.Sprint(n-1) }}
 	page := events(t, d, q)
 	if len(page.Events) != 0 || !page.More {
 		t.Fatalf("first page: %d events, more %t", len(page.Events), page.More)
@@ -241,8 +241,8 @@ func TestGroupsAndStreams(t *testing.T) {
 }
 
 func TestTrimKeepsTheNewestThatFit(t *testing.T) {
-	d := open(t, t.TempDir(), telemetry.Options{LogBytes: 3000 * 164, AuditRecords: 1000, Now: func() time.Time { return begin }})
-	for i := range 10_000 {
+	d := open(t, t.TempDir(), telemetry.Options{LogBytes: 2500 * 164, AuditRecords: 1000, Now: func() time.Time { return begin }})
+	for i := range 6000 {
 		d.Append(group, fmt.Sprint("s", i%4), begin.Add(time.Duration(i)), fmt.Sprintf("%0100d", i))
 		if err := d.Audit(t.Context(), record(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
@@ -257,14 +257,14 @@ func TestTrimKeepsTheNewestThatFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := events(t, d, telemetry.Query{Group: group})
-	if n := len(page.Events); n > 3000 || n < 1000 || groups[0].Bytes != int64(n*164) {
+	if n := len(page.Events); n > 2500 || n < 500 || groups[0].Bytes != int64(n*164) {
 		t.Errorf("%d events left, %d bytes counted", n, groups[0].Bytes)
 	}
-	if newest := events(t, d, telemetry.Query{Group: group, Latest: true, Limit: 1}).Events[0].Message; newest != fmt.Sprintf("%0100d", 9999) {
+	if newest := events(t, d, telemetry.Query{Group: group, Latest: true, Limit: 1}).Events[0].Message; newest != fmt.Sprintf("%0100d", 5999) {
 		t.Errorf("newest: %s", newest)
 	}
 	records, _, err := d.Records(t.Context(), telemetry.AuditQuery{Scope: home, Limit: 1000, Token: ""})
-	if err != nil || len(records) != 1000 || records[0].RequestID != "9999" {
+	if err != nil || len(records) != 1000 || records[0].RequestID != "5999" {
 		t.Errorf("%d records left, %v", len(records), err)
 	}
 }

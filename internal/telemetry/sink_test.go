@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,12 +14,21 @@ import (
 
 // lines is an Appender that remembers.
 type lines struct {
+	mu   sync.Mutex
 	text []string
 	at   []time.Time
 }
 
 func (l *lines) Append(_ telemetry.Group, _ string, at time.Time, message string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.text, l.at = append(l.text, message), append(l.at, at)
+}
+
+func (l *lines) joined() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.text, "|")
 }
 
 func TestSinkSplitsLines(t *testing.T) {
@@ -50,13 +60,13 @@ func TestSinkGivesAPartialLineAfterAWhile(t *testing.T) {
 		io.WriteString(s, "? ")
 		time.Sleep(telemetry.PartialAfter - 1)
 		synctest.Wait()
-		if len(got.text) != 0 {
-			t.Errorf("too early: %q", got.text)
+		if early := got.joined(); early != "" {
+			t.Errorf("too early: %q", early)
 		}
 		time.Sleep(1)
 		synctest.Wait()
-		if strings.Join(got.text, "|") != "Name: ? " {
-			t.Errorf("partial: %q", got.text)
+		if all := got.joined(); all != "Name: ? " {
+			t.Errorf("partial: %q", all)
 		}
 	})
 }
@@ -86,7 +96,7 @@ func TestSinkSplitsLongLinesBetweenCharacters(t *testing.T) {
 // FuzzSink writes any bytes in two pieces: nothing but line ends is lost.
 func FuzzSink(f *testing.F) {
 	f.Add([]byte("a\nb\r\n\xff\x00"), 3)
-	f.Add([]byte(strings.Repeat("é", telemetry.MaxMessage)), 7)
+	f.Add([]byte("é🙂\xf0\x9f"), 4)
 	f.Fuzz(func(t *testing.T, b []byte, at int) {
 		var got lines
 		s := telemetry.NewSink(&got, group, "s", nil)
