@@ -116,7 +116,9 @@ type Use struct{ s *session }
 func (u *Use) Transport() http.RoundTripper { return u.s.transport }
 
 // Dial connects to another port of the guest.
-func (u *Use) Dial(ctx context.Context, port uint16) (net.Conn, error) { return u.s.box.Dial(ctx, port) }
+func (u *Use) Dial(ctx context.Context, port uint16) (net.Conn, error) {
+	return u.s.box.Dial(ctx, port)
+}
 
 // Detail is the Plan's.
 func (u *Use) Detail() any { return u.s.plan.Detail }

@@ -1,0 +1,64 @@
+# Outcrop. `make demo` shows it, `make test` tests it; both do their own set-up.
+
+SHELL   := /bin/bash
+GO      ?= go
+PYTHON  ?= python3
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+SANDBOX := internal/sandbox/gvisor/embedded/outcrop-sandbox-linux-$(shell $(GO) env GOARCH 2>/dev/null).zst
+VENV    := .venv
+export CGO_ENABLED ?= 0
+
+.PHONY: help build demo test bench lint generate nightly clients cross clean
+help: ## Show what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: bin/outcrop ## Build bin/outcrop, one static file with the sandbox inside
+
+demo: ## Build, start, deploy examples/hello and stream an answer
+	@scripts/preflight go pip venv
+	@$(MAKE) --no-print-directory build
+	@scripts/demo
+
+test: ## Run every test, with the race detector
+	@scripts/preflight go cc pip venv
+	@$(MAKE) --no-print-directory build clients
+	@scripts/test
+
+bench: build ## Print the figures the project holds itself to
+	@scripts/bench
+
+lint: ## Formatting, vet, staticcheck, import direction
+	@scripts/lint
+
+generate: ## Write internal/api/model and docs/operations.md from the pinned models
+	$(GO) generate ./internal/api/...
+
+nightly: build clients ## What is too long for every change: soaks, fuzzing, all tests as an ordinary user
+	@scripts/nightly
+
+clients: $(VENV)/.installed ## Install the pinned clients that tests use
+
+cross: ## Build the client half for macOS and Windows, and everything for linux/arm64
+	@scripts/cross
+
+clean: ## Remove what was built
+	rm -rf bin .cache $(VENV)
+	rm -f internal/sandbox/gvisor/embedded/outcrop-sandbox-linux-*
+
+# The sandbox executable is gVisor: about a minute of compiling, once.
+$(SANDBOX): go.mod go.sum $(shell find cmd/outcrop-sandbox internal/sandbox/gvisor -name '*.go' -not -name '*_test.go' 2>/dev/null)
+	@scripts/preflight go
+	@echo "building the sandbox executable (gVisor; about a minute the first time)"
+	@$(GO) run ./tools/embedsandbox
+
+.PHONY: bin/outcrop
+bin/outcrop: $(SANDBOX)
+	@scripts/preflight go
+	@echo "building bin/outcrop $(VERSION)"
+	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/outcrop
+
+$(VENV)/.installed: conformance/requirements.txt
+	@scripts/preflight venv
+	@echo "installing the pinned Python clients"
+	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check -r conformance/requirements.txt && touch $@

@@ -1,0 +1,412 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// engine is a sandbox.Engine whose guests are a channel.
+type engine struct {
+	starts  atomic.Int64
+	startup time.Duration
+	fail    error
+	stuck   bool // guests ignore SIGTERM
+
+	mu   sync.Mutex
+	live map[string]*box
+}
+
+func newEngine() *engine { return &engine{live: map[string]*box{}} }
+
+func (e *engine) Capabilities() sandbox.Capabilities { return sandbox.Capabilities{Engine: "fake"} }
+func (e *engine) Close(context.Context) error        { return nil }
+func (e *engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	e.starts.Add(1)
+	select {
+	case <-time.After(e.startup):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if e.fail != nil {
+		return nil, e.fail
+	}
+	b := &box{e: e, id: spec.ID, done: make(chan struct{})}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.live[b.id] = b
+	return b, nil
+}
+
+func (e *engine) alive() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.live)
+}
+
+// crash ends every guest as if it had died by itself.
+func (e *engine) crash() {
+	e.mu.Lock()
+	var all []*box
+	for _, b := range e.live {
+		all = append(all, b)
+	}
+	e.mu.Unlock()
+	for _, b := range all {
+		b.end(sandbox.Status{Cause: sandbox.Exited, Code: 3})
+	}
+}
+
+type box struct {
+	e    *engine
+	id   string
+	once sync.Once
+	exit sandbox.Status
+	done chan struct{}
+}
+
+func (b *box) ID() string                                     { return b.id }
+func (b *box) Dial(context.Context, uint16) (net.Conn, error) { return nil, sandbox.ErrRefused }
+func (b *box) Done() <-chan struct{}                          { return b.done }
+func (b *box) Exit() sandbox.Status                           { return b.exit }
+func (b *box) Stop(ctx context.Context, grace time.Duration) error {
+	if b.e.stuck {
+		select {
+		case <-time.After(grace):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	b.end(sandbox.Status{Cause: sandbox.Stopped, Code: 143})
+	return nil
+}
+
+func (b *box) end(s sandbox.Status) {
+	b.once.Do(func() {
+		b.e.mu.Lock()
+		delete(b.e.live, b.id)
+		b.e.mu.Unlock()
+		b.exit = s
+		close(b.done)
+	})
+}
+
+var scope = store.Scope{Account: "123456789012", Region: "us-east-1"}
+
+func key(id string) session.Key {
+	return session.Key{Scope: scope, Owner: "hello-0123456789", Endpoint: "DEFAULT", ID: id}
+}
+
+// plan is ready at once, idle after a minute and over after an hour.
+func plan(ended *[]string) func(context.Context) (session.Plan, error) {
+	return func(context.Context) (session.Plan, error) {
+		return session.Plan{
+			Probe: func(context.Context, http.RoundTripper) error { return nil }, Port: 8080,
+			StartLimit: 30 * time.Second, IdleLimit: time.Minute, MaxLife: time.Hour, Version: "1",
+			Ended: func(why string) {
+				if ended != nil {
+					*ended = append(*ended, why)
+				}
+			},
+		}, nil
+	}
+}
+
+func acquire(t *testing.T, m *session.Manager, id string, p func(context.Context) (session.Plan, error)) *session.Use {
+	t.Helper()
+	use, err := m.Acquire(t.Context(), key(id), p)
+	if err != nil {
+		t.Fatalf("Acquire: %v", err)
+	}
+	return use
+}
+
+func all(session.Key) bool { return true }
+
+// bubble runs f with fake time and checks that nothing is left afterwards.
+func bubble(t *testing.T, limit int, f func(t *testing.T, e *engine, m *session.Manager)) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		m := session.NewManager(e, limit, slog.New(slog.DiscardHandler))
+		f(t, e, m)
+		if err := m.Close(t.Context()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if n := e.alive(); n != 0 {
+			t.Errorf("%d sandboxes outlive the manager", n)
+		}
+	})
+}
+
+func TestStartsOnce(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		e.startup = time.Second
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				use := acquire(t, m, "a", plan(nil))
+				time.Sleep(time.Second) // fake time: all twenty hold it together
+				use.Release()
+			})
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if got := m.List(all); len(got) != 1 || got[0].Running != 20 || got[0].Status != session.Active || got[0].Requests != 20 {
+			t.Errorf("List = %+v, want one session with 20 running", got)
+		}
+		wg.Wait()
+		if n := e.starts.Load(); n != 1 {
+			t.Errorf("%d starts for one session, want 1", n)
+		}
+	})
+}
+
+func TestKeysShareNothing(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		other := key("a")
+		other.Endpoint = "prod"
+		foreign := key("a")
+		foreign.Scope.Account = "999999999999"
+		for _, k := range []session.Key{key("a"), key("b"), other, foreign} {
+			use, err := m.Acquire(t.Context(), k, plan(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			use.Release()
+		}
+		if n := e.alive(); n != 4 {
+			t.Errorf("%d sandboxes for four keys, want 4", n)
+		}
+	})
+}
+
+func TestIdleEnds(t *testing.T) {
+	var ended []string
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		acquire(t, m, "a", plan(&ended)).Release()
+		time.Sleep(59 * time.Second)
+		acquire(t, m, "a", plan(&ended)).Release() // starts the clock anew
+		time.Sleep(59 * time.Second)
+		if e.alive() != 1 {
+			t.Fatal("session ended although it was used a minute ago")
+		}
+		use := acquire(t, m, "a", plan(&ended))
+		time.Sleep(10 * time.Minute) // a running request is no idleness
+		if e.alive() != 1 {
+			t.Fatal("session ended under a running request")
+		}
+		use.Release()
+		time.Sleep(61 * time.Second)
+		if e.alive() != 0 || len(m.List(all)) != 0 {
+			t.Error("session is alive after its idle time")
+		}
+		if n := e.starts.Load(); n != 1 {
+			t.Errorf("%d starts, want 1", n)
+		}
+	})
+	if want := []string{"it was idle for 1m0s"}; fmt.Sprint(ended) != fmt.Sprint(want) {
+		t.Errorf("Ended = %v, want %v", ended, want)
+	}
+}
+
+func TestMaxLifeEndsABusySession(t *testing.T) {
+	var ended []string
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		use := acquire(t, m, "a", plan(&ended))
+		time.Sleep(time.Hour + time.Second)
+		if e.alive() != 0 {
+			t.Error("session is alive after its maximum lifetime")
+		}
+		use.Release()
+		acquire(t, m, "a", plan(nil)).Release() // the id can be used again
+	})
+	if len(ended) != 1 || ended[0] != "its maximum lifetime is over" {
+		t.Errorf("Ended = %v", ended)
+	}
+}
+
+func TestStop(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		if err := m.Stop(t.Context(), key("a")); !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("Stop of nothing = %v, want ErrNotFound", err)
+		}
+		e.stuck = true
+		use := acquire(t, m, "a", plan(nil))
+		stopped := make(chan error)
+		begun := time.Now()
+		go func() { stopped <- m.Stop(context.Background(), key("a")) }()
+		synctest.Wait()
+		if _, err := m.Acquire(t.Context(), key("a"), plan(nil)); !errors.Is(err, session.ErrStopping) {
+			t.Errorf("Acquire while stopping = %v, want ErrStopping", err)
+		}
+		if err := m.Stop(t.Context(), key("a")); !errors.Is(err, session.ErrStopping) {
+			t.Errorf("second Stop = %v, want ErrStopping", err)
+		}
+		if err := <-stopped; err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+		if took := time.Since(begun); took > 15*time.Second {
+			t.Errorf("Stop took %v, want at most 15 s", took)
+		}
+		use.Release()
+		if e.alive() != 0 {
+			t.Error("sandbox is alive after Stop")
+		}
+	})
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		e.startup = 5 * time.Second
+		got := make(chan error)
+		go func() {
+			_, err := m.Acquire(context.Background(), key("a"), plan(nil))
+			got <- err
+		}()
+		synctest.Wait()
+		if err := m.Stop(t.Context(), key("a")); err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+		if err := <-got; !errors.Is(err, session.ErrStopping) {
+			t.Errorf("Acquire = %v, want ErrStopping", err)
+		}
+		if e.alive() != 0 {
+			t.Error("sandbox is alive after Stop")
+		}
+	})
+}
+
+func TestCrashFreesTheKey(t *testing.T) {
+	var ended []string
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		use := acquire(t, m, "a", plan(&ended))
+		e.crash()
+		<-use.Done()
+		use.Release()
+		synctest.Wait()
+		acquire(t, m, "a", plan(nil)).Release()
+		if n := e.starts.Load(); n != 2 {
+			t.Errorf("%d starts, want 2", n)
+		}
+	})
+	if len(ended) != 1 || ended[0] != "exited with status 3" {
+		t.Errorf("Ended = %v", ended)
+	}
+}
+
+func TestStartFailures(t *testing.T) {
+	boom := errors.New("boom")
+	never := func(context.Context) (session.Plan, error) {
+		p, _ := plan(nil)(context.Background())
+		p.Probe = func(context.Context, http.RoundTripper) error { return boom }
+		return p, nil
+	}
+	tests := []struct {
+		name  string
+		setup func(*engine)
+		plan  func(context.Context) (session.Plan, error)
+		want  error
+		after time.Duration
+	}{
+		{"plan", func(*engine) {}, func(context.Context) (session.Plan, error) { return session.Plan{}, boom }, boom, 0},
+		{"engine", func(e *engine) { e.fail = boom }, plan(nil), boom, 0},
+		{"never ready", func(*engine) {}, never, session.ErrNotReady, 30 * time.Second},
+		{"exits first", func(e *engine) { time.AfterFunc(time.Second, e.crash) }, never, session.ErrExited, time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+				tt.setup(e)
+				begun := time.Now()
+				var wg sync.WaitGroup
+				for range 5 {
+					wg.Go(func() {
+						if _, err := m.Acquire(t.Context(), key("a"), tt.plan); !errors.Is(err, tt.want) {
+							t.Errorf("Acquire = %v, want %v", err, tt.want)
+						}
+					})
+				}
+				wg.Wait()
+				if took := time.Since(begun); took < tt.after || took > tt.after+time.Second {
+					t.Errorf("took %v, want %v", took, tt.after)
+				}
+				e.fail = nil
+				acquire(t, m, "a", plan(nil)).Release() // nothing of the failure is left
+			})
+		})
+	}
+}
+
+func TestStartOutlivesItsCaller(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		e.startup = 5 * time.Second
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := m.Acquire(ctx, key("a"), plan(nil)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Acquire = %v, want DeadlineExceeded", err)
+		}
+		time.Sleep(5 * time.Second)
+		if got := m.List(all); len(got) != 1 || got[0].Status != session.Idle {
+			t.Errorf("List = %+v, want the session idle", got)
+		}
+		time.Sleep(time.Minute)
+		if e.alive() != 0 {
+			t.Error("a session nobody came back to is alive after its idle time")
+		}
+	})
+}
+
+func TestLimit(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, e *engine, m *session.Manager) {
+		a, b := acquire(t, m, "a", plan(nil)), acquire(t, m, "b", plan(nil))
+		if _, err := m.Acquire(t.Context(), key("c"), plan(nil)); !errors.Is(err, session.ErrLimit) {
+			t.Errorf("third session = %v, want ErrLimit", err)
+		}
+		acquire(t, m, "a", plan(nil)).Release() // those that run go on
+		a.Release()
+		b.Release()
+	})
+}
+
+func TestStopOwner(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		other := key("a")
+		other.Owner = "other-0123456789"
+		for _, k := range []session.Key{key("a"), key("b"), other} {
+			use, err := m.Acquire(t.Context(), k, plan(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			use.Release()
+		}
+		if err := m.StopOwner(t.Context(), scope, key("a").Owner); err != nil {
+			t.Errorf("StopOwner: %v", err)
+		}
+		if got := m.List(all); len(got) != 1 || got[0].Key != other {
+			t.Errorf("List = %+v, want only the other owner's", got)
+		}
+	})
+}
+
+func TestCloseRefuses(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+		acquire(t, m, "a", plan(nil)).Release()
+		if err := m.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Acquire(t.Context(), key("b"), plan(nil)); !errors.Is(err, session.ErrClosed) {
+			t.Errorf("Acquire after Close = %v, want ErrClosed", err)
+		}
+	})
+}
