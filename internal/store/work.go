@@ -42,9 +42,9 @@ type WorkReader interface {
 	Work(id int64) (Work, error)
 	// WorkOf lists the items of a key in their order.
 	WorkOf(key string) ([]Work, error)
-	// NextWork is the earliest time at which ClaimWork may find an item of
-	// these kinds; false when there is none at all.
-	NextWork(kinds []string) (time.Time, bool, error)
+	// NextWork is the earliest time at which owner's ClaimWork may find an item
+	// of these kinds; false when there is none at all.
+	NextWork(owner Owner, kinds []string) (time.Time, bool, error)
 }
 
 // WorkWriter writes items. What makes an item claimable touches WorkTopic.

@@ -36,7 +36,8 @@ type Handler interface {
 	Failed(tx store.Tx, item store.Work, cause error) error
 }
 
-// Item is a claimed item of work.
+// Item is a claimed item of work. A handler may change Payload to remember how far
+// it came: the next attempt gets it.
 type Item struct {
 	store.Work
 }

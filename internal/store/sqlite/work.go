@@ -56,11 +56,12 @@ func (t *tx) WorkOf(key string) ([]store.Work, error) {
 }
 
 // NextWork implements store.WorkReader.
-func (t *tx) NextWork(kinds []string) (time.Time, bool, error) {
+func (t *tx) NextWork(owner store.Owner, kinds []string) (time.Time, bool, error) {
 	in, args := kindList(kinds)
 	var n, next int64
-	err := t.get(`SELECT count(*), COALESCE(min(max(not_before, lease_until)), 0)
-		FROM work w WHERE kind IN (`+in+`)`+headOfKey, args, &n, &next)
+	err := t.get(`SELECT count(*), COALESCE(min(CASE WHEN node = ? AND process <> ? THEN not_before
+		ELSE max(not_before, lease_until) END), 0)
+		FROM work w WHERE kind IN (`+in+`)`+headOfKey, append([]any{owner.Node, owner.Process}, args...), &n, &next)
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("look for next work: %w", err)
 	}

@@ -106,6 +106,13 @@ var workTests = map[string]func(*testing.T, *env){
 		dead := e.claim(anna, 1)[0]
 		equal(t, "from another node", len(e.claim(berta, 1)), 0)
 		e.reopen()
+		e.view(func(r store.Reader) error {
+			own, _, err := r.NextWork(anna2, kinds)
+			other, _, err2 := r.NextWork(berta, kinds)
+			equal(t, "due for the same node", own.After(r.Now()), false)
+			equal(t, "due for another node", other, dead.LeaseUntil)
+			return errors.Join(err, err2)
+		})
 		next := e.claim(anna2, 1) // same node, at once
 		equal(t, "same node", keys(next), "build:a")
 		e.refused(store.ErrLost, complete(dead))
@@ -126,7 +133,7 @@ var workTests = map[string]func(*testing.T, *env){
 	},
 	"says when to look again": func(t *testing.T, e *env) {
 		next := func() (at time.Time, any bool) {
-			e.view(func(r store.Reader) (err error) { at, any, err = r.NextWork(kinds); return err })
+			e.view(func(r store.Reader) (err error) { at, any, err = r.NextWork(anna, kinds); return err })
 			return at, any
 		}
 		_, found := next()
