@@ -184,12 +184,12 @@ func (g *generator) operationRow(op string) string {
 	if g.typed(op) {
 		if o.Input != nil {
 			in = g.index[o.Input.Shape]
-			f = append(f, fmt.Sprintf("NewInput: func() any { return new(%s) }", exported(o.Input.Shape)))
 		}
 		if o.Output != nil {
 			out = g.index[o.Output.Shape]
-			f = append(f, fmt.Sprintf("NewOutput: func() any { return new(%s) }", exported(o.Output.Shape)))
 		}
+		inType, outType := g.signature(op)
+		f = append(f, fmt.Sprintf("NewInput: func() any { return new(%s) }, NewOutput: func() any { return new(%s) }", inType, outType))
 		for _, e := range o.Errors {
 			errs = append(errs, fmt.Sprint(g.index[e.Shape]))
 		}

@@ -46,7 +46,7 @@ func From(ctx context.Context) *Call {
 	if c, ok := ctx.Value(callKey{}).(*Call); ok {
 		return c
 	}
-	return &Call{authorizer: auth.NewAuthorizer()}
+	return &Call{}
 }
 
 // Authorize checks what a handler learns to be required only while it works,
@@ -55,41 +55,58 @@ func (c *Call) Authorize(ctx context.Context, requirements ...auth.Requirement) 
 	for _, r := range requirements {
 		c.resources = append(c.resources, r.Resource)
 	}
-	return c.authorizer.Authorize(ctx, c.Principal, requirements)
+	a := c.authorizer
+	if a == nil { // a service's test, through WithCall
+		a = auth.NewAuthorizer()
+	}
+	return a.Authorize(ctx, c.Principal, requirements)
 }
 
 // requirements fills the operation's requirement templates from the input.
 func requirements(svc *schema.Service, op *schema.Operation, in any, scope store.Scope) []auth.Requirement {
-	var members map[string]string
+	t := text{scope: scope}
 	if op.Input >= 0 {
-		members = textMembers(svc.Shape(op.Input), reflect.ValueOf(in).Elem())
+		t.shape, t.value = svc.Shape(op.Input), reflect.ValueOf(in).Elem()
 	}
 	out := make([]auth.Requirement, 0, len(op.Requires))
 	for _, r := range op.Requires {
-		if r.When != "" && members[r.When] == "" {
+		if r.When != "" && t.member(r.When) == "" {
 			continue
 		}
-		out = append(out, auth.Requirement{Action: r.Action, Resource: expand(r.Resource, members, scope)})
+		out = append(out, auth.Requirement{Action: r.Action, Resource: t.expand(r.Resource)})
 	}
 	return out
 }
 
-// textMembers are the input's own members that are text.
-func textMembers(sh *schema.Shape, v reflect.Value) map[string]string {
-	out := make(map[string]string, 4)
-	for i := range sh.Members {
-		if f := v.Field(i); f.Kind() == reflect.Pointer && f.Type().Elem().Kind() == reflect.String && !f.IsNil() {
-			out[sh.Members[i].Name] = f.Elem().String()
-		}
+// text is what a requirement's template is filled with.
+type text struct {
+	shape *schema.Shape
+	value reflect.Value
+	scope store.Scope
+}
+
+// member returns the input's own member of that name if it is text and set.
+func (t text) member(name string) string {
+	if t.shape == nil {
+		return ""
 	}
-	return out
+	for i := range t.shape.Members {
+		if t.shape.Members[i].Name != name {
+			continue
+		}
+		if f := t.value.Field(i); f.Kind() == reflect.Pointer && f.Type().Elem().Kind() == reflect.String && !f.IsNil() {
+			return f.Elem().String()
+		}
+		return ""
+	}
+	return ""
 }
 
 // expand fills an ARN template. A member that holds an ARN itself replaces all
 // that stands before it, because clients may name a resource either way; an
 // absent member without a default becomes "*", which only a policy on
 // everything allows.
-func expand(template string, members map[string]string, scope store.Scope) string {
+func (t text) expand(template string) string {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(template, "{")
@@ -99,16 +116,15 @@ func expand(template string, members map[string]string, scope store.Scope) strin
 		}
 		name, after, _ := strings.Cut(rest, "}")
 		name, fallback, _ := strings.Cut(name, ":")
-		var value string
+		value := fallback
 		switch name {
 		case "region":
-			value = scope.Region
+			value = t.scope.Region
 		case "account":
-			value = scope.Account
+			value = t.scope.Account
 		default:
-			value = members[name]
-			if value == "" {
-				value = fallback
+			if v := t.member(name); v != "" {
+				value = v
 			}
 			if strings.HasPrefix(value, "arn:") {
 				b.Reset()

@@ -113,7 +113,7 @@ func (p *Pipeline) register(svc *schema.Service) error {
 // exchange is one request on its way.
 type exchange struct {
 	p       *Pipeline
-	w       http.ResponseWriter
+	w       *response
 	r       *http.Request
 	started time.Time
 	claim   sigv4.Claim
@@ -122,17 +122,20 @@ type exchange struct {
 	codec   protocol.Codec
 	wire    protocol.Call
 	id      *sigv4.Identity
+	taken   bool // the body has been taken from id
+	audited bool
 }
 
 // ServeHTTP answers one request.
 func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &exchange{p: p, w: w, r: r, started: p.cfg.Now(), call: &Call{
-		RequestID: newRequestID(), Header: r.Header, authorizer: p.cfg.Authorizer, BaseURL: baseURL(r),
+	e := &exchange{p: p, w: &response{ResponseWriter: w}, r: r, started: p.cfg.Now(), call: &Call{
+		RequestID: newRequestID(), Header: r.Header, ContentLength: r.ContentLength,
+		authorizer: p.cfg.Authorizer, BaseURL: baseURL(r),
 	}}
-	defer e.recover()
 	defer e.close()
+	defer e.recover()
 	if open := p.openRoute(r); open != nil {
-		open.ServeHTTP(w, r)
+		open.ServeHTTP(e.w, r)
 		return
 	}
 	out, err := e.serve()
@@ -202,18 +205,30 @@ func refused(op *schema.Operation, version string) error {
 	return e
 }
 
-// decode reads the body in the form the signature allows, and the input from it.
-func (e *exchange) decode() (any, error) {
-	op := e.match.op
-	if e.id != nil {
-		body, err := e.id.Body()
-		if err != nil {
-			return nil, err
-		}
-		e.r.Body = body
-		e.call.Trailer = body.Trailer
-		e.call.ContentLength = body.Length
+// takeBody puts the body in the form the signature allows in the place of the
+// request's own, once.
+func (e *exchange) takeBody() error {
+	if e.id == nil || e.taken {
+		return nil
 	}
+	e.taken = true
+	body, err := e.id.Body()
+	if err != nil {
+		return err
+	}
+	e.r.Body = body
+	e.call.Trailer = body.Trailer
+	e.call.ContentLength = body.Length
+	return nil
+}
+
+// decode reads the input. An operation whose types are not generated (it is
+// refused, and stands in the table alone) has none.
+func (e *exchange) decode() (any, error) {
+	if err := e.takeBody(); err != nil {
+		return nil, err
+	}
+	op := e.match.op
 	if op.NewInput == nil {
 		return nil, nil
 	}
@@ -244,13 +259,35 @@ func (e *exchange) answer(out any) {
 		return
 	}
 	e.setHeaders()
-	if err := e.codec.Encode(e.wire, e.w, out); err != nil {
+	if e.bothStream() {
+		// An agent may answer while the client still sends. A writer that
+		// cannot do it (HTTP/2 always does) says so, and nothing is lost.
+		_ = http.NewResponseController(e.w).EnableFullDuplex()
+	}
+	err := e.codec.Encode(e.wire, e.w, out)
+	switch {
+	case err == nil:
+	case !e.w.begun:
+		e.refuse(fault.Internal(fmt.Errorf("encode answer of %s: %w", e.match.op.Name, err)))
+	default:
 		e.p.cfg.Log.DebugContext(e.r.Context(), "answer broke off", "request", e.call.RequestID, "operation", e.match.op.Name, "error", err)
-		// The head is out: breaking the connection is the only way left to
-		// tell the client that this is not the end.
-		panic(http.ErrAbortHandler)
+		e.abort()
 	}
 }
+
+// bothStream reports whether both bodies of the operation are streamed.
+func (e *exchange) bothStream() bool {
+	op, svc := e.match.op, e.match.svc
+	if op.Input < 0 || op.Output < 0 {
+		return false
+	}
+	in, out := svc.Shape(op.Input).PayloadMember(), svc.Shape(op.Output).PayloadMember()
+	return in != nil && in.Streaming && out != nil && out.Streaming
+}
+
+// abort breaks the connection: once the head is out there is no other way to
+// tell the client that this is not the end.
+func (e *exchange) abort() { panic(http.ErrAbortHandler) }
 
 // refuse writes an error in the words of the service.
 func (e *exchange) refuse(err error) {
@@ -264,8 +301,8 @@ func (e *exchange) refuse(err error) {
 	}
 	if cause := errors.Unwrap(f); cause != nil {
 		level := slog.LevelDebug
-		if f.Status >= http.StatusInternalServerError {
-			level = slog.LevelError
+		if f.Status >= http.StatusInternalServerError && e.r.Context().Err() == nil {
+			level = slog.LevelError // unless it failed because the client has gone
 		}
 		e.p.cfg.Log.Log(e.r.Context(), level, "call refused", "request", e.call.RequestID, "operation", name, "code", f.Code, "cause", cause)
 	}
@@ -279,12 +316,14 @@ func (e *exchange) refuse(err error) {
 	if err := e.codec.EncodeError(e.wire, e.w, f); err != nil {
 		e.p.cfg.Log.DebugContext(e.r.Context(), "refusal not written", "request", e.call.RequestID, "error", err)
 	}
-	e.drain()
 }
 
 // internal renames the opaque error to what each family of SDKs retries.
 func (e *exchange) internal(f *fault.Error) *fault.Error {
 	c := *f
+	if f.Code != "InternalServerException" {
+		return &c
+	}
 	switch e.family() {
 	case sigv4.S3:
 		c.Code, c.Message = "InternalError", "We encountered an internal error. Please try again."
@@ -292,23 +331,6 @@ func (e *exchange) internal(f *fault.Error) *fault.Error {
 		c.Code = "InternalFailure"
 	}
 	return &c
-}
-
-// drain reads a little of a body that was refused, so that clients which write
-// all before they read see the answer and not a reset connection.
-func (e *exchange) drain() {
-	const most = 256 << 10
-	if e.r.Body == nil || e.r.ContentLength > most {
-		return
-	}
-	buf := make([]byte, 32<<10)
-	for read := 0; read < most; {
-		n, err := e.r.Body.Read(buf)
-		read += n
-		if err != nil {
-			return
-		}
-	}
 }
 
 func (e *exchange) setHeaders() {
@@ -348,6 +370,9 @@ func (e *exchange) recover() {
 		panic(v)
 	}
 	e.p.cfg.Log.Error("handler panicked", "request", e.call.RequestID, "panic", v, "stack", string(debug.Stack()))
+	if e.w.begun {
+		e.abort()
+	}
 	e.refuse(fault.Internal(fmt.Errorf("panic: %v", v)))
 }
 

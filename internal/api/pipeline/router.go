@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/fault"
 )
@@ -24,6 +25,8 @@ type node struct {
 	label  *node
 	greedy *node
 	routes []route
+	// asksQuery is set where a route depends on the query string.
+	asksQuery bool
 }
 
 type route struct {
@@ -68,7 +71,9 @@ func (rt *router) add(svc *schema.Service) {
 			}
 		}
 		query, _ := url.ParseQuery(op.Query) // the generator's own text
-		n.routes = append(n.routes, route{svc, op, labels, query, selectors(svc, op)})
+		r := route{svc, op, labels, query, selectors(svc, op)}
+		n.asksQuery = n.asksQuery || r.weight() > 0
+		n.routes = append(n.routes, r)
 		// The most specific route of a path is tried first.
 		sort.SliceStable(n.routes, func(i, j int) bool { return n.routes[i].weight() > n.routes[j].weight() })
 	}
@@ -82,9 +87,10 @@ func child(n **node) *node {
 }
 
 // selectors lists the required members outside path and body: where several
-// operations share a method and path, they tell them apart.
+// operations of S3 share a method and path, and no constant parameter tells
+// them apart, these do.
 func selectors(svc *schema.Service, op *schema.Operation) []need {
-	if op.Input < 0 || svc.Protocol != schema.RestXML {
+	if op.Input < 0 || svc.Protocol != schema.RestXML || op.Query != "" {
 		return nil
 	}
 	var out []need
@@ -119,11 +125,14 @@ func (r *route) matches(req *http.Request, q url.Values) bool {
 type match struct {
 	svc    *schema.Service
 	op     *schema.Operation
-	labels map[string]string
+	labels []protocol.Label
 }
 
 // find routes a request by its escaped path. The error is a refusal: no such
 // path (404), or the path under another method (405).
+//
+// Within one path the query is compared as S3 does: by the presence of a
+// parameter, and by its value only where the template has one.
 func (rt *router) find(req *http.Request) (match, error) {
 	segs := segments(escapedPath(req))
 	var values []string
@@ -131,7 +140,10 @@ func (rt *router) find(req *http.Request) (match, error) {
 	if n == nil {
 		return match{}, unknownOperation()
 	}
-	q := req.URL.Query()
+	var q url.Values
+	if n.asksQuery {
+		q = req.URL.Query()
+	}
 	var other []string
 	for i := range n.routes {
 		r := &n.routes[i]
@@ -142,24 +154,39 @@ func (rt *router) find(req *http.Request) (match, error) {
 		if !r.matches(req, q) {
 			continue
 		}
-		labels := make(map[string]string, len(r.labels))
-		for i, name := range r.labels {
-			text, err := url.PathUnescape(values[i])
-			if err != nil {
-				return match{}, fault.Malformed("The path is not well formed: '%s' is not percent-encoded correctly", name)
-			}
-			labels[name] = text
+		labels, err := r.decode(values)
+		return match{r.svc, r.op, labels}, err
+	}
+	return match{}, notAllowed(n.routes[0].svc, other)
+}
+
+// decode gives the labels their names and takes the percent-encoding off.
+func (r *route) decode(values []string) ([]protocol.Label, error) {
+	labels := make([]protocol.Label, len(values))
+	for i, name := range r.labels {
+		text, err := url.PathUnescape(values[i])
+		if err != nil {
+			return nil, fault.Malformed("The path is not well formed: '%s' is not percent-encoded correctly", name)
 		}
-		return match{r.svc, r.op, labels}, nil
+		labels[i] = protocol.Label{Name: name, Value: text}
 	}
-	if len(other) == 0 {
-		return match{}, unknownOperation()
+	return labels, nil
+}
+
+// notAllowed refuses a method that the path does not have; S3 says so too where
+// the method is there for other sub-resources only.
+func notAllowed(svc *schema.Service, methods []string) error {
+	if len(methods) == 0 {
+		return unknownOperation()
 	}
-	slices.Sort(other)
-	allow := strings.Join(slices.Compact(other), ", ")
+	slices.Sort(methods)
+	allow := strings.Join(slices.Compact(methods), ", ")
 	e := fault.New("MethodNotAllowedException", http.StatusMethodNotAllowed, "Method Not Allowed. Use %s.", allow)
+	if svc.Protocol == schema.RestXML {
+		e = fault.New("MethodNotAllowed", http.StatusMethodNotAllowed, "The specified method is not allowed against this resource.")
+	}
 	e.Header = http.Header{"Allow": {allow}}
-	return match{}, e
+	return e
 }
 
 func unknownOperation() error {

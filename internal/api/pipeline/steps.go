@@ -45,7 +45,7 @@ func (e *exchange) route(claimErr error) error {
 	}
 	e.use(services[0], nil)
 	if services[0].Protocol == schema.Query {
-		return e.routeQuery(services[0])
+		return e.routeQuery(services[0], claimErr)
 	}
 	m, err := e.p.routers[name].find(e.r)
 	if err != nil {
@@ -56,24 +56,27 @@ func (e *exchange) route(claimErr error) error {
 	return nil
 }
 
-// routeQuery reads the Action. The body is authenticated by then: the form is
-// small, and nothing else says what the call is.
-func (e *exchange) routeQuery(svc *schema.Service) error {
-	e.match.svc = svc
-	if err := e.authenticate(nil); err != nil {
-		return err
+// routeQuery reads the Action. The body of a signed request is authenticated by
+// then: the form is small, and nothing else says what the call is. Without a
+// signature only an operation that asks for none is found.
+func (e *exchange) routeQuery(svc *schema.Service, claimErr error) error {
+	if claimErr == nil {
+		if err := e.authenticate(nil); err != nil {
+			return err
+		}
+		if err := e.takeBody(); err != nil {
+			return err
+		}
 	}
-	body, err := e.id.Body()
-	if err != nil {
-		return err
-	}
-	e.r.Body = body
 	form, err := protocol.FormValues(e.r)
 	if err != nil {
 		return err
 	}
 	action := form.Get("Action")
 	op := e.p.query[svc.SigningName][action]
+	if claimErr != nil && (op == nil || !op.Unsigned) {
+		return sigv4.FamilyOf(svc.SigningName).Fault(claimErr)
+	}
 	if op == nil {
 		return fault.New("InvalidAction", http.StatusBadRequest, "Could not find operation %s for version %s", clip(action), clip(form.Get("Version")))
 	}
@@ -123,7 +126,10 @@ func (e *exchange) authenticate(claimErr error) error {
 // maxBody is the bound of a body: what the model says of a streamed payload,
 // or what fits into memory.
 func maxBody(svc *schema.Service, op *schema.Operation) int64 {
-	if op == nil || op.Input < 0 {
+	switch {
+	case svc.Protocol == schema.Query:
+		return protocol.MaxForm
+	case op == nil || op.Input < 0:
 		return protocol.MaxBody
 	}
 	m := svc.Shape(op.Input).PayloadMember()
@@ -143,7 +149,8 @@ func withToken(ctx context.Context, svc *schema.Service, op *schema.Operation, i
 		return ctx, nil
 	}
 	sh, v := svc.Shape(op.Input), reflect.ValueOf(in).Elem()
-	for i, m := range sh.Members {
+	for i := range sh.Members {
+		m := &sh.Members[i]
 		// A session id carries the trait as well, so that SDKs fill it in; it
 		// does not make an invocation happen once.
 		if !m.Token || m.Name != "clientToken" || v.Field(i).IsNil() {
@@ -193,8 +200,8 @@ func storeFault(err error) error {
 
 // audit tells the call. Only what a secret hangs on is waited for.
 func (e *exchange) audit(f *fault.Error, status int) error {
-	if e.match.op == nil {
-		return nil // not a call of any operation
+	if e.match.op == nil || e.audited {
+		return nil // not a call of any operation, or its answer broke off
 	}
 	rec := telemetry.Record{
 		Time: e.started, RequestID: e.call.RequestID, Scope: e.call.Scope, Principal: e.call.Principal.ARN, AccessKeyID: e.claim.AccessKeyID,
@@ -206,10 +213,13 @@ func (e *exchange) audit(f *fault.Error, status int) error {
 	}
 	// The record is kept even if the client has gone.
 	ctx := context.WithoutCancel(e.r.Context())
+	tell := e.p.cfg.Audit.Audit
 	if e.match.op.Secret && f == nil {
-		return e.p.cfg.Audit.AuditDurable(ctx, rec)
+		tell = e.p.cfg.Audit.AuditDurable
 	}
-	return e.p.cfg.Audit.Audit(ctx, rec)
+	err := tell(ctx, rec)
+	e.audited = err == nil
+	return err
 }
 
 func sourceIP(r *http.Request) netip.Addr {

@@ -7,7 +7,6 @@
 package protocol
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -24,13 +23,16 @@ const MaxBody = 16 << 20
 type Codec interface {
 	// Decode fills in, a pointer to the operation's input type, from a request
 	// whose path labels the router has found. Its errors are fault.Errors.
-	Decode(c Call, r *http.Request, labels map[string]string, in any) error
+	Decode(c Call, r *http.Request, labels []Label, in any) error
 	// Encode writes a successful answer; out is a pointer to the output type.
 	// Once it has begun to write the body an error can only be logged.
 	Encode(c Call, w http.ResponseWriter, out any) error
 	// EncodeError writes a refusal.
 	EncodeError(c Call, w http.ResponseWriter, e *fault.Error) error
 }
+
+// Label is a part of the path that a member is bound to, decoded.
+type Label struct{ Name, Value string }
 
 // Call is what a codec must know of the call besides the request.
 type Call struct {
@@ -138,19 +140,7 @@ func mismatch(path, want, got string) error {
 	if path == "" {
 		path = "the request body"
 	} else {
-		path = "'" + path + "'"
+		path = "'" + clipTo(path, 256) + "'"
 	}
-	e := fault.Malformed("Value at %s cannot be parsed: expected %s, found %s", path, want, got)
-	return e
+	return fault.Malformed("Value at %s cannot be parsed: expected %s, found %s", path, want, got)
 }
-
-// child extends a member path: "a", then "a.b".
-func child(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
-}
-
-// item extends a path to a list member, counted from 1 as AWS does.
-func item(path string, i int) string { return fmt.Sprintf("%s.%d.member", path, i+1) }

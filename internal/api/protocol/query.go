@@ -1,9 +1,11 @@
 package protocol
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,18 +16,22 @@ import (
 // query is the protocol of STS and IAM: a form in, XML out.
 type query struct{}
 
-func (query) Decode(c Call, r *http.Request, _ map[string]string, in any) error {
+func (query) Decode(c Call, r *http.Request, _ []Label, in any) error {
 	form, err := FormValues(r)
 	if err != nil {
 		return err
 	}
 	sh, v := c.input(in)
-	return fillForm(c.Service, sh, v, form, "", "")
+	f := formReader{svc: c.Service, form: form, keys: slices.Sorted(maps.Keys(form))}
+	return f.structure(sh, v, "")
 }
 
+// MaxForm bounds the form of a query-protocol request, in bytes.
+const MaxForm = 1 << 20
+
 // FormValues returns the parameters of a query-protocol request, which stand in
-// the body or, for GET, in the URL. The body can be read again afterwards by
-// asking again: the values are kept with the request.
+// the body or, for GET, in the URL. They are kept with the request, so asking
+// again does not read again.
 func FormValues(r *http.Request) (url.Values, error) {
 	if r.PostForm != nil {
 		return r.PostForm, nil
@@ -38,6 +44,9 @@ func FormValues(r *http.Request) (url.Values, error) {
 		}
 		raw = string(body)
 	}
+	if len(raw) > MaxForm {
+		return nil, fault.New("RequestEntityTooLarge", http.StatusRequestEntityTooLarge, "The form is larger than %d bytes", MaxForm)
+	}
 	form, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, fault.New("MalformedQueryString", http.StatusBadRequest, "The query string or form is not well formed").Because(err)
@@ -46,53 +55,67 @@ func FormValues(r *http.Request) (url.Values, error) {
 	return form, nil
 }
 
-func fillForm(svc *schema.Service, sh *schema.Shape, v reflect.Value, form url.Values, prefix, path string) error {
+// formReader fills structures from the keys of a form: Filter.Name,
+// Tags.member.1.Key.
+type formReader struct {
+	svc  *schema.Service
+	form url.Values
+	// keys are sorted, so that looking for a prefix does not read them all.
+	keys []string
+	path memberPath
+}
+
+func (f *formReader) structure(sh *schema.Shape, v reflect.Value, prefix string) error {
 	for i := range sh.Members {
 		m := &sh.Members[i]
-		if err := fillFormValue(svc, m, svc.Shape(m.Shape), v.Field(i), form, prefix+m.Wire, child(path, m.Name)); err != nil {
+		mark := f.path.push(m.Name)
+		if err := f.value(m, f.svc.Shape(m.Shape), v.Field(i), prefix+m.Wire); err != nil {
 			return err
 		}
+		f.path.pop(mark)
 	}
 	return nil
 }
 
-func fillFormValue(svc *schema.Service, m *schema.Member, sh *schema.Shape, field reflect.Value, form url.Values, key, path string) error {
+func (f *formReader) value(m *schema.Member, sh *schema.Shape, field reflect.Value, key string) error {
 	switch sh.Kind {
 	case schema.Structure:
-		if !hasPrefix(form, key+".") {
+		if !f.hasPrefix(key + ".") {
 			return nil
 		}
-		return fillForm(svc, sh, target(field), form, key+".", path)
+		return f.structure(sh, target(field), key+".")
 	case schema.List:
 		if !sh.Flattened {
 			key += ".member"
 		}
-		elem := svc.Shape(sh.Elem)
-		for i := 0; ; i++ {
-			k := key + "." + strconv.Itoa(i+1)
-			if !form.Has(k) && !hasPrefix(form, k+".") {
-				return nil
-			}
-			v := reflect.New(field.Type().Elem()).Elem()
-			if err := fillFormValue(svc, nil, elem, v, form, k, item(path, i)); err != nil {
-				return err
-			}
-			field.Set(reflect.Append(field, v))
-		}
+		return f.list(sh, field, key)
 	}
-	if !form.Has(key) {
+	if !f.form.Has(key) {
 		return nil
 	}
-	return parseScalar(sh, timeFormat(m, sh, schema.ISO8601), form.Get(key), path, target(field))
+	return parseScalar(sh, timeFormat(m, sh, schema.ISO8601), f.form.Get(key), &f.path, target(field))
 }
 
-func hasPrefix(form url.Values, prefix string) bool {
-	for k := range form {
-		if strings.HasPrefix(k, prefix) {
-			return true
+func (f *formReader) list(sh *schema.Shape, field reflect.Value, key string) error {
+	elem := f.svc.Shape(sh.Elem)
+	for i := 0; ; i++ {
+		k := key + "." + strconv.Itoa(i+1)
+		if !f.form.Has(k) && !f.hasPrefix(k+".") {
+			return nil
 		}
+		v := reflect.New(field.Type().Elem()).Elem()
+		mark := f.path.pushItem(i)
+		if err := f.value(nil, elem, v, k); err != nil {
+			return err
+		}
+		f.path.pop(mark)
+		field.Set(reflect.Append(field, v))
 	}
-	return false
+}
+
+func (f *formReader) hasPrefix(prefix string) bool {
+	i, _ := slices.BinarySearch(f.keys, prefix)
+	return i < len(f.keys) && strings.HasPrefix(f.keys[i], prefix)
 }
 
 func (query) Encode(c Call, w http.ResponseWriter, out any) error {

@@ -14,69 +14,88 @@ import (
 
 // bind fills the members that travel outside the body: path labels, query
 // parameters and headers. REST-JSON and REST-XML share it.
-func bind(c Call, r *http.Request, labels map[string]string, sh *schema.Shape, v reflect.Value) error {
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return fault.Malformed("The query string is not well formed").Because(err)
+func bind(c Call, r *http.Request, labels []Label, sh *schema.Shape, v reflect.Value) error {
+	b := binder{svc: c.Service}
+	if r.URL.RawQuery != "" {
+		var err error
+		if b.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+			return fault.Malformed("The query string is not well formed").Because(err)
+		}
 	}
 	for i := range sh.Members {
 		m := &sh.Members[i]
-		target := c.Service.Shape(m.Shape)
-		var err error
+		var values []string
 		switch m.In {
 		case schema.InPath:
-			if text, ok := labels[m.Wire]; ok {
-				err = bindScalar(m, target, schema.ISO8601, text, v.Field(i))
+			for _, l := range labels {
+				if l.Name == m.Wire {
+					values = []string{l.Value}
+				}
 			}
 		case schema.InQuery:
-			if values, ok := q[m.Wire]; ok {
-				err = bindQuery(c.Service, m, target, values, v.Field(i))
-			}
+			values = b.query[m.Wire]
 		case schema.InHeader:
-			if values, ok := r.Header[textproto.CanonicalMIMEHeaderKey(m.Wire)]; ok && len(values) > 0 {
-				err = bindHeader(c.Service, m, target, values, v.Field(i))
-			}
+			values = r.Header[textproto.CanonicalMIMEHeaderKey(m.Wire)]
 		case schema.InHeaders:
 			bindPrefixed(m, r.Header, v.Field(i))
 		}
-		if err != nil {
+		if len(values) == 0 {
+			continue
+		}
+		if err := b.member(m, values, v.Field(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func bindScalar(m *schema.Member, sh *schema.Shape, format schema.Format, text string, field reflect.Value) error {
-	return parseScalar(sh, timeFormat(m, sh, format), text, m.Name, target(field))
+// binder reads members from text that stands outside the body.
+type binder struct {
+	svc   *schema.Service
+	query url.Values
+	path  memberPath
 }
 
-func bindQuery(svc *schema.Service, m *schema.Member, sh *schema.Shape, values []string, field reflect.Value) error {
-	if sh.Kind != schema.List {
-		return bindScalar(m, sh, schema.ISO8601, values[0], field)
+func (b *binder) member(m *schema.Member, values []string, field reflect.Value) error {
+	mark := b.path.push(m.Name)
+	defer b.path.pop(mark)
+	sh := b.svc.Shape(m.Shape)
+	fallback := schema.ISO8601
+	if m.In == schema.InHeader {
+		fallback = schema.HTTPDate
 	}
-	return bindList(svc, m, sh, values, field)
+	if sh.Kind != schema.List {
+		return parseScalar(sh, timeFormat(m, sh, fallback), values[0], &b.path, target(field))
+	}
+	if m.In == schema.InHeader {
+		values = splitHeader(values)
+	}
+	return b.list(sh, values, field)
 }
 
-func bindHeader(svc *schema.Service, m *schema.Member, sh *schema.Shape, values []string, field reflect.Value) error {
-	if sh.Kind != schema.List {
-		return bindScalar(m, sh, schema.HTTPDate, values[0], field)
-	}
+// splitHeader splits a list's header values at their commas.
+func splitHeader(values []string) []string {
 	var items []string
 	for _, v := range values {
-		for _, part := range strings.Split(v, ",") {
+		for part := range strings.SplitSeq(v, ",") {
 			items = append(items, strings.TrimSpace(part))
 		}
 	}
-	return bindList(svc, m, sh, items, field)
+	return items
 }
 
-func bindList(svc *schema.Service, m *schema.Member, sh *schema.Shape, values []string, field reflect.Value) error {
-	elem := svc.Shape(sh.Elem)
+func (b *binder) list(sh *schema.Shape, values []string, field reflect.Value) error {
+	if len(values) > maxValues {
+		return fault.Malformed("Value at '%s' has more than %d members", b.path.String(), maxValues)
+	}
+	elem := b.svc.Shape(sh.Elem)
 	out := reflect.MakeSlice(field.Type(), len(values), len(values))
 	for i, text := range values {
-		if err := parseScalar(elem, timeFormat(nil, elem, schema.ISO8601), text, item(m.Name, i), out.Index(i)); err != nil {
+		mark := b.path.pushItem(i)
+		if err := parseScalar(elem, timeFormat(nil, elem, schema.ISO8601), text, &b.path, out.Index(i)); err != nil {
 			return err
 		}
+		b.path.pop(mark)
 	}
 	field.Set(out)
 	return nil

@@ -15,7 +15,7 @@ import (
 // restJSON is the protocol of AgentCore itself.
 type restJSON struct{}
 
-func (restJSON) Decode(c Call, r *http.Request, labels map[string]string, in any) error {
+func (restJSON) Decode(c Call, r *http.Request, labels []Label, in any) error {
 	sh, v := c.input(in)
 	if err := bind(c, r, labels, sh, v); err != nil {
 		return err
@@ -27,14 +27,15 @@ func (restJSON) Decode(c Call, r *http.Request, labels map[string]string, in any
 	if err != nil || len(bytes.TrimSpace(body)) == 0 {
 		return err
 	}
-	if m := sh.PayloadMember(); m != nil {
-		return decodePayload(c, m, body, v.Field(sh.Payload-1))
-	}
-	if !hasBody(sh) {
+	m := sh.PayloadMember()
+	if m == nil && !hasBody(sh) {
 		return nil // clients may send "{}" where nothing is expected
 	}
 	if err := checkContentType(r); err != nil {
 		return err
+	}
+	if m != nil {
+		return decodePayload(c, m, body, v.Field(sh.Payload-1))
 	}
 	return decodeJSON(c.Service, sh, body, v, true)
 }
@@ -124,6 +125,11 @@ func (restJSON) EncodeError(c Call, w http.ResponseWriter, f *fault.Error) error
 	for _, kv := range [][2]string{{"__type", f.Code}, {"message", f.Message}, {"reason", f.Reason}} {
 		if kv[1] != "" && err == nil {
 			err = member(kv[0], kv[1])
+		}
+	}
+	for _, name := range sortedNames(f.Members) {
+		if err == nil {
+			err = member(name, f.Members[name])
 		}
 	}
 	if err == nil && len(f.Fields) > 0 {

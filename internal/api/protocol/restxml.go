@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"encoding/xml"
 	"net/http"
 	"slices"
 
@@ -15,7 +16,7 @@ type restXML struct{}
 // s3Namespace is the XML namespace of S3's documents.
 const s3Namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-func (restXML) Decode(c Call, r *http.Request, labels map[string]string, in any) error {
+func (restXML) Decode(c Call, r *http.Request, labels []Label, in any) error {
 	sh, v := c.input(in)
 	if err := bind(c, r, labels, sh, v); err != nil {
 		return err
@@ -34,10 +35,12 @@ func (restXML) Decode(c Call, r *http.Request, labels map[string]string, in any)
 	if err != nil {
 		return err
 	}
+	x := xmlReader{svc: c.Service}
 	if m := sh.PayloadMember(); m != nil {
-		return root.fill(c.Service, c.Service.Shape(m.Shape), target(v.Field(sh.Payload-1)), m.Name)
+		x.path.push(m.Name)
+		return x.structure(root, c.Service.Shape(m.Shape), target(v.Field(sh.Payload-1)))
 	}
-	return root.fill(c.Service, sh, v, "")
+	return x.structure(root, sh, v)
 }
 
 func (restXML) Encode(c Call, w http.ResponseWriter, out any) error {
@@ -68,7 +71,7 @@ func (restXML) Encode(c Call, w http.ResponseWriter, out any) error {
 			text = held.String()
 		}
 		doc.open(name, "xmlns", s3Namespace)
-		doc.b.WriteString(text)
+		_ = xml.EscapeText(&doc.b, []byte(text))
 		doc.close(name)
 	default:
 		name := c.Operation.Root

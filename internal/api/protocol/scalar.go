@@ -14,8 +14,8 @@ import (
 
 // parseScalar reads a scalar from text: a path label, a query or header value,
 // or the text of an XML element.
-func parseScalar(sh *schema.Shape, format schema.Format, text, path string, into reflect.Value) error {
-	bad := func(want string) error { return mismatch(path, want, strconv.Quote(clip(text))) }
+func parseScalar(sh *schema.Shape, format schema.Format, text string, path *memberPath, into reflect.Value) error {
+	bad := func(want string) error { return mismatch(path.String(), want, strconv.Quote(clip(text))) }
 	switch sh.Kind {
 	case schema.String:
 		into.SetString(text)
@@ -35,7 +35,7 @@ func parseScalar(sh *schema.Shape, format schema.Format, text, path string, into
 		}
 		into.SetInt(n)
 	case schema.Float, schema.Double:
-		f, err := parseFloat(text)
+		f, err := parseFloat(text, into.Type().Bits())
 		if err != nil {
 			return bad("a number")
 		}
@@ -93,7 +93,7 @@ func parseTime(text string, format schema.Format) (time.Time, error) {
 	if t, err := http.ParseTime(text); err == nil {
 		return t.UTC(), nil
 	}
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+	if seconds, err := parseFloat(text, 64); err == nil {
 		return epoch(seconds)
 	}
 	t, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "T", 1))
@@ -131,8 +131,9 @@ func epochText(t time.Time) string {
 	return strconv.FormatFloat(float64(ms)/1000, 'f', -1, 64)
 }
 
-// parseFloat also reads the names that JSON has no numbers for.
-func parseFloat(text string) (float64, error) {
+// parseFloat also reads the names that JSON has no numbers for. "inf",
+// "0x1p-2" and friends are Go's alone.
+func parseFloat(text string, bits int) (float64, error) {
 	switch text {
 	case "NaN":
 		return math.NaN(), nil
@@ -141,11 +142,10 @@ func parseFloat(text string) (float64, error) {
 	case "-Infinity":
 		return math.Inf(-1), nil
 	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err == nil && (math.IsNaN(f) || math.IsInf(f, 0)) {
-		return 0, strconv.ErrSyntax // "inf", "0x1p-2" and friends are Go's alone
+	if strings.Trim(text, "+-.0123456789eE") != "" {
+		return 0, strconv.ErrSyntax
 	}
-	return f, err
+	return strconv.ParseFloat(text, bits)
 }
 
 func formatFloat(f float64, bits int) string {
@@ -161,8 +161,9 @@ func formatFloat(f float64, bits int) string {
 }
 
 // clip keeps an error text short.
-func clip(s string) string {
-	const most = 64
+func clip(s string) string { return clipTo(s, 64) }
+
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

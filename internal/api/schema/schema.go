@@ -134,7 +134,7 @@ const (
 type Pattern struct {
 	// Source is the pattern as the model writes it, for the refusal's text.
 	Source string
-	// Go is the equivalent in Go's syntax where Source needs features it lacks.
+	// Go is the equivalent in Go's syntax where that differs from Source.
 	Go string
 	// Not lists whole values that Go would accept and Source does not: it
 	// stands for a leading negative lookahead.
@@ -151,7 +151,7 @@ func (p *Pattern) Match(s string) bool {
 		if p.Go != "" {
 			src = p.Go
 		}
-		p.re = regexp.MustCompile(`^(?s:` + src + `)$`)
+		p.re = regexp.MustCompile(`^(?:` + src + `)$`)
 	})
 	for _, not := range p.Not {
 		if s == not {

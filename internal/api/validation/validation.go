@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -35,8 +34,12 @@ func (v Violation) String() string {
 	return value + "at '" + v.Path + "' failed to satisfy constraint: " + v.Constraint
 }
 
-// mostReported bounds an answer, not the check: the count in the text is true.
-const mostReported = 20
+// mostReported and most bound an answer, not the check: how many violations are
+// told (the count in the text is the true one), and how much of a value.
+const (
+	mostReported = 20
+	most         = 256
+)
 
 // Check returns nil, or a refusal that lists what in breaks; in is a pointer
 // to the operation's input. Members that are not available in this build are
@@ -46,58 +49,92 @@ func Check(svc *schema.Service, op *schema.Operation, in any, version string) er
 		return nil
 	}
 	c := checker{svc: svc}
-	c.structure(svc.Shape(op.Input), reflect.ValueOf(in).Elem(), "")
-	if len(c.broken) > 0 {
-		return refusal(svc, c.broken)
+	c.structure(svc.Shape(op.Input), reflect.ValueOf(in).Elem())
+	if c.count > 0 {
+		return c.refusal()
 	}
-	if len(c.refused) > 0 {
-		r := c.refused[0]
-		e := fault.Validation("%s is not available in Outcrop %s: %s", r.Path, version, r.Constraint)
+	if c.refused != nil {
+		r := c.refused
+		name := r.Path
+		if r.Value != "" {
+			name += " " + r.Value
+		}
+		e := fault.Validation("%s is not available in Outcrop %s: %s", name, version, r.Constraint)
 		e.Fields = []fault.Field{{Name: r.Path, Message: r.Constraint}}
-		e.Header = map[string][]string{"X-Outcrop-Refused": {r.Path}}
+		e.Header = map[string][]string{"X-Outcrop-Refused": {name}}
 		return e
 	}
 	return nil
 }
 
 // refusal writes the violations in the error each protocol family uses.
-func refusal(svc *schema.Service, broken []Violation) error {
-	texts := make([]string, 0, min(len(broken), mostReported))
-	for _, v := range broken[:min(len(broken), mostReported)] {
-		texts = append(texts, v.String())
+func (c *checker) refusal() error {
+	texts := make([]string, len(c.broken))
+	for i, v := range c.broken {
+		texts[i] = v.String()
 	}
 	plural := "s"
-	if len(broken) == 1 {
+	if c.count == 1 {
 		plural = ""
 	}
-	e := fault.Validation("%d validation error%s detected: %s", len(broken), plural, strings.Join(texts, "; "))
-	switch svc.Protocol {
+	e := fault.Validation("%d validation error%s detected: %s", c.count, plural, strings.Join(texts, "; "))
+	switch c.svc.Protocol {
 	case schema.Query:
 		e.Code, e.Reason = "ValidationError", ""
 	case schema.RestXML:
 		e.Code, e.Reason = "InvalidArgument", ""
 	default:
-		for _, v := range broken[:len(texts)] {
-			e.Fields = append(e.Fields, fault.Field{Name: v.Path, Message: v.String()})
+		for i, v := range c.broken {
+			e.Fields = append(e.Fields, fault.Field{Name: v.Path, Message: texts[i]})
 		}
 	}
 	return e
 }
 
+// checker walks one input. It keeps the first mostReported violations, the
+// number of all, and the first member or value that is not available.
 type checker struct {
-	svc             *schema.Service
-	broken, refused []Violation
-	sensitive       int // > 0 inside a sensitive member
+	svc       *schema.Service
+	path      []byte
+	broken    []Violation
+	count     int
+	refused   *Violation
+	sensitive int // > 0 inside a sensitive member
 }
 
-func (c *checker) add(path, value, constraint string) {
-	if c.sensitive > 0 && value != "null" {
-		value = ""
+func (c *checker) add(value, constraint string) {
+	c.count++
+	if len(c.broken) < mostReported {
+		c.broken = append(c.broken, Violation{string(c.path), value, constraint})
 	}
-	c.broken = append(c.broken, Violation{path, value, constraint})
 }
 
-func (c *checker) structure(sh *schema.Shape, v reflect.Value, path string) {
+func (c *checker) refuse(value, reason string) {
+	if c.refused == nil {
+		c.refused = &Violation{Path: string(c.path), Value: value, Constraint: reason}
+	}
+}
+
+// push and pushItem extend the path and return the mark that pop goes back to.
+func (c *checker) push(name string) int {
+	mark := len(c.path)
+	if mark > 0 {
+		c.path = append(c.path, '.')
+	}
+	c.path = append(c.path, name...)
+	return mark
+}
+
+func (c *checker) pushItem(i int) int {
+	mark := c.push("")
+	c.path = strconv.AppendInt(c.path, int64(i)+1, 10)
+	c.path = append(c.path, ".member"...)
+	return mark
+}
+
+func (c *checker) pop(mark int) { c.path = c.path[:mark] }
+
+func (c *checker) structure(sh *schema.Shape, v reflect.Value) {
 	if sh.Sensitive {
 		c.sensitive++
 		defer func() { c.sensitive-- }()
@@ -105,102 +142,114 @@ func (c *checker) structure(sh *schema.Shape, v reflect.Value, path string) {
 	set := 0
 	for i := range sh.Members {
 		m := &sh.Members[i]
-		p := join(path, m.Name)
 		held, ok := present(v.Field(i))
-		if !ok {
-			if m.Required {
-				c.add(p, "null", "Member must not be null")
-			}
+		if !ok && !m.Required {
 			continue
 		}
-		set++
-		if m.Refused != "" {
-			c.refused = append(c.refused, Violation{Path: p, Constraint: m.Refused})
+		mark := c.push(m.Name)
+		if !ok {
+			c.add("null", "Member must not be null")
+		} else {
+			set++
+			c.member(m, held)
 		}
-		c.member(m, held, p)
+		c.pop(mark)
 	}
 	if sh.Union && set != 1 {
-		c.add(orRoot(path, sh), fmt.Sprintf("with %d members", set), "Exactly one member of the union must be set")
+		mark := len(c.path)
+		if mark == 0 {
+			c.push(sh.Name)
+		}
+		c.add(fmt.Sprintf("with %d members", set), "Exactly one member of the union must be set")
+		c.pop(mark)
 	}
 }
 
-func (c *checker) member(m *schema.Member, v reflect.Value, path string) {
+func (c *checker) member(m *schema.Member, v reflect.Value) {
 	if m.Sensitive {
 		c.sensitive++
 		defer func() { c.sensitive-- }()
 	}
 	sh := c.svc.Shape(m.Shape)
+	// An empty list or map of something we do not have asks for nothing.
+	if m.Refused != "" && !((sh.Kind == schema.List || sh.Kind == schema.Map) && v.Len() == 0) {
+		c.refuse("", m.Refused)
+	}
 	if m.Streaming || sh.EventStream {
 		return // bounded while it is read
 	}
-	if m.Required && m.In == schema.InPath && sh.Kind == schema.String && v.Len() == 0 && sh.Bounds == nil {
-		c.add(path, "''", "Member must have length greater than or equal to 1")
-		return
-	}
-	c.value(sh, v, path)
+	c.value(sh, v)
 }
 
 // value checks one present value and what it holds.
-func (c *checker) value(sh *schema.Shape, v reflect.Value, path string) {
+func (c *checker) value(sh *schema.Shape, v reflect.Value) {
 	for _, constraint := range c.failures(sh, v) {
-		c.add(path, c.show(v), constraint)
+		c.add(c.show(sh, v), constraint)
 	}
 	switch sh.Kind {
 	case schema.String:
 		for _, r := range sh.RefusedValues {
 			if v.String() == r.Value {
-				c.refused = append(c.refused, Violation{Path: path + " " + r.Value, Constraint: r.Reason})
+				c.refuse(r.Value, r.Reason)
 			}
 		}
 	case schema.Structure:
-		c.structure(sh, v, path)
+		c.structure(sh, v)
 	case schema.List:
-		c.list(sh, v, path)
+		c.list(sh, v)
 	case schema.Map:
-		c.mapping(sh, v, path)
+		c.mapping(sh, v)
 	}
 }
 
-func (c *checker) list(sh *schema.Shape, v reflect.Value, path string) {
+// holds reports whether values of the kind hold others, which have paths of
+// their own. Scalars inside a list or map are told with it as a whole.
+func holds(k schema.Kind) bool {
+	return k == schema.Structure || k == schema.List || k == schema.Map
+}
+
+func (c *checker) list(sh *schema.Shape, v reflect.Value) {
 	elem := c.svc.Shape(sh.Elem)
-	if elem.Sensitive {
-		c.sensitive++
-		defer func() { c.sensitive-- }()
-	}
 	failed := false
 	for i := range v.Len() {
-		switch elem.Kind {
-		case schema.Structure, schema.List, schema.Map:
-			c.value(elem, v.Index(i), fmt.Sprintf("%s.%d.member", path, i+1))
-		default:
+		if !holds(elem.Kind) {
 			failed = failed || len(c.failures(elem, v.Index(i))) > 0
+			continue
 		}
+		mark := c.pushItem(i)
+		c.value(elem, v.Index(i))
+		c.pop(mark)
 	}
 	if failed {
-		c.add(path, c.show(v), "Member must satisfy constraint: ["+strings.Join(constraints(elem), ", ")+"]")
+		c.add(c.show(sh, v), "Member must satisfy constraint: ["+strings.Join(constraints(elem), ", ")+"]")
 	}
 }
 
-func (c *checker) mapping(sh *schema.Shape, v reflect.Value, path string) {
+func (c *checker) mapping(sh *schema.Shape, v reflect.Value) {
 	key, elem := c.svc.Shape(sh.Key), c.svc.Shape(sh.Elem)
 	badKey, badValue := false, false
-	keys := v.MapKeys()
-	sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
-	for _, k := range keys {
+	for _, k := range sortedKeys(v) {
 		badKey = badKey || len(c.failures(key, k)) > 0
-		switch elem.Kind {
-		case schema.Structure, schema.List, schema.Map:
-			c.value(elem, v.MapIndex(k), join(path, k.String()))
-		default:
+		if !holds(elem.Kind) {
 			badValue = badValue || len(c.failures(elem, v.MapIndex(k))) > 0
+			continue
 		}
+		mark := c.push(clip(k.String()))
+		c.value(elem, v.MapIndex(k))
+		c.pop(mark)
 	}
 	if badKey {
-		c.add(path, c.show(v), "Map keys must satisfy constraint: ["+strings.Join(constraints(key), ", ")+"]")
+		c.add(c.show(sh, v), "Map keys must satisfy constraint: ["+strings.Join(constraints(key), ", ")+"]")
 	}
 	if badValue {
-		c.add(path, c.show(v), "Map value must satisfy constraint: ["+strings.Join(constraints(elem), ", ")+"]")
+		c.add(c.show(sh, v), "Map value must satisfy constraint: ["+strings.Join(constraints(elem), ", ")+"]")
 	}
+}
+
+func sortedKeys(v reflect.Value) []reflect.Value {
+	keys := v.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	return keys
 }
 
 // failures lists the constraints that a value breaks by itself.
@@ -277,28 +326,74 @@ func measure(sh *schema.Shape, v reflect.Value) float64 {
 	return 0
 }
 
-// show writes a value into a refusal, cut to a length that is still helpful.
-func (c *checker) show(v reflect.Value) string {
-	const most = 256
-	if c.sensitive > 0 {
+// show writes a value into a refusal as AWS does: 'x', '[a, b]', '{k=v}', cut to
+// a length that is still helpful; structures by their size alone, and nothing
+// of what is or holds something sensitive.
+func (c *checker) show(sh *schema.Shape, v reflect.Value) string {
+	if c.sensitive > 0 || c.secret(sh) {
 		return ""
 	}
-	var text string
-	switch v.Kind() {
-	case reflect.String:
-		text = v.String()
-	case reflect.Slice, reflect.Map:
-		if v.Type().Elem().Kind() == reflect.Uint8 || v.Type().Elem().Kind() == reflect.Struct {
+	var b strings.Builder
+	switch sh.Kind {
+	case schema.List, schema.Map:
+		if holds(c.svc.Shape(sh.Elem).Kind) {
 			return fmt.Sprintf("with %d members", v.Len())
 		}
-		text = fmt.Sprint(v.Interface())
+		showAll(&b, sh, v)
+	case schema.Blob:
+		return fmt.Sprintf("with %d bytes", v.Len())
 	default:
-		text = fmt.Sprint(v.Interface())
+		fmt.Fprint(&b, v.Interface())
 	}
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "..."
+	return "'" + clip(b.String()) + "'"
+}
+
+// clip cuts a value or a map's key to a length that is still helpful.
+func clip(text string) string {
+	if len(text) <= most {
+		return text
 	}
-	return "'" + text + "'"
+	return strings.ToValidUTF8(text[:most], "") + "..."
+}
+
+// showAll writes the scalars of a list or map, and stops once b is full.
+func showAll(b *strings.Builder, sh *schema.Shape, v reflect.Value) {
+	if sh.Kind == schema.List {
+		b.WriteByte('[')
+		for i := 0; i < v.Len() && b.Len() <= most; i++ {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprint(b, v.Index(i).Interface())
+		}
+		b.WriteByte(']')
+		return
+	}
+	b.WriteByte('{')
+	for i, k := range sortedKeys(v) {
+		if b.Len() > most {
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(b, "%s=%v", k, v.MapIndex(k).Interface())
+	}
+	b.WriteByte('}')
+}
+
+// secret reports whether a list's members, or a map's keys or values, are
+// sensitive, or the shape itself.
+func (c *checker) secret(sh *schema.Shape) bool {
+	switch {
+	case sh.Sensitive:
+		return true
+	case sh.Kind == schema.List:
+		return c.svc.Shape(sh.Elem).Sensitive
+	case sh.Kind == schema.Map:
+		return c.svc.Shape(sh.Elem).Sensitive || c.svc.Shape(sh.Key).Sensitive
+	}
+	return false
 }
 
 // present reports whether a member is set, and returns what it holds.
@@ -310,18 +405,4 @@ func present(field reflect.Value) (reflect.Value, bool) {
 		return field, !field.IsNil()
 	}
 	return field, true
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
-}
-
-func orRoot(path string, sh *schema.Shape) string {
-	if path == "" {
-		return sh.Name
-	}
-	return path
 }

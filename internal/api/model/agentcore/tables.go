@@ -1377,7 +1377,7 @@ var shapes = [...]schema.Shape{
 	/* 409 */ {Name: "HarnessSkillS3Source", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "uri", Shape: 410, Wire: "uri", Required: true},
 	}},
-	/* 410 */ {Name: "HarnessSkillS3Uri", Kind: schema.String, Bounds: &schema.Bounds{Min: 5, Max: 16383, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "s3://.*"}},
+	/* 410 */ {Name: "HarnessSkillS3Uri", Kind: schema.String, Bounds: &schema.Bounds{Min: 5, Max: 16383, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "s3://.*", Go: "s3://[^\\n\\r\\x{2028}\\x{2029}]*"}},
 	/* 411 */ {Name: "HarnessSkills", Kind: schema.List, Elem: 403},
 	/* 412 */ {Name: "HarnessStopReason", Kind: schema.String, Enum: []string{"end_turn", "tool_use", "tool_result", "max_tokens", "stop_sequence", "content_filtered", "malformed_model_output", "malformed_tool_use", "interrupted", "partial_turn", "model_context_window_exceeded", "max_iterations_exceeded", "max_output_tokens_exceeded", "timeout_exceeded", "hook_stopped"}},
 	/* 413 */ {Name: "HarnessStreamMetrics", Kind: schema.Structure, Members: []schema.Member{
@@ -2100,7 +2100,7 @@ var shapes = [...]schema.Shape{
 		{Name: "grantType", Shape: 649, Wire: "grantType"},
 		{Name: "defaultReturnUrl", Shape: 648, Wire: "defaultReturnUrl"},
 	}},
-	/* 644 */ {Name: "OAuthCredentialProviderArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:(.+)"}},
+	/* 644 */ {Name: "OAuthCredentialProviderArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:(.+)", Go: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:([^\\n\\r\\x{2028}\\x{2029}]+)"}},
 	/* 645 */ {Name: "OAuthCustomParameters", Kind: schema.Map, Key: 646, Elem: 647, Bounds: &schema.Bounds{Min: 1, Max: 10, Has: schema.HasMin | schema.HasMax}},
 	/* 646 */ {Name: "OAuthCustomParametersKey", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 256, Has: schema.HasMin | schema.HasMax}},
 	/* 647 */ {Name: "OAuthCustomParametersValue", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Sensitive: true},
@@ -2384,7 +2384,7 @@ var shapes = [...]schema.Shape{
 		{Name: "metadataValue", Shape: 609, Wire: "metadataValue"},
 	}},
 	/* 756 */ {Name: "Role", Kind: schema.String, Enum: []string{"ASSISTANT", "USER", "TOOL", "OTHER"}},
-	/* 757 */ {Name: "RoleArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+"}},
+	/* 757 */ {Name: "RoleArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+", Go: "arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 758 */ {Name: "RootCauseCluster", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "clusterId", Shape: 475, Wire: "clusterId", Required: true},
 		{Name: "name", Shape: 855, Wire: "name", Required: true},
@@ -2958,7 +2958,7 @@ var shapes = [...]schema.Shape{
 		{Name: "userIntents", Shape: 935, Wire: "userIntents", Required: true},
 	}},
 	/* 937 */ {Name: "UserIntentList", Kind: schema.List, Elem: 855},
-	/* 938 */ {Name: "UserTokenType", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 131072, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[A-Za-z0-9-_=]+.[A-Za-z0-9-_=]+.[A-Za-z0-9-_=]+"}, Sensitive: true},
+	/* 938 */ {Name: "UserTokenType", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 131072, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[A-Za-z0-9-_=]+.[A-Za-z0-9-_=]+.[A-Za-z0-9-_=]+", Go: "[A-Za-z0-9-_=]+[^\\n\\r\\x{2028}\\x{2029}][A-Za-z0-9-_=]+[^\\n\\r\\x{2028}\\x{2029}][A-Za-z0-9-_=]+"}, Sensitive: true},
 	/* 939 */ {Name: "ValidationException", Kind: schema.Structure, Status: 400, Members: []schema.Member{
 		{Name: "message", Shape: 855, Wire: "message", Required: true},
 		{Name: "reason", Shape: 942, Wire: "reason", Required: true},

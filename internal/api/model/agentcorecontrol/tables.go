@@ -168,7 +168,7 @@ var shapes = [...]schema.Shape{
 		{Name: "credentialPrefix", Shape: 66, Wire: "credentialPrefix"},
 		{Name: "credentialLocation", Shape: 64, Wire: "credentialLocation"},
 	}},
-	/* 68 */ {Name: "ApiKeyCredentialProviderArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:(.+)"}},
+	/* 68 */ {Name: "ApiKeyCredentialProviderArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:(.+)", Go: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:([^\\n\\r\\x{2028}\\x{2029}]+)"}},
 	/* 69 */ {Name: "ApiKeyCredentialProviderArnType", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:(aws|aws-us-gov):acps:[A-Za-z0-9-]{1,64}:[0-9]{12}:token-vault/[a-zA-Z0-9-.]+/apikeycredentialprovider/[a-zA-Z0-9-.]+"}},
 	/* 70 */ {Name: "ApiKeyCredentialProviderItem", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "name", Shape: 293, Wire: "name", Required: true},
@@ -184,7 +184,7 @@ var shapes = [...]schema.Shape{
 	/* 73 */ {Name: "ApprovalConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "autoApproval", Shape: 89, Wire: "autoApproval"},
 	}},
-	/* 74 */ {Name: "Arn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:[a-z0-9-\\.]{1,63}:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[^/].{0,1023}", Go: "arn:[a-z0-9-\\.]{1,63}:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[^/].{0,1000}.{0,23}"}},
+	/* 74 */ {Name: "Arn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:[a-z0-9-\\.]{1,63}:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[^/].{0,1023}", Go: "arn:[a-z0-9-\\.]{1,63}:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[^/](?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,23}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
 	/* 75 */ {Name: "AtlassianOauth2ProviderConfigInput", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "clientId", Shape: 143, Wire: "clientId", Required: true},
 		{Name: "clientSecret", Shape: 335, Wire: "clientSecret", Sensitive: true},
@@ -335,8 +335,8 @@ var shapes = [...]schema.Shape{
 	/* 134 */ {Name: "CertificateLocation", Kind: schema.Structure, Union: true, Members: []schema.Member{
 		{Name: "secretsManager", Shape: 1242, Wire: "secretsManager"},
 	}},
-	/* 135 */ {Name: "CertificateS3Uri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://.{1,2043}", Go: "s3://.{1,1000}.{0,1000}.{0,43}"}},
-	/* 136 */ {Name: "CertificateSecretArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+"}},
+	/* 135 */ {Name: "CertificateS3Uri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://.{1,2043}", Go: "s3://[^\\n\\r\\x{2028}\\x{2029}]{1}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,42}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
+	/* 136 */ {Name: "CertificateSecretArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+", Go: "arn:aws(-[^:]+)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 137 */ {Name: "Certificates", Kind: schema.List, Elem: 130, Bounds: &schema.Bounds{Min: 1, Max: 200, Has: schema.HasMin | schema.HasMax}},
 	/* 138 */ {Name: "CircuitBreakerConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "mode", Shape: 139, Wire: "mode"},
@@ -426,7 +426,7 @@ var shapes = [...]schema.Shape{
 		{Name: "configuration", Shape: 416, Wire: "configuration", Required: true},
 	}},
 	/* 171 */ {Name: "ComponentConfigurationMap", Kind: schema.Map, Key: 172, Elem: 170},
-	/* 172 */ {Name: "ComponentIdentifier", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[a-zA-Z][a-zA-Z0-9_:/.\\-]{0,2047}", Go: "[a-zA-Z][a-zA-Z0-9_:/.\\-]{0,1000}[a-zA-Z0-9_:/.\\-]{0,1000}[a-zA-Z0-9_:/.\\-]{0,47}"}},
+	/* 172 */ {Name: "ComponentIdentifier", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[a-zA-Z][a-zA-Z0-9_:/.\\-]{0,2047}", Go: "[a-zA-Z](?:[a-zA-Z0-9_:/.\\-]{1000}(?:[a-zA-Z0-9_:/.\\-]{1000}[a-zA-Z0-9_:/.\\-]{0,47}|[a-zA-Z0-9_:/.\\-]{0,999})|[a-zA-Z0-9_:/.\\-]{0,999})"}},
 	/* 173 */ {Name: "CompositeIdentifierEntry", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 256, Has: schema.HasMin | schema.HasMax}},
 	/* 174 */ {Name: "CompositeIdentifierList", Kind: schema.List, Elem: 173, Bounds: &schema.Bounds{Min: 1, Max: 5, Has: schema.HasMin | schema.HasMax}},
 	/* 175 */ {Name: "ComputeConfiguration", Kind: schema.Structure, Union: true, Members: []schema.Member{
@@ -447,7 +447,7 @@ var shapes = [...]schema.Shape{
 		{Name: "weightedOverride", Shape: 1500, Wire: "weightedOverride"},
 	}},
 	/* 181 */ {Name: "ConfigurationBundleArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:aws[a-zA-Z-]*:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:configuration-bundle/[a-zA-Z][a-zA-Z0-9-_]{0,99}-[a-zA-Z0-9]{10}"}},
-	/* 182 */ {Name: "ConfigurationBundleDescription", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 500, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: ".+"}, Sensitive: true},
+	/* 182 */ {Name: "ConfigurationBundleDescription", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 500, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: ".+", Go: "[^\\n\\r\\x{2028}\\x{2029}]+"}, Sensitive: true},
 	/* 183 */ {Name: "ConfigurationBundleId", Kind: schema.String, Pattern: &schema.Pattern{Source: "[a-zA-Z][a-zA-Z0-9-_]{0,99}-[a-zA-Z0-9]{10}"}},
 	/* 184 */ {Name: "ConfigurationBundleName", Kind: schema.String, Pattern: &schema.Pattern{Source: "[a-zA-Z][a-zA-Z0-9_]{0,99}"}},
 	/* 185 */ {Name: "ConfigurationBundleReference", Kind: schema.Structure, Members: []schema.Member{
@@ -1087,7 +1087,7 @@ var shapes = [...]schema.Shape{
 		{Name: "apiKeyCredentialProvider", Shape: 67, Wire: "apiKeyCredentialProvider"},
 		{Name: "iamCredentialProvider", Shape: 733, Wire: "iamCredentialProvider"},
 	}},
-	/* 289 */ {Name: "CredentialProviderArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:.*"}},
+	/* 289 */ {Name: "CredentialProviderArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:.*", Go: "arn:aws(-[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:[^\\n\\r\\x{2028}\\x{2029}]*"}},
 	/* 290 */ {Name: "CredentialProviderArnType", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:(aws|aws-us-gov):acps:[A-Za-z0-9-]{1,64}:[0-9]{12}:token-vault/[a-zA-Z0-9-.]+/oauth2credentialprovider/[a-zA-Z0-9-.]+"}},
 	/* 291 */ {Name: "CredentialProviderConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "credentialProviderType", Shape: 294, Wire: "credentialProviderType", Required: true},
@@ -1645,7 +1645,7 @@ var shapes = [...]schema.Shape{
 		{Name: "memoryRecordSchema", Shape: 957, Wire: "memoryRecordSchema"},
 	}},
 	/* 455 */ {Name: "ErrorStatusCodePattern", Kind: schema.String, Pattern: &schema.Pattern{Source: "[4-5]([0-9]{2}|XX)"}},
-	/* 456 */ {Name: "EvaluationConfigDescription", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 200, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: ".+"}, Sensitive: true},
+	/* 456 */ {Name: "EvaluationConfigDescription", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 200, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: ".+", Go: "[^\\n\\r\\x{2028}\\x{2029}]+"}, Sensitive: true},
 	/* 457 */ {Name: "EvaluationConfigName", Kind: schema.String, Pattern: &schema.Pattern{Source: "[a-zA-Z][a-zA-Z0-9_]{0,47}"}},
 	/* 458 */ {Name: "EvaluationDimension", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "dimensionName", Shape: 460, Wire: "dimensionName", Required: true},
@@ -2577,7 +2577,7 @@ var shapes = [...]schema.Shape{
 	/* 659 */ {Name: "HarnessEnvironmentProviderRequest", Kind: schema.Structure, Union: true, Members: []schema.Member{
 		{Name: "agentCoreRuntimeEnvironment", Shape: 638, Wire: "agentCoreRuntimeEnvironment"},
 	}},
-	/* 660 */ {Name: "HarnessEventBridgeBusArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 20, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:events:[a-z0-9-]+:[0-9]{12}:event-bus/.+"}},
+	/* 660 */ {Name: "HarnessEventBridgeBusArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 20, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:events:[a-z0-9-]+:[0-9]{12}:event-bus/.+", Go: "arn:aws(-[^:]+)?:events:[a-z0-9-]+:[0-9]{12}:event-bus/[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 661 */ {Name: "HarnessGatewayOutboundAuth", Kind: schema.Structure, Union: true, Members: []schema.Member{
 		{Name: "awsIam", Shape: 1386, Wire: "awsIam"},
 		{Name: "none", Shape: 1386, Wire: "none"},
@@ -2624,7 +2624,7 @@ var shapes = [...]schema.Shape{
 		{Name: "inputSchema", Shape: 1257, Wire: "inputSchema", Required: true, Sensitive: true},
 	}},
 	/* 674 */ {Name: "HarnessInlineFunctionDescription", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 4096, Has: schema.HasMin | schema.HasMax}, Sensitive: true},
-	/* 675 */ {Name: "HarnessLambdaFunctionArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 20, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:lambda:[a-z0-9-]+:[0-9]{12}:function:.+"}},
+	/* 675 */ {Name: "HarnessLambdaFunctionArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 20, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:lambda:[a-z0-9-]+:[0-9]{12}:function:.+", Go: "arn:aws(-[^:]+)?:lambda:[a-z0-9-]+:[0-9]{12}:function:[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 676 */ {Name: "HarnessLiteLlmApiBase", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 16383, Has: schema.HasMin | schema.HasMax}, Sensitive: true},
 	/* 677 */ {Name: "HarnessLiteLlmModelConfig", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "modelId", Shape: 982, Wire: "modelId", Required: true},
@@ -2701,12 +2701,12 @@ var shapes = [...]schema.Shape{
 	/* 697 */ {Name: "HarnessSkillS3Source", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "uri", Shape: 698, Wire: "uri", Required: true},
 	}},
-	/* 698 */ {Name: "HarnessSkillS3Uri", Kind: schema.String, Bounds: &schema.Bounds{Min: 5, Max: 16383, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "s3://.*"}},
+	/* 698 */ {Name: "HarnessSkillS3Uri", Kind: schema.String, Bounds: &schema.Bounds{Min: 5, Max: 16383, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "s3://.*", Go: "s3://[^\\n\\r\\x{2028}\\x{2029}]*"}},
 	/* 699 */ {Name: "HarnessSkills", Kind: schema.List, Elem: 691},
 	/* 700 */ {Name: "HarnessSlidingWindowConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "messagesCount", Shape: 774, Wire: "messagesCount"},
 	}},
-	/* 701 */ {Name: "HarnessSnsTopicArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 20, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:sns:[a-z0-9-]+:[0-9]{12}:.+"}},
+	/* 701 */ {Name: "HarnessSnsTopicArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 20, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:sns:[a-z0-9-]+:[0-9]{12}:.+", Go: "arn:aws(-[^:]+)?:sns:[a-z0-9-]+:[0-9]{12}:[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 702 */ {Name: "HarnessStatus", Kind: schema.String, Enum: []string{"CREATING", "CREATE_FAILED", "UPDATING", "UPDATE_FAILED", "READY", "DELETING", "DELETE_FAILED"}},
 	/* 703 */ {Name: "HarnessSummaries", Kind: schema.List, Elem: 705},
 	/* 704 */ {Name: "HarnessSummarizationConfiguration", Kind: schema.Structure, Members: []schema.Member{
@@ -2804,7 +2804,7 @@ var shapes = [...]schema.Shape{
 		{Name: "operator", Shape: 1117, Wire: "operator"},
 	}},
 	/* 737 */ {Name: "IamPrincipalArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 0, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "(arn:aws[a-zA-Z-]*:iam::(\\d{12}|\\*):(user|role)/[\\w+=,.@*?/-]+|arn:aws[a-zA-Z-]*:sts::(\\d{12}|\\*):assumed-role/[\\w+=,.@*?/-]+)"}},
-	/* 738 */ {Name: "IamRoleArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 20, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:iam::[0-9]{12}:role/.+"}},
+	/* 738 */ {Name: "IamRoleArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 20, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:iam::[0-9]{12}:role/.+", Go: "arn:aws(-[^:]+)?:iam::[0-9]{12}:role/[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 739 */ {Name: "IamSigningRegion", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 64, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[a-z0-9-]+"}},
 	/* 740 */ {Name: "IamSigningServiceName", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 128, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[a-zA-Z0-9_-]+"}},
 	/* 741 */ {Name: "InboundTokenClaimNameType", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 255, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[A-Za-z0-9_.-:]+"}},
@@ -3458,8 +3458,8 @@ var shapes = [...]schema.Shape{
 		{Name: "listingMode", Shape: 919, Wire: "listingMode"},
 		{Name: "resourcePriority", Shape: 1338, Wire: "resourcePriority"},
 	}},
-	/* 947 */ {Name: "McpServerTargetConfigurationEndpointString", Kind: schema.String, Pattern: &schema.Pattern{Source: "https://.*"}},
-	/* 948 */ {Name: "McpServerUrl", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "https://.*"}},
+	/* 947 */ {Name: "McpServerTargetConfigurationEndpointString", Kind: schema.String, Pattern: &schema.Pattern{Source: "https://.*", Go: "https://[^\\n\\r\\x{2028}\\x{2029}]*"}},
+	/* 948 */ {Name: "McpServerUrl", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "https://.*", Go: "https://[^\\n\\r\\x{2028}\\x{2029}]*"}},
 	/* 949 */ {Name: "McpSupportedVersions", Kind: schema.List, Elem: 952},
 	/* 950 */ {Name: "McpTargetConfiguration", Kind: schema.Structure, Union: true, Members: []schema.Member{
 		{Name: "openApiSchema", Shape: 72, Wire: "openApiSchema"},
@@ -3672,7 +3672,7 @@ var shapes = [...]schema.Shape{
 		{Name: "grantType", Shape: 1029, Wire: "grantType"},
 		{Name: "defaultReturnUrl", Shape: 1028, Wire: "defaultReturnUrl"},
 	}},
-	/* 1024 */ {Name: "OAuthCredentialProviderArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:(.+)"}},
+	/* 1024 */ {Name: "OAuthCredentialProviderArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:(.+)", Go: "arn:([^:]*):([^:]*):([^:]*):([0-9]{12})?:([^\\n\\r\\x{2028}\\x{2029}]+)"}},
 	/* 1025 */ {Name: "OAuthCustomParameters", Kind: schema.Map, Key: 1026, Elem: 1027, Bounds: &schema.Bounds{Min: 1, Max: 10, Has: schema.HasMin | schema.HasMax}},
 	/* 1026 */ {Name: "OAuthCustomParametersKey", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 256, Has: schema.HasMin | schema.HasMax}},
 	/* 1027 */ {Name: "OAuthCustomParametersValue", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Sensitive: true},
@@ -3765,7 +3765,7 @@ var shapes = [...]schema.Shape{
 		{Name: "cloudWatchConfig", Shape: 149, Wire: "cloudWatchConfig", Required: true},
 	}},
 	/* 1055 */ {Name: "OverrideType", Kind: schema.String, Enum: []string{"SEMANTIC_OVERRIDE", "SUMMARY_OVERRIDE", "USER_PREFERENCE_OVERRIDE", "SELF_MANAGED", "EPISODIC_OVERRIDE"}},
-	/* 1056 */ {Name: "PassthroughEndpoint", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "https://[a-zA-Z0-9\\-\\.]+(:[0-9]{1,5})?(/.*)?"}},
+	/* 1056 */ {Name: "PassthroughEndpoint", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "https://[a-zA-Z0-9\\-\\.]+(:[0-9]{1,5})?(/.*)?", Go: "https://[a-zA-Z0-9\\-\\.]+(:[0-9]{1,5})?(/[^\\n\\r\\x{2028}\\x{2029}]*)?"}},
 	/* 1057 */ {Name: "PassthroughProtocolType", Kind: schema.String, Enum: []string{"MCP", "A2A", "INFERENCE", "CUSTOM"}},
 	/* 1058 */ {Name: "PassthroughTargetConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "endpoint", Shape: 1056, Wire: "endpoint", Required: true},
@@ -4119,7 +4119,7 @@ var shapes = [...]schema.Shape{
 	/* 1192 */ {Name: "RetryableConflictException", Kind: schema.Structure, Status: 409, Members: []schema.Member{
 		{Name: "message", Shape: 1300, Wire: "message", Required: true},
 	}},
-	/* 1193 */ {Name: "RoleArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+"}},
+	/* 1193 */ {Name: "RoleArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+", Go: "arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 1194 */ {Name: "RootVolumeConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "volumeType", Shape: 427, Wire: "volumeType"},
 		{Name: "iops", Shape: 1488, Wire: "iops"},
@@ -4153,20 +4153,20 @@ var shapes = [...]schema.Shape{
 		{Name: "sessionConfig", Shape: 1266, Wire: "sessionConfig"},
 	}},
 	/* 1202 */ {Name: "RuntimeArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:runtime/[a-zA-Z][a-zA-Z0-9_]{0,47}-[a-zA-Z0-9]{10}"}},
-	/* 1203 */ {Name: "RuntimeContainerUri", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 1024, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "(([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(\\.cn)?|public\\.ecr\\.aws)/((?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*)(?::([^:@]{1,300}))?(?:@(.+))?"}},
+	/* 1203 */ {Name: "RuntimeContainerUri", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 1024, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "(([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(\\.cn)?|public\\.ecr\\.aws)/((?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*)(?::([^:@]{1,300}))?(?:@(.+))?", Go: "(([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(\\.cn)?|public\\.ecr\\.aws)/((?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*)(?::([^:@]{1,300}))?(?:@([^\\n\\r\\x{2028}\\x{2029}]+))?"}},
 	/* 1204 */ {Name: "RuntimeHooksConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "build", Shape: 110, Wire: "build"},
 	}},
 	/* 1205 */ {Name: "RuntimeMetadataConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "requireMMDSV2", Shape: 89, Wire: "requireMMDSV2", Required: true},
 	}},
-	/* 1206 */ {Name: "RuntimeQualifier", Kind: schema.String, Pattern: &schema.Pattern{Source: ".*([1-9][0-9]{0,4})|([a-zA-Z][a-zA-Z0-9_]{0,47}).*"}},
+	/* 1206 */ {Name: "RuntimeQualifier", Kind: schema.String, Pattern: &schema.Pattern{Source: ".*([1-9][0-9]{0,4})|([a-zA-Z][a-zA-Z0-9_]{0,47}).*", Go: "[^\\n\\r\\x{2028}\\x{2029}]*([1-9][0-9]{0,4})|([a-zA-Z][a-zA-Z0-9_]{0,47})[^\\n\\r\\x{2028}\\x{2029}]*"}},
 	/* 1207 */ {Name: "RuntimeTargetConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "arn", Shape: 1202, Wire: "arn", Required: true},
 		{Name: "qualifier", Shape: 1206, Wire: "qualifier"},
 		{Name: "schema", Shape: 722, Wire: "schema"},
 	}},
-	/* 1208 */ {Name: "S3BucketUri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://.{1,2043}", Go: "s3://.{1,1000}.{0,1000}.{0,43}"}},
+	/* 1208 */ {Name: "S3BucketUri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://.{1,2043}", Go: "s3://[^\\n\\r\\x{2028}\\x{2029}]{1}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,42}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
 	/* 1209 */ {Name: "S3CertificateConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "uri", Shape: 135, Wire: "uri", Required: true},
 		{Name: "bucketOwnerAccountId", Shape: 131, Wire: "bucketOwnerAccountId"},
@@ -4197,7 +4197,7 @@ var shapes = [...]schema.Shape{
 	/* 1219 */ {Name: "S3Source", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "s3Uri", Shape: 1220, Wire: "s3Uri", Required: true},
 	}},
-	/* 1220 */ {Name: "S3Uri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://[a-z0-9][a-z0-9.\\-]{1,61}[a-z0-9]/.{1,1024}", Go: "s3://[a-z0-9][a-z0-9.\\-]{1,61}[a-z0-9]/.{1,1000}.{0,24}"}},
+	/* 1220 */ {Name: "S3Uri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://[a-z0-9][a-z0-9.\\-]{1,61}[a-z0-9]/.{1,1024}", Go: "s3://[a-z0-9][a-z0-9.\\-]{1,61}[a-z0-9]/[^\\n\\r\\x{2028}\\x{2029}]{1}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,23}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
 	/* 1221 */ {Name: "SSHKeyName", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 255, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[!-~][ -~]*[!-~]$|^[!-~]"}},
 	/* 1222 */ {Name: "SalesforceOauth2ProviderConfigInput", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "clientId", Shape: 143, Wire: "clientId", Required: true},
@@ -5299,7 +5299,7 @@ var shapes = [...]schema.Shape{
 		{Name: "failureMode", Shape: 1498, Wire: "failureMode"},
 	}},
 	/* 1498 */ {Name: "WafFailureMode", Kind: schema.String, Enum: []string{"FAIL_CLOSE", "FAIL_OPEN"}},
-	/* 1499 */ {Name: "WebAclArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:[a-z0-9\\-]+:wafv2:[a-z0-9\\-]+:[0-9]{12}:regional/webacl/.+"}},
+	/* 1499 */ {Name: "WebAclArn", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "arn:[a-z0-9\\-]+:wafv2:[a-z0-9\\-]+:[0-9]{12}:regional/webacl/.+", Go: "arn:[a-z0-9\\-]+:wafv2:[a-z0-9\\-]+:[0-9]{12}:regional/webacl/[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 1500 */ {Name: "WeightedOverride", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "trafficSplit", Shape: 1373, Wire: "trafficSplit", Required: true},
 	}},

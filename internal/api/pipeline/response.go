@@ -1,0 +1,34 @@
+package pipeline
+
+import (
+	"io"
+	"net/http"
+)
+
+// response knows whether the head of the answer is out: until then a failure
+// can still be told, and afterwards only by breaking the connection.
+type response struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// WriteHeader implements http.ResponseWriter. An interim head is not the answer's.
+func (w *response) WriteHeader(status int) {
+	w.begun = w.begun || status >= http.StatusOK
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *response) Write(b []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(b)
+}
+
+// ReadFrom lets the kernel copy files where the writer behind can.
+func (w *response) ReadFrom(r io.Reader) (int64, error) {
+	w.begun = true
+	return io.Copy(w.ResponseWriter, r)
+}
+
+// Unwrap lets an http.ResponseController flush and hijack.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
