@@ -31,7 +31,11 @@ type file struct {
 func collect(o Options, vendored string) ([]file, error) {
 	files := map[string]file{}
 	if vendored != "" {
-		if err := walk(vendored, nil, nil, func(f file) error { files[f.name] = f; return nil }); err != nil {
+		bytecode, err := parseRules("__pycache__/\n*.pyc\n") // of another interpreter, or soon stale
+		if err != nil {
+			return nil, err
+		}
+		if err := walk(vendored, bytecode, nil, func(f file) error { files[f.name] = f; return nil }); err != nil {
 			return nil, err
 		}
 	}
@@ -87,7 +91,7 @@ func walk(dir string, rs rules, exclude []string, add func(file) error) error {
 			return fmt.Errorf("read folder %s: %w", dir, err)
 		}
 		name := filepath.ToSlash(rel)
-		if rs.leaveOut(name, d.IsDir()) || slices.Contains(out, p) || d.IsDir() && rs != nil && isFile(filepath.Join(p, "pyvenv.cfg")) {
+		if rs.leaveOut(name, d.IsDir()) || slices.Contains(out, p) || d.IsDir() && isFile(filepath.Join(p, "pyvenv.cfg")) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -156,11 +160,16 @@ func check(files []file) error {
 		if !utf8.ValidString(f.name) || strings.ContainsFunc(f.name, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '\\' }) {
 			return problem("Rename it, or leave it out by a line in "+ignoreFile+".", "the file name %q has characters that a code zip cannot hold", f.name)
 		}
-		key := strings.ToLower(f.name)
-		if other, ok := folded[key]; ok {
-			return problem("Rename one of them.", "%s and %s differ by upper and lower case alone", other, f.name)
+		for p := f.name; p != "."; p = path.Dir(p) { // directories are names too
+			key := strings.ToLower(p)
+			if other, ok := folded[key]; !ok {
+				folded[key] = p
+			} else if other != p {
+				return problem("Rename one of them.", "%s and %s differ by upper and lower case alone", other, p)
+			} else {
+				break
+			}
 		}
-		folded[key] = f.name
 	}
 	fix := "Leave out what the agent does not need at run time: packages in requirements.txt, files by lines in " + ignoreFile + "."
 	if total > limits.Unzipped {

@@ -146,7 +146,7 @@ func translate(glob string) string {
 }
 
 // bracket translates a class such as [!a-c] and returns how much of the glob it
-// is. Without an end it is an ordinary character.
+// is. Without an end it matches nothing, as in git.
 func bracket(glob string) (expression string, n int) {
 	start := 1
 	negated := len(glob) > 1 && (glob[1] == '!' || glob[1] == '^')
@@ -155,7 +155,7 @@ func bracket(glob string) (expression string, n int) {
 	}
 	end := strings.IndexByte(glob[min(start+1, len(glob)):], ']')
 	if end < 0 {
-		return `\[`, 1
+		return `[^\x00-\x{10FFFF}]`, len(glob)
 	}
 	end += start + 1
 	set := strings.NewReplacer(`\`, `\\`, `[`, `\[`, `^`, `\^`).Replace(glob[start:end])

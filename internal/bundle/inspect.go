@@ -143,7 +143,7 @@ func checkNodeModules(folder string) error {
 		return &Error{Reason: "package.json is not valid JSON: " + err.Error(), Fix: "Correct it.", Err: err}
 	}
 	if _, err := os.Stat(filepath.Join(folder, "node_modules")); len(pkg.Dependencies) > 0 && errors.Is(err, fs.ErrNotExist) {
-		return problem("Run: npm ci --omit=dev   (or npm install --omit=dev)", "package.json names %d dependencies, and there is no node_modules", len(pkg.Dependencies))
+		return problem("Run: npm ci --omit=dev   (or npm install --omit=dev)", "package.json names dependencies, and there is no node_modules")
 	}
 	return nil
 }
