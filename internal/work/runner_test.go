@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -258,11 +259,12 @@ func TestFailsAfterTheLastAttempt(t *testing.T) {
 
 func TestAFailureThatCannotBeRecordedIsTriedAgain(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		b.begin(work.Options{}, handler{
 			do: func(context.Context, *work.Item) error { b.log.note("do"); return work.Permanent(errNo) },
 			failed: func(tx store.Tx, item store.Work, _ error) error {
-				if broken {
+				if broken.Load() {
 					return errors.New("cannot")
 				}
 				b.log.note("failed")
@@ -274,7 +276,7 @@ func TestAFailureThatCannotBeRecordedIsTriedAgain(t *testing.T) {
 		if left := b.left("a"); len(left) != 1 || !strings.Contains(left[0].LastError, "cannot") {
 			t.Errorf("left: %+v", left)
 		}
-		broken = false
+		broken.Store(false)
 		pass(time.Minute)
 		if left := b.left("a"); len(left) != 0 || !strings.HasSuffix(b.log.text(), "failed") {
 			t.Errorf("left: %+v, journal %s", left, b.log.text())
