@@ -141,6 +141,11 @@ func (g *generator) checkOverlay() error {
 			return fmt.Errorf("overlay.go names %s, which the model does not have", key)
 		}
 	}
+	for op := range g.overlay.Former {
+		if g.model.Operations[op] == nil {
+			return fmt.Errorf("overlay.go gives %s a former route, which the model does not have", op)
+		}
+	}
 	for key := range g.overlay.Patterns {
 		if g.model.Shapes[key] == nil {
 			return fmt.Errorf("overlay.go names %s, which the model does not have", key)

@@ -55,6 +55,9 @@ func (g *generator) ledger() ledgerService {
 		o := g.overlay.Patterns[k]
 		l.notes = append(l.notes, fmt.Sprintf("`%s` is held to `%s`: %s.", k, o.pattern, o.reason))
 	}
+	for _, k := range sortedKeys(g.overlay.Former) {
+		l.notes = append(l.notes, fmt.Sprintf("`%s` is also answered at `%s`, where older clients send it.", k, g.overlay.Former[k]))
+	}
 	for _, k := range sortedKeys(g.overlay.Streaming) {
 		l.notes = append(l.notes, fmt.Sprintf("`%s` is streamed, not held in memory.", k))
 	}

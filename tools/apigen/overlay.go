@@ -25,6 +25,9 @@ type service struct {
 	RefusedValues  map[string]string
 	// Streaming are "Shape.member" blobs that the model holds whole and we stream.
 	Streaming map[string]bool
+	// Former are "METHOD path" that an operation had in older models and that
+	// clients built from them still send.
+	Former map[string]string
 	// Roots names the root element of an XML answer where it is not the
 	// output's own name; "-" stands for the output's one member, unwrapped.
 	Roots map[string]string
@@ -131,6 +134,12 @@ var services = []service{
 			"PutResourcePolicy":    {"bedrock-agentcore:PutResourcePolicy {resourceArn}"},
 			"GetResourcePolicy":    {"bedrock-agentcore:GetResourcePolicy {resourceArn}"},
 			"DeleteResourcePolicy": {"bedrock-agentcore:DeleteResourcePolicy {resourceArn}"},
+		},
+		// The Go SDK v1.77 still lists in these ways.
+		Former: map[string]string{
+			"ListDatasetExamples": "GET /datasets/{datasetId}/examples",
+			"ListDatasetVersions": "GET /datasets/{datasetId}/versions",
+			"ListDatasets":        "GET /datasets",
 		},
 		RefusedMembers: runtimeMembers,
 		RefusedValues: map[string]string{

@@ -181,6 +181,10 @@ func (g *generator) operationRow(op string) string {
 	if query != "" {
 		f = append(f, fmt.Sprintf("Query: %q", query))
 	}
+	if former := g.overlay.Former[op]; former != "" {
+		method, path, _ := strings.Cut(former, " ")
+		f = append(f, fmt.Sprintf("Former: []schema.Route{{Method: %q, Path: %q}}", method, path))
+	}
 	if g.typed(op) {
 		if o.Input != nil {
 			in = g.index[o.Input.Shape]

@@ -32,7 +32,9 @@ type node struct {
 type route struct {
 	svc    *schema.Service
 	op     *schema.Operation
+	method string
 	labels []string
+	former bool
 	// query are constant parameters, needs further members that select the
 	// operation (uploadId, x-amz-copy-source).
 	query url.Values
@@ -49,34 +51,41 @@ type need struct {
 func (rt *router) add(svc *schema.Service) {
 	for i := range svc.Operations {
 		op := &svc.Operations[i]
-		n, labels := &rt.root, []string(nil)
-		for _, seg := range segments(strings.TrimSuffix(op.Path, "/")) {
-			switch {
-			case strings.HasSuffix(seg, "+}"):
-				n = child(&n.greedy)
-				labels = append(labels, seg[1:len(seg)-2])
-			case strings.HasPrefix(seg, "{"):
-				n = child(&n.label)
-				labels = append(labels, seg[1:len(seg)-1])
-			default:
-				if n.static == nil {
-					n.static = map[string]*node{}
-				}
-				next := n.static[seg]
-				if next == nil {
-					next = &node{}
-					n.static[seg] = next
-				}
-				n = next
-			}
-		}
 		query, _ := url.ParseQuery(op.Query) // the generator's own text
-		r := route{svc, op, labels, query, selectors(svc, op)}
-		n.asksQuery = n.asksQuery || r.weight() > 0
-		n.routes = append(n.routes, r)
-		// The most specific route of a path is tried first.
-		sort.SliceStable(n.routes, func(i, j int) bool { return n.routes[i].weight() > n.routes[j].weight() })
+		rt.route(op.Path, route{svc: svc, op: op, method: op.Method, query: query, needs: selectors(svc, op)})
+		for _, f := range op.Former {
+			rt.route(f.Path, route{svc: svc, op: op, method: f.Method, former: true})
+		}
 	}
+}
+
+// route puts one route at the end of its path.
+func (rt *router) route(path string, r route) {
+	n := &rt.root
+	for _, seg := range segments(strings.TrimSuffix(path, "/")) {
+		switch {
+		case strings.HasSuffix(seg, "+}"):
+			n = child(&n.greedy)
+			r.labels = append(r.labels, seg[1:len(seg)-2])
+		case strings.HasPrefix(seg, "{"):
+			n = child(&n.label)
+			r.labels = append(r.labels, seg[1:len(seg)-1])
+		default:
+			if n.static == nil {
+				n.static = map[string]*node{}
+			}
+			next := n.static[seg]
+			if next == nil {
+				next = &node{}
+				n.static[seg] = next
+			}
+			n = next
+		}
+	}
+	n.asksQuery = n.asksQuery || r.weight() > 0
+	n.routes = append(n.routes, r)
+	// The most specific route of a path is tried first.
+	sort.SliceStable(n.routes, func(i, j int) bool { return n.routes[i].weight() > n.routes[j].weight() })
 }
 
 func child(n **node) *node {
@@ -126,6 +135,7 @@ type match struct {
 	svc    *schema.Service
 	op     *schema.Operation
 	labels []protocol.Label
+	former bool
 }
 
 // find routes a request by its escaped path. The error is a refusal: no such
@@ -147,15 +157,15 @@ func (rt *router) find(req *http.Request) (match, error) {
 	var other []string
 	for i := range n.routes {
 		r := &n.routes[i]
-		if r.op.Method != req.Method {
-			other = append(other, r.op.Method)
+		if r.method != req.Method {
+			other = append(other, r.method)
 			continue
 		}
 		if !r.matches(req, q) {
 			continue
 		}
 		labels, err := r.decode(values)
-		return match{r.svc, r.op, labels}, err
+		return match{r.svc, r.op, labels, r.former}, err
 	}
 	return match{}, notAllowed(n.routes[0].svc, other)
 }

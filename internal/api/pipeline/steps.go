@@ -53,6 +53,7 @@ func (e *exchange) route(claimErr error) error {
 	}
 	e.match = m
 	e.use(m.svc, m.op)
+	e.wire.Former = m.former
 	return nil
 }
 

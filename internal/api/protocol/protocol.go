@@ -39,6 +39,8 @@ type Call struct {
 	Service *schema.Service
 	// Operation is nil when the request was refused before it was routed.
 	Operation *schema.Operation
+	// Former is set where the request came by a route of an older model.
+	Former    bool
 	RequestID string
 	// Head is set for HEAD requests, whose answers have no body.
 	Head bool

@@ -38,6 +38,10 @@ func bind(c Call, r *http.Request, labels []Label, sh *schema.Shape, v reflect.V
 			values = r.Header[textproto.CanonicalMIMEHeaderKey(m.Wire)]
 		case schema.InHeaders:
 			bindPrefixed(m, r.Header, v.Field(i))
+		case schema.InBody:
+			if c.Former && scalar(c.Service.Shape(m.Shape).Kind) {
+				values = b.query[m.Wire]
+			}
 		}
 		if len(values) == 0 {
 			continue

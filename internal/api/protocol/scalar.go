@@ -58,6 +58,15 @@ func parseScalar(sh *schema.Shape, format schema.Format, text string, path *memb
 	return nil
 }
 
+// scalar reports whether values of the kind can be written as text.
+func scalar(k schema.Kind) bool {
+	switch k {
+	case schema.Structure, schema.List, schema.Map, schema.Document:
+		return false
+	}
+	return true
+}
+
 // formatScalar is the text of a scalar.
 func formatScalar(sh *schema.Shape, format schema.Format, v reflect.Value) string {
 	switch sh.Kind {

@@ -192,6 +192,10 @@ type Operation struct {
 	// Path is the URI template, Query the constant parameters that select the operation.
 	Path  string
 	Query string
+	// Former are methods and paths that the operation had in older models and
+	// that clients built from them still send. Members that stand in the body
+	// now came as query parameters there.
+	Former []Route
 	// Status is the HTTP status of success.
 	Status int
 	// Input and Output are shape indexes, or -1.
@@ -217,6 +221,9 @@ type Operation struct {
 	// NewInput and NewOutput return pointers to zero values of the Go types.
 	NewInput, NewOutput func() any
 }
+
+// Route is a method and the URI template of a path.
+type Route struct{ Method, Path string }
 
 // Requirement is one permission an operation needs.
 type Requirement struct {
