@@ -46,7 +46,7 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 		if err != nil {
 			return nil, err
 		}
-		if err := s.addVersion(tx, scope, id, 1, draft); err != nil {
+		if err := s.addVersion(ctx, tx, scope, id, 1, draft); err != nil {
 			return nil, err
 		}
 		_, err = s.docs.endpoints.Create(tx, endpointDoc{Scope: scope, ID: endpointID(id, DefaultEndpoint), Name: DefaultEndpoint, Parent: id,
@@ -89,7 +89,7 @@ func (s *Service) UpdateAgentRuntime(ctx context.Context, in *agentcorecontrol.U
 		if doc, err = s.docs.runtimes.Replace(tx, doc); err != nil {
 			return nil, err
 		}
-		if err := s.addVersion(tx, scope, id, doc.State.Version, draft); err != nil {
+		if err := s.addVersion(ctx, tx, scope, id, doc.State.Version, draft); err != nil {
 			return nil, err
 		}
 		_, err = s.docs.endpoints.Update(tx, scope, endpointID(id, DefaultEndpoint), func(e *endpointDoc) error {
@@ -127,16 +127,16 @@ func (s *Service) GetAgentRuntime(ctx context.Context, in *agentcorecontrol.GetA
 	if err != nil {
 		return nil, err
 	}
-	return s.describe(rt, v, in.AgentRuntimeVersion != nil)
+	return s.describe(ctx, rt, v, in.AgentRuntimeVersion != nil)
 }
 
 // describe projects the stored configuration; members nobody set stay absent.
-func (s *Service) describe(rt runtimeDoc, v versionDoc, asked bool) (*agentcorecontrol.GetAgentRuntimeResponse, error) {
+func (s *Service) describe(ctx context.Context, rt runtimeDoc, v versionDoc, asked bool) (*agentcorecontrol.GetAgentRuntimeResponse, error) {
 	out := &agentcorecontrol.GetAgentRuntimeResponse{}
 	if err := protocol.UnmarshalJSON(&agentcorecontrol.Service, s.shapes.get, v.Spec, out); err != nil {
 		return nil, err
 	}
-	env, err := s.environment(v)
+	env, err := s.environment(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -257,8 +257,8 @@ func codeFault(at *agentcorecontrol.S3Location, err error) error {
 }
 
 // addVersion stores version n and the work that makes it READY.
-func (s *Service) addVersion(tx store.Tx, scope store.Scope, id string, n int, d draft) error {
-	sealed, err := s.seal(scope, id, n, d.env)
+func (s *Service) addVersion(ctx context.Context, tx store.Tx, scope store.Scope, id string, n int, d draft) error {
+	sealed, err := s.seal(ctx, scope, id, n, d.env)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key) (session.Plan, erro
 	if err != nil {
 		return session.Plan{}, err
 	}
-	env, err := s.environment(v)
+	env, err := s.environment(ctx, v)
 	if err != nil {
 		return session.Plan{}, err
 	}

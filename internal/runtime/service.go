@@ -13,6 +13,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/telemetry"
@@ -34,18 +35,13 @@ type Object interface {
 	Version() string
 }
 
-// Sealer keeps environment variables from being stored in the clear.
-type Sealer interface {
-	Seal(plain []byte, owner string) ([]byte, error)
-	Open(sealed []byte, owner string) ([]byte, error)
-}
-
 // Config is what the service is built from.
 type Config struct {
-	Store    store.Store
-	Objects  Objects
-	Code     *image.Cache
-	Seal     Sealer
+	Store   store.Store
+	Objects Objects
+	Code    *image.Cache
+	// Secrets seals environment variables.
+	Secrets  *secret.Box
 	Sessions *session.Manager
 	Logs     telemetry.Appender
 	// Interpreters finds what this host can run; it is asked once.

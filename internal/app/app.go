@@ -1,0 +1,163 @@
+// Package app wires the server: it is the only place that builds stores,
+// engines, leaves, services and listeners, and the only one that knows them all.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/work"
+)
+
+// Config says what server to run.
+type Config struct {
+	// Listener is open; Run closes it.
+	Listener net.Listener
+	// DataDir is made when it is missing, mode 0700.
+	DataDir string
+	// Region is that of a new account.
+	Region string
+	// Sandbox is a sandbox executable to use in place of the embedded one.
+	Sandbox string
+	// InterpreterPrefixes are further directories that hold interpreters.
+	InterpreterPrefixes []string
+	// MaxSessions bounds the sessions alive at once; 0 is DefaultMaxSessions.
+	MaxSessions int
+	// Grace is how long running requests may go on at the end; 0 is 30 s.
+	Grace   time.Duration
+	Version string
+	Log     *slog.Logger
+	// Ready is called once requests are answered.
+	Ready func(account, region string)
+}
+
+// DefaultMaxSessions bounds the live sessions of one host, each of which holds
+// some 120 MB and more.
+const DefaultMaxSessions = 100
+
+// Run serves until ctx ends. The order of the end: no new requests, running
+// ones get Grace, then sessions, engine, background work, and the stores last.
+func Run(ctx context.Context, cfg Config) (err error) {
+	if cfg.Grace == 0 {
+		cfg.Grace = 30 * time.Second
+	}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = DefaultMaxSessions
+	}
+	defer func() { err = errors.Join(err, closed(cfg.Listener.Close())) }()
+	s, err := build(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close(cfg.Log)) }()
+
+	// The background outlives the listener: requests that end still log.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, background := errgroup.WithContext(background)
+	for _, run := range s.background {
+		group.Go(func() error { return ended(run(background)) })
+	}
+	server := &http.Server{
+		Handler: s.pipeline, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+	}
+	group.Go(func() error {
+		if err := server.Serve(cfg.Listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	cfg.Ready(s.account, s.region)
+
+	select {
+	case <-ctx.Done():
+	case <-background.Done(): // something failed
+	}
+	s.shutDown(server, cfg)
+	stop()
+	return group.Wait()
+}
+
+// shutDown ends what clients see.
+func (s *server) shutDown(h *http.Server, cfg Config) {
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Grace)
+	defer cancel()
+	if err := h.Shutdown(ctx); err != nil {
+		cfg.Log.Warn("requests were still running at the end of the grace period", "grace", cfg.Grace)
+		_ = h.Close() // their connections break, which is what the deadline means
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := s.sessions.Close(ctx); err != nil {
+		cfg.Log.Error("stop sessions", "error", err)
+	}
+	if err := s.engine.Close(ctx); err != nil {
+		cfg.Log.Error("stop sandbox engine", "error", err)
+	}
+}
+
+// ended is nil for a component that ended because it was told to.
+func ended(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func closed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// dataDir makes the data directory, which nobody else may read.
+func dataDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("data directory %s can be read by others (mode %04o); it holds secrets: chmod 700 %s", path, info.Mode().Perm(), path)
+	}
+	return nil
+}
+
+// newOwner names this process for leases: the node is the data directory's,
+// which one process uses at a time.
+func newOwner() store.Owner {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return store.Owner{Node: "local", Process: hex.EncodeToString(b[:])}
+}
+
+// register adds the work handlers of a service.
+func register(r *work.Runner, handlers map[string]work.Handler) error {
+	for kind, h := range handlers {
+		if err := r.Register(kind, h, work.Policy{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func join(dir string, name string) string { return filepath.Join(dir, name) }
+
+var _ http.Handler = (*pipeline.Pipeline)(nil)

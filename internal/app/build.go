@@ -1,0 +1,205 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	goruntime "runtime"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcore"
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/model/outcrop"
+	"github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/model/sts"
+	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	s3front "github.com/outcrop/outcrop/internal/aws/s3"
+	stsfront "github.com/outcrop/outcrop/internal/aws/sts"
+	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/object"
+	"github.com/outcrop/outcrop/internal/operator"
+	"github.com/outcrop/outcrop/internal/principal"
+	"github.com/outcrop/outcrop/internal/runtime"
+	"github.com/outcrop/outcrop/internal/runtime/invoke"
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor"
+	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/store/sqlite"
+	"github.com/outcrop/outcrop/internal/telemetry"
+	"github.com/outcrop/outcrop/internal/work"
+)
+
+// server is everything that build made and Run needs.
+type server struct {
+	pipeline        *pipeline.Pipeline
+	sessions        *session.Manager
+	engine          sandbox.Engine
+	background      []func(context.Context) error
+	account, region string
+	closers         []func() error // in the order of building
+}
+
+// close closes the stores, the last built first.
+func (s *server) close(log *slog.Logger) error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	if err := errors.Join(errs...); err != nil {
+		log.Error("close", "error", err)
+		return err
+	}
+	return nil
+}
+
+// foundation is what every service stands on.
+type foundation struct {
+	store     *sqlite.Store
+	telemetry *telemetry.DB
+	box       *secret.Box
+	directory *principal.Directory
+}
+
+// build makes all parts, bottom to top. On an error it closes what it made.
+func build(ctx context.Context, cfg Config) (s *server, err error) {
+	s = &server{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(cfg.Log))
+		}
+	}()
+	if err := dataDir(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	f, err := s.foundation(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if s.account, s.region, err = writeCredentials(ctx, cfg, f.directory); err != nil {
+		return nil, err
+	}
+	objects, err := object.New(ctx, object.Config{Dir: join(cfg.DataDir, "objects"), Store: f.store, Log: cfg.Log})
+	if err != nil {
+		return nil, fmt.Errorf("open objects: %w", err)
+	}
+	code, err := image.NewCache(join(cfg.DataDir, "code"), image.DefaultLimits())
+	if err != nil {
+		return nil, fmt.Errorf("open code cache: %w", err)
+	}
+	engineConfig := gvisor.Config{Dir: join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}
+	if s.engine, err = gvisor.New(engineConfig); err != nil {
+		return nil, fmt.Errorf("open sandbox engine: %w", err)
+	}
+	s.sessions = session.NewManager(s.engine, cfg.MaxSessions, cfg.Log)
+	runtimes := runtime.New(runtime.Config{
+		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
+		Interpreters: interpreters(cfg), Log: cfg.Log, Now: time.Now,
+	})
+	jobs := work.New(f.store, work.Options{Owner: newOwner(), Log: cfg.Log})
+	if err := register(jobs, runtimes.Handlers()); err != nil {
+		return nil, err
+	}
+	s.background = []func(context.Context) error{f.telemetry.Run, jobs.Run, objects.Run}
+	s.pipeline, err = pipeline.New(pipeline.Config{
+		Version:  cfg.Version,
+		Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &sts.Service, &outcrop.Service},
+		Handlers: handlers(
+			agentcorecontrol.RuntimeHandlers(runtimes),
+			agentcore.RuntimeHandlers(invoke.New(runtimes, s.sessions, f.store)),
+			s3.ObjectsHandlers(s3front.New(objects)),
+			sts.IdentityHandlers(stsfront.Service{}),
+			outcrop.OperatorHandlers(s.operator(cfg, f, runtimes, engineConfig)),
+		),
+		Verifier:   sigv4.New(sigv4.Config{Keys: f.directory, SpoolDir: join(cfg.DataDir, "spool")}),
+		Authorizer: auth.NewAuthorizer(), Store: f.store, Audit: f.telemetry, Log: cfg.Log, Now: time.Now,
+		Open: map[string]http.Handler{"/": page(cfg.Version), "/_outcrop/health": health()},
+	})
+	return s, err
+}
+
+func (s *server) foundation(ctx context.Context, cfg Config) (f foundation, err error) {
+	ring, _, err := secret.EnsureKeyFile(join(cfg.DataDir, "key.json"))
+	if err != nil {
+		return f, fmt.Errorf("open key file: %w", err)
+	}
+	if f.box, err = secret.NewBox(ring); err != nil {
+		return f, err
+	}
+	if f.store, err = sqlite.Open(ctx, join(cfg.DataDir, "outcrop.db"), sqlite.Options{}); err != nil {
+		return f, fmt.Errorf("open store: %w", err)
+	}
+	s.closers = append(s.closers, f.store.Close)
+	if f.telemetry, err = telemetry.Open(ctx, join(cfg.DataDir, "telemetry.db"), telemetry.Options{Log: cfg.Log}); err != nil {
+		return f, fmt.Errorf("open telemetry: %w", err)
+	}
+	s.closers = append(s.closers, f.telemetry.Close)
+	f.directory, _, err = principal.Open(ctx, principal.Config{Store: f.store, Box: f.box, Rand: rand.Reader, Now: time.Now})
+	if err != nil {
+		return f, err
+	}
+	return f, os.MkdirAll(join(cfg.DataDir, "spool"), 0o700)
+}
+
+func (s *server) operator(cfg Config, f foundation, runtimes *runtime.Service, engine gvisor.Config) *operator.Service {
+	return operator.New(operator.Config{
+		Server: operator.Server{
+			Version: cfg.Version, Account: s.account, OS: goruntime.GOOS, Architecture: goruntime.GOARCH,
+			DataDirectory: cfg.DataDir, ProcessID: os.Getpid(), Started: time.Now(),
+		},
+		Sessions: s.sessions, Logs: f.telemetry, Interpreters: runtimes.Interpreters,
+		Sandbox:  func(ctx context.Context) (string, string, string) { return sandboxState(ctx, s.engine, engine) },
+		ARN:      func(k session.Key) string { return runtime.ARN(k.Scope, k.Owner) },
+		LogGroup: runtime.LogGroup,
+	})
+}
+
+// interpreters looks where this user keeps them.
+func interpreters(cfg Config) func(context.Context) ([]image.Interpreter, error) {
+	return func(ctx context.Context) ([]image.Interpreter, error) {
+		found, problems, err := image.Interpreters(ctx, searchPlaces(cfg))
+		for _, p := range problems {
+			cfg.Log.Debug("interpreter cannot be used", "path", p.Path, "reason", p.Reason)
+		}
+		return found, err
+	}
+}
+
+func searchPlaces(cfg Config) image.Search {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "" // a service account without one
+	}
+	return image.Search{Home: home, Path: os.Getenv("PATH"), Declared: cfg.InterpreterPrefixes, Hidden: []string{cfg.DataDir}}
+}
+
+// zips shows the object storage to the runtime service.
+type zips struct{ objects *object.Storage }
+
+func (z zips) Open(ctx context.Context, scope store.Scope, bucket, key, version string) (runtime.Object, error) {
+	r, err := z.objects.Open(ctx, scope.Account, bucket, key, version)
+	if err != nil {
+		return nil, err
+	}
+	return zip{r}, nil
+}
+
+type zip struct{ *object.Reader }
+
+func (z zip) Version() string { return z.Info().VersionID }
+
+func handlers(lists ...[]schema.Handler) []schema.Handler {
+	var out []schema.Handler
+	for _, l := range lists {
+		out = append(out, l...)
+	}
+	return out
+}

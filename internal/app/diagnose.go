@@ -1,0 +1,62 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor"
+)
+
+// Finding is one thing that Diagnose looked at.
+type Finding struct {
+	Name, Detail, Fix string
+	OK                bool
+}
+
+// Diagnose says what this host allows a server with this configuration to do.
+// It changes nothing that lasts.
+func Diagnose(ctx context.Context, cfg Config) []Finding {
+	var out []Finding
+	for _, f := range gvisor.Probe(ctx, gvisor.Config{Dir: join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}) {
+		out = append(out, Finding{Name: f.Name, OK: f.OK, Detail: f.Detail, Fix: f.Fix})
+	}
+	found, problems, err := image.Interpreters(ctx, searchPlaces(cfg))
+	if err != nil {
+		return append(out, Finding{Name: "interpreters", Detail: err.Error()})
+	}
+	for _, runtime := range image.Runtimes() {
+		out = append(out, interpreterFinding(runtime, found))
+	}
+	for _, p := range problems {
+		out = append(out, Finding{Name: "interpreter " + p.Path, OK: true, Detail: "not used: " + p.Reason})
+	}
+	return out
+}
+
+// interpreterFinding is fine even when there is none: nobody needs all of them.
+func interpreterFinding(runtime string, found []image.Interpreter) Finding {
+	for _, in := range found {
+		if in.Runtime == runtime {
+			return Finding{Name: runtime, OK: true, Detail: fmt.Sprintf("%s at %s (%s)", in.Version, in.Executable, in.Source)}
+		}
+	}
+	return Finding{Name: runtime, OK: true, Detail: "no interpreter; agents for it are refused"}
+}
+
+// sandboxState is why sandboxes cannot run here, or empty.
+func sandboxState(ctx context.Context, engine sandbox.Engine, cfg gvisor.Config) (name, reason, fix string) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	c := engine.Capabilities()
+	name = strings.TrimSpace(c.Engine + " " + c.Version)
+	for _, f := range gvisor.Probe(ctx, cfg) {
+		if !f.OK {
+			return name, f.Name + ": " + f.Detail, f.Fix
+		}
+	}
+	return name, "", ""
+}
