@@ -26,7 +26,7 @@ type Config struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// SpoolDir is where bodies over 1 MiB wait, encrypted, while their hash is
-	// computed; empty is os.TempDir. It must not be a memory-backed file system.
+	// computed; empty is os.TempDir. On a memory-backed file system they cost memory.
 	SpoolDir string
 	// MaxBody bounds decoded bodies in bytes where Expect does not; zero is 100 MiB.
 	MaxBody int64
@@ -263,8 +263,8 @@ func (c *Claim) checkSigned(h http.Header) *Error {
 				continue // the query's date counts
 			}
 		}
-		if !slices.ContainsFunc(c.SignedHeaders, func(s string) bool { return strings.EqualFold(s, name) }) {
-			return refuse(HeaderNotSigned, name).with("HeadersNotSigned", strings.ToLower(name))
+		if lower := strings.ToLower(name); !c.Signed(lower) {
+			return refuse(HeaderNotSigned, name).with("HeadersNotSigned", lower)
 		}
 	}
 	return nil
