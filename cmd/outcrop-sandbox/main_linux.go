@@ -1,6 +1,11 @@
+//go:build outcrop_sandbox
+
 // Command outcrop-sandbox is what runs sandboxes: gVisor's runsc and Outcrop's
 // supervisor in one static executable. The outcrop program carries it inside
 // and starts it; it is not meant to be run by hand.
+//
+// tools/embedsandbox builds it, with the tag outcrop_sandbox: it needs a gVisor
+// with repairs, so that `go build ./...` must not make one without.
 package main
 
 import (

@@ -45,8 +45,7 @@ func setUp(run func() int) int {
 	}
 	executable := filepath.Join(dir, "outcrop-sandbox")
 	if err == nil {
-		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", executable, "github.com/outcrop/outcrop/cmd/outcrop-sandbox")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		cmd := exec.Command("go", "run", "github.com/outcrop/outcrop/tools/embedsandbox", "-plain", executable)
 		cmd.Stderr = os.Stderr
 		err = cmd.Run()
 	}

@@ -10,7 +10,6 @@ import (
 
 	"gvisor.dev/gvisor/pkg/control/client"
 	"gvisor.dev/gvisor/pkg/urpc"
-	"gvisor.dev/gvisor/runsc/boot"
 
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
@@ -18,6 +17,28 @@ import (
 // callTimeout bounds a call to a sandbox's control socket. Port forwards wait
 // for the guest's accept queue, so a guest can make them slow.
 const callTimeout = 10 * time.Second
+
+// What a sandbox's control server understands, as in gVisor's runsc/boot, which
+// would bring all of gVisor along.
+const (
+	portForward = "containerManager.PortForward"
+	signalGuest = "containerManager.Signal"
+)
+
+// portForwardArgs are boot.PortForwardOpts.
+type portForwardArgs struct {
+	urpc.FilePayload
+	ContainerID string
+	Port        uint16
+}
+
+// signalArgs are boot.SignalArgs; no PID and mode 0 mean the first process.
+type signalArgs struct {
+	CID   string
+	Signo int32
+	PID   int32
+	Mode  int
+}
 
 // control calls a sandbox's own control server, which listens on a socket that
 // runsc names after the id. A connection a call: a slow one delays no other.
@@ -42,7 +63,7 @@ func control(id, method string, arg any) error {
 // dial connects file to a port on the guest's loopback. The sandbox copies the
 // bytes itself from then on.
 func dial(id string, port uint16, file *os.File) error {
-	err := control(id, boot.ContMgrPortForward, &boot.PortForwardOpts{
+	err := control(id, portForward, &portForwardArgs{
 		FilePayload: urpc.FilePayload{Files: []*os.File{file}},
 		ContainerID: id,
 		Port:        port,
@@ -57,5 +78,5 @@ func dial(id string, port uint16, file *os.File) error {
 
 // deliver sends a signal to the guest's first process.
 func deliver(id string, number int32) error {
-	return control(id, boot.ContMgrSignal, &boot.SignalArgs{CID: id, Signo: number, Mode: boot.DeliverToProcess})
+	return control(id, signalGuest, &signalArgs{CID: id, Signo: number})
 }

@@ -192,23 +192,25 @@ func (s *supervisor) sweep(id string) {
 }
 
 // bootFailure finds out from runsc's log why a sandbox did not start. What runsc
-// prints is meant for its developers; only what a guest's owner can change is
-// told apart.
+// says is meant for its developers; what a guest's owner can change is told
+// apart, in our words.
 func bootFailure(g *guest, m *wire.Start, status syscall.WaitStatus) error {
 	text := logged(g.bundle.log())
-	f := &wire.Failure{Kind: wire.Internal, Text: fmt.Sprintf("runsc ended with %d: %s %s", status.ExitStatus(), text, tail(g.bundle.panics()))}
-	for _, known := range []struct {
-		part string
-		kind wire.Kind
-		text string
-	}{
-		{"error finding executable", wire.Command, m.Args[0] + ": not found in the guest"},
+	for _, known := range []struct{ part, text string }{
+		{"error finding executable", m.Args[0] + ": not found in the guest's PATH"},
+		{"failed to load " + m.Args[0] + ": no such file", m.Args[0] + ": not found in the guest"},
+		{"failed to load " + m.Args[0] + ": permission denied", m.Args[0] + ": the guest may not execute it"},
+		{"failed to load ", m.Args[0] + ": not an executable for this machine"},
+		{"failed to create process working directory", m.Dir + ": no such directory in the guest"},
 	} {
 		if strings.Contains(text, known.part) {
-			return &wire.Failure{Kind: known.kind, Text: known.text}
+			return &wire.Failure{Kind: wire.Command, Text: known.text}
 		}
 	}
-	return f
+	return &wire.Failure{
+		Kind: wire.Internal,
+		Text: fmt.Sprintf("runsc ended with %d: %s %s", status.ExitStatus(), text, tail(g.bundle.panics())),
+	}
 }
 
 // logged joins the messages in runsc's log, one JSON object after the other.

@@ -31,7 +31,7 @@ func run(what string, args []string) int {
 		return number(args[0])
 	case "die": // SIGNAL, by its default action
 		_ = syscall.Kill(os.Getpid(), syscall.Signal(number(args[0])))
-		select {}
+		forever()
 	case "say": // STDOUT STDERR, without newlines
 		fmt.Fprint(os.Stdout, args[0])
 		fmt.Fprint(os.Stderr, args[1])
@@ -46,7 +46,7 @@ func run(what string, args []string) int {
 	case "stubborn": // does not end on SIGTERM
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
-		select {}
+		forever()
 	case "half": // ADDRESS: answers with the length once the client has half-closed
 		return half(args[0])
 	case "read": // PATH...: tells what becomes of each
@@ -107,11 +107,13 @@ func self() {
 	}
 }
 
-// serve echoes bodies, tells the length of those sent to /length, and makes one
-// of ?bytes= for /make.
+// serve echoes bodies, tells the length of those sent to /length, and says when
+// the client of /stream leaves.
 func serve(address string) int {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		// Or the server throws away what it has not read at the first write.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 		if n := r.ContentLength; n >= 0 {
 			w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 		}
@@ -120,6 +122,13 @@ func serve(address string) int {
 	mux.HandleFunc("/length", func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, n, err)
+	})
+	mux.HandleFunc("/make", func(w http.ResponseWriter, r *http.Request) {
+		b := make([]byte, 64<<10)
+		w.Header().Set("Content-Length", r.URL.RawQuery)
+		for n := number(r.URL.RawQuery); n > 0; n -= len(b) {
+			w.Write(b)
+		}
 	})
 	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
@@ -169,7 +178,15 @@ func deaf(address string) int {
 	}
 	defer listener.Close()
 	fmt.Println("ready")
-	select {}
+	forever()
+	return 0
+}
+
+// forever does not return. An empty select would be a deadlock that Go ends.
+func forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 func read(paths []string) {

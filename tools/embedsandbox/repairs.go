@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+const gvisorModule = "gvisor.dev/gvisor"
+
+// A repair replaces text in one file of gVisor. The old text must be there
+// exactly once, so that moving the pin says when a repair is out of date.
+type repair struct {
+	file     string
+	old, new string
+}
+
+// repairs are the changes to the pinned gVisor that Outcrop cannot do without.
+var repairs = []repair{
+	{
+		// The port forwarder drops what a short write did not take. The guest's
+		// TCP takes less than it is given once its send buffer is nearly full,
+		// so a request of some MiB to an agent that reads slowly loses bytes.
+		file: "runsc/boot/portforward/portforward.go",
+		old: `	_, err = dst.Write(ctx, buf[0:n], cancel)
+	if err != nil {
+		return fmt.Errorf("failed to write to %q: err %v", src.Name(), err)
+	}
+	return nil
+`,
+		new: `	for rest := buf[:n]; len(rest) > 0; {
+		written, err := dst.Write(ctx, rest, cancel)
+		if err != nil {
+			return fmt.Errorf("failed to write to %q: err %v", dst.Name(), err)
+		}
+		rest = rest[written:]
+	}
+	return nil
+`,
+	},
+}
+
+// repaired returns a directory with the pinned gVisor and the repairs in it. It
+// is kept in the user's cache, by version and repairs.
+func repaired() (string, error) {
+	version, source, err := module()
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	text, err := json.Marshal(fmt.Sprint(repairs))
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(cache, "outcrop", fmt.Sprintf("gvisor-%s-%.8x", version, sha256.Sum256(text)))
+	if _, err := os.Stat(target); err == nil {
+		return target, nil
+	}
+	progress("copying gVisor " + version)
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(target), ".gvisor-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir) // gone after the rename
+	if err := copySource(dir, source); err != nil {
+		return "", fmt.Errorf("copy gVisor: %w", err)
+	}
+	for _, r := range repairs {
+		if err := r.apply(dir); err != nil {
+			return "", fmt.Errorf("repair gVisor %s: %w", version, err)
+		}
+	}
+	if err := os.Rename(dir, target); err != nil {
+		if _, gone := os.Stat(target); gone == nil { // another run was faster
+			return target, nil
+		}
+		return "", err
+	}
+	return target, nil
+}
+
+func (r repair) apply(dir string) error {
+	path := filepath.Join(dir, filepath.FromSlash(r.file))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if n := bytes.Count(data, []byte(r.old)); n != 1 {
+		return fmt.Errorf("%s: the text to repair is there %d times", r.file, n)
+	}
+	return os.WriteFile(path, bytes.Replace(data, []byte(r.old), []byte(r.new), 1), 0o644)
+}
+
+// module returns the version and the directory of the pinned gVisor, which is
+// downloaded if need be.
+func module() (version, dir string, err error) {
+	cmd := exec.Command("go", "mod", "download", "-json", gvisorModule)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", "", fmt.Errorf("find gVisor: %w", err)
+	}
+	var m struct{ Version, Dir string }
+	if err := json.Unmarshal(out, &m); err != nil {
+		return "", "", fmt.Errorf("find gVisor: %w", err)
+	}
+	return m.Version, m.Dir, nil
+}
+
+// copySource copies a module without its tests.
+func copySource(target, source string) error {
+	return filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(source, path)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(target, name)
+		if d.IsDir() {
+			return os.MkdirAll(to, 0o755)
+		}
+		if !d.Type().IsRegular() || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, data, 0o644)
+	})
+}
+
+// moduleRoot is the directory of Outcrop's go.mod.
+func moduleRoot() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	path := strings.TrimSpace(string(out))
+	if path == "" || path == os.DevNull {
+		return "", errors.New("find the module: run this inside Outcrop's source tree")
+	}
+	return filepath.Dir(path), nil
+}
