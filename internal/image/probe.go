@@ -37,7 +37,14 @@ type answer struct {
 	err error
 }
 
-const nodeProbe = `process.stdout.write(JSON.stringify({version: process.versions.node, machine: process.arch}))`
+const nodeProbe = `
+const maps = require("fs").readFileSync("/proc/self/maps", "utf8").split("\n");
+const libraries = maps.map(l => l.split(/\s+/).slice(5).join(" ")).filter(p => p.startsWith("/") && p.includes(".so"));
+process.stdout.write(JSON.stringify({
+  version: process.versions.node,
+  machine: { x64: "x86_64", arm64: "aarch64" }[process.arch] || process.arch,
+  libraries: [...new Set(libraries)],
+}));`
 
 // ask runs one executable with nothing of our environment.
 func ask(ctx context.Context, l Language, executable string) (answer, error) {
