@@ -104,15 +104,16 @@ func (t text) member(name string) string {
 
 // expand fills an ARN template. A member that holds an ARN itself replaces all
 // that stands before it, because clients may name a resource either way; an
-// absent member without a default becomes "*", which only a policy on
-// everything allows.
+// absent member without a default becomes "*". So does the whole where it is no
+// ARN in the end: only a policy on everything allows that, and those who have
+// one are told by the validation what is wrong with the value.
 func (t text) expand(template string) string {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(template, "{")
 		b.WriteString(before)
 		if !found {
-			return b.String()
+			break
 		}
 		name, after, _ := strings.Cut(rest, "}")
 		name, fallback, _ := strings.Cut(name, ":")
@@ -136,4 +137,15 @@ func (t text) expand(template string) string {
 		b.WriteString(value)
 		template = after
 	}
+	if arn := b.String(); isARN(arn) {
+		return arn
+	}
+	return "*"
+}
+
+// isARN reports whether s has the parts of an ARN: arn, partition, service,
+// region and account, which may be empty, and the resource.
+func isARN(s string) bool {
+	part := strings.SplitN(s, ":", 6)
+	return len(part) == 6 && part[0] == "arn" && part[1] != "" && part[2] != "" && part[5] != ""
 }

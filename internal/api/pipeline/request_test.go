@@ -145,3 +145,9 @@ func (w *wire) httpRequest() *http.Request {
 	}
 	return r
 }
+
+// signWire makes the request and signs it for the service.
+func signWire(t testing.TB, svc *schema.Service, w *wire) *http.Request {
+	t.Helper()
+	return sign(t, w.httpRequest(), svc.SigningName, w.body)
+}
