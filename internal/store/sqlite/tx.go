@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -59,7 +60,7 @@ func (t *tx) get(query string, args []any, into ...any) error {
 		return err
 	}
 	err := t.conn.QueryRow(query, args...).Scan(into...)
-	if err == store.ErrNotFound { //nolint:errorlint // dbfile returns it bare
+	if errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	return t.fail(err)

@@ -23,9 +23,6 @@ type Conn struct {
 	stmts map[string]*sql.Stmt
 }
 
-// ErrUnique is in the chain when a unique index refused a row.
-var ErrUnique = errors.New("value is not unique")
-
 // maxStatements bounds the statements kept; beyond it (lists of many lengths in
 // an IN) all are let go and prepared anew.
 const maxStatements = 128
@@ -151,8 +148,6 @@ func explain(err error) error {
 		return err
 	}
 	switch e.Code() {
-	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
-		return fmt.Errorf("%w: %w", ErrUnique, err)
 	// A full disk shows as SQLITE_FULL where the database or its log grows, and
 	// as the other where the shared memory beside it does.
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE:
