@@ -31,7 +31,7 @@ type Options struct {
 	Targets []Target
 	// Exclude are paths that are never taken, such as the data directory.
 	Exclude []string
-	// CacheDir keeps vendored packages between deployments.
+	// CacheDir keeps vendored packages between deployments; it must be given.
 	CacheDir string
 	// TempDir receives the zip; empty is the system's.
 	TempDir string
@@ -110,6 +110,9 @@ func problem(fix, reason string, args ...any) *Error {
 func Build(ctx context.Context, o Options) (*Bundle, error) {
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
+	}
+	if o.CacheDir == "" {
+		return nil, errors.New("bundle: no cache directory")
 	}
 	folder, err := filepath.Abs(o.Folder)
 	if err != nil {

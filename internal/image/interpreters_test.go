@@ -209,6 +209,27 @@ func TestAskStopsWaiting(t *testing.T) {
 	}
 }
 
+// An interpreter under /usr/local finds its library by ld.so.cache, which no guest
+// has.
+func TestLibrariesOutsideTheSearchPathAreNamed(t *testing.T) {
+	h := newFakeHost(t)
+	usual, local := filepath.Dir(h.file("usr/lib/libc.so.6", "", 0o644)), filepath.Dir(h.file("usr/local/lib/libpython3.12.so.1.0", "", 0o644))
+	got := unfound([]string{"libpython3.12.so.1.0", "libc.so.6", "libunseen.so.1"}, []string{usual},
+		[]string{usual + "/libc.so.6", local + "/libpython3.12.so.1.0"})
+	if len(got) != 1 || got[0] != local {
+		t.Errorf("got %v, want %s", got, local)
+	}
+	in := Interpreter{Runtime: "NODE_22", Executable: "/usr/local/bin/node", Libraries: got}
+	cache := newTestCache(t)
+	code, err := unpackBytes(cache, makeZip(t, member{name: "main.js"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := cache.Launch(code, in, []string{"main.js"}); err != nil || !slices.Contains(l.Env, "LD_LIBRARY_PATH="+local) {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
 func TestNewestFirstReadsNumbers(t *testing.T) {
 	got := []string{"v3.9.18", "v3.11.9", "v3.11.10", "v3.11.10-rc", "v3.2"}
 	slices.SortFunc(got, newestFirst)

@@ -111,6 +111,12 @@ func libraryDirs(executable string, loaded []string) ([]string, error) {
 			search = append(search, filepath.Clean(dir))
 		}
 	}
+	return unfound(needed, search, loaded), nil
+}
+
+// unfound returns the directories of those loaded libraries that are needed and in
+// no directory of search.
+func unfound(needed, search, loaded []string) []string {
 	var dirs []string
 	for _, lib := range needed {
 		stem, _, _ := strings.Cut(lib, ".so")
@@ -122,5 +128,5 @@ func libraryDirs(executable string, loaded []string) ([]string, error) {
 			dirs = append(dirs, dir)
 		}
 	}
-	return dirs, nil
+	return dirs
 }
