@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"log/slog"
 	"net"
 )
 
@@ -26,8 +27,12 @@ type ServeOptions struct {
 	// InterpreterPrefixes are directories, absolute, that hold interpreters to
 	// run agents with besides the host's own.
 	InterpreterPrefixes []string
+	// MaxSessions bounds the sessions alive at once; 0 is the server's default.
+	MaxSessions int
 	// Version is the program's version.
 	Version string
+	// Log is where the server writes what happens.
+	Log *slog.Logger
 	// Ready must be called once, as soon as requests are answered and
 	// credentials.json is in DataDir. It does not block for long.
 	Ready func(Ready)
@@ -42,7 +47,7 @@ type Ready struct {
 }
 
 // Diagnose reports what this host allows a server with these options to do. Of
-// opt only DataDir, Sandbox and InterpreterPrefixes are set. It changes nothing
+// opt only DataDir, Sandbox, InterpreterPrefixes, Version and Log are set. It changes nothing
 // that lasts and works whether or not a server is running.
 type Diagnose func(ctx context.Context, opt ServeOptions) []Finding
 

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+
+	"github.com/outcrop/outcrop/internal/app"
+	"github.com/outcrop/outcrop/internal/cli"
+)
+
+// wire gives the command line the server, which runs on Linux.
+func wire(p *cli.Program) {
+	p.Serve = func(ctx context.Context, opt cli.ServeOptions) error {
+		return app.Run(ctx, config(opt))
+	}
+	p.Diagnose = func(ctx context.Context, opt cli.ServeOptions) []cli.Finding {
+		var out []cli.Finding
+		for _, f := range app.Diagnose(ctx, config(opt)) {
+			out = append(out, cli.Finding{Name: f.Name, OK: f.OK, Detail: f.Detail, Fix: f.Fix})
+		}
+		return out
+	}
+}
+
+func config(opt cli.ServeOptions) app.Config {
+	return app.Config{
+		Listener: opt.Listener, DataDir: opt.DataDir, Region: opt.Region, Sandbox: opt.Sandbox,
+		InterpreterPrefixes: opt.InterpreterPrefixes, MaxSessions: opt.MaxSessions, Version: opt.Version, Log: opt.Log,
+		Ready: func(account, region string) { opt.Ready(cli.Ready{Account: account, Region: region}) },
+	}
+}

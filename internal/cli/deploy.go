@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/spf13/cobra"
+
+	"github.com/outcrop/outcrop/internal/api/model/outcrop"
+	"github.com/outcrop/outcrop/internal/bundle"
+	"github.com/outcrop/outcrop/internal/client"
+)
+
+const deployLong = `Packages an agent's folder with its dependencies, uploads it and makes it the agent's new version. Dependencies are
+those of requirements.txt or pyproject.toml, fetched by uv or pip for the server's platform, binaries only.
+
+An agent that is there already is updated: what no flag changes stays as it is, environment variables included.`
+
+// deployment is what was asked for.
+type deployment struct {
+	folder, name, runtime, entry, role, description string
+	env                                             []string
+	clearEnv, wait, fresh, json                     bool
+	timeout                                         time.Duration
+}
+
+func newDeploy(p *Program, f *flags) *cobra.Command {
+	d := deployment{}
+	cmd := &cobra.Command{
+		Use:   "deploy FOLDER",
+		Short: "Package an agent's folder and deploy it",
+		Long:  deployLong,
+		Example: `  outcrop deploy examples/hello
+  outcrop deploy . --name hello --runtime PYTHON_3_12 --entry main.py
+  outcrop deploy . --env MODEL=small --env API_BASE`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d.folder = args[0]
+			return p.deploy(cmd.Context(), f, d)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&d.name, "name", "", "agent's `name`: a letter, then letters, digits and _, 48 at most (default: the folder's)")
+	fs.StringVar(&d.runtime, "runtime", "", "`runtime` to run it with, such as PYTHON_3_12 (default: what fits the folder, of what the server has)")
+	fs.StringVar(&d.entry, "entry", "", "`file` that starts it, inside the folder (default: main.py, agent.py, app.py ...)")
+	fs.StringArrayVar(&d.env, "env", nil, "environment variable `NAME=VALUE`, or NAME to take it from here (may be repeated)")
+	fs.BoolVar(&d.clearEnv, "clear-env", false, "forget the environment variables of earlier deployments")
+	fs.StringVar(&d.role, "role", "", "`ARN` of its execution role (default: role/outcrop-default)")
+	fs.StringVar(&d.description, "description", "", "`text` that describes it")
+	fs.BoolVar(&d.wait, "wait", true, "wait until it is READY")
+	fs.DurationVar(&d.timeout, "timeout", 10*time.Minute, "how long to wait")
+	fs.BoolVar(&d.fresh, "fresh", false, "fetch the dependencies again even if they are cached")
+	fs.BoolVar(&d.json, "json", false, "print JSON")
+	return cmd
+}
+
+func (p *Program) deploy(ctx context.Context, f *flags, d deployment) error {
+	env, err := p.parseEnv(d.env)
+	if err != nil {
+		return err
+	}
+	if d.name != "" && !namePattern.MatchString(d.name) {
+		return misuse("--name %q is no agent's name: a letter, then letters, digits and _, 48 at most", d.name)
+	}
+	c, err := p.connect(ctx, f)
+	if err != nil {
+		return err
+	}
+	server, err := c.Server(ctx)
+	if err != nil {
+		return err
+	}
+	if s := server.Sandbox; s != nil && !aws.ToBool(s.Available) {
+		p.say("Warning: the server cannot start sandboxes yet: %s", aws.ToString(s.Reason))
+		p.say("%s", strings.TrimSuffix(indent(aws.ToString(s.Fix), 2), "\n"))
+	}
+	show := &progress{p: p}
+	b, err := bundle.Build(ctx, p.bundleOptions(d, server, show))
+	show.done()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := b.Close(); closeErr != nil {
+			p.say("Warning: %v", closeErr)
+		}
+	}()
+	code, err := p.upload(ctx, c, aws.ToString(server.Account), cmp.Or(d.name, b.Name), b, show)
+	if err != nil {
+		return err
+	}
+	r := release{deployment: d, name: cmp.Or(d.name, b.Name), env: env, account: aws.ToString(server.Account), bundle: b, code: code}
+	return p.release(ctx, c, r)
+}
+
+// parseEnv reads NAME=VALUE, and NAME from the environment.
+func (p *Program) parseEnv(entries []string) (map[string]string, error) {
+	env := map[string]string{}
+	for _, entry := range entries {
+		name, value, given := strings.Cut(entry, "=")
+		if name == "" {
+			return nil, misuse("--env %q has no name", entry)
+		}
+		if !given {
+			if value, given = p.lookup(name); !given {
+				return nil, misuse("--env %s has no value, and no variable of this shell has that name", name)
+			}
+		}
+		env[name] = value
+	}
+	return env, nil
+}
+
+// bundleOptions tells bundle what the server can run and what never to take.
+func (p *Program) bundleOptions(d deployment, server *outcrop.GetServerResponse, show *progress) bundle.Options {
+	o := bundle.Options{
+		Folder: d.folder, Entry: d.entry, Runtime: d.runtime, Env: p.Environ, Fresh: d.fresh, CacheDir: p.cacheDir(),
+		// A data directory inside the folder holds keys and other people's code.
+		Exclude:  []string{aws.ToString(server.DataDirectory)},
+		Progress: func(e bundle.Event) { showEvent(show, e) },
+	}
+	if dir := p.defaultData(); dir != "" {
+		o.Exclude = append(o.Exclude, dir)
+	}
+	for _, i := range server.Interpreters {
+		o.Targets = append(o.Targets, bundle.Target{
+			Runtime: aws.ToString(i.Runtime), Version: aws.ToString(i.Version), Machine: machine(aws.ToString(server.Architecture)),
+		})
+	}
+	return o
+}
+
+// machine is an architecture in the words of Python's wheels.
+func machine(goarch string) string {
+	switch goarch {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	}
+	return goarch
+}
+
+func showEvent(show *progress, e bundle.Event) {
+	switch {
+	case !e.Transient:
+		show.line("%s", e.Text)
+	case e.Total > 0:
+		show.update("%s: %s of %s", e.Text, size(e.Done), size(e.Total))
+	default:
+		show.update("%s", e.Text)
+	}
+}
+
+// cacheDir keeps vendored packages; empty, without a home, keeps none.
+func (p *Program) cacheDir() string {
+	dir := p.env("XDG_CACHE_HOME")
+	if !filepath.IsAbs(dir) {
+		if p.home() == "" {
+			return ""
+		}
+		dir = filepath.Join(p.home(), ".cache")
+	}
+	return filepath.Join(dir, "outcrop")
+}
+
+func runtimeNames(all []outcrop.Interpreter) string {
+	var names []string
+	for _, i := range all {
+		names = append(names, fmt.Sprintf("%s (%s)", aws.ToString(i.Runtime), aws.ToString(i.Version)))
+	}
+	return strings.Join(names, ", ")
+}
+
+// deploymentBucket holds the code zips of an account in a region.
+func deploymentBucket(account string, c *client.Client) string {
+	return "outcrop-deploy-" + account + "-" + c.Target().Region
+}

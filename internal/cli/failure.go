@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/outcrop/outcrop/internal/bundle"
+	"github.com/outcrop/outcrop/internal/client"
+)
+
+// failure is an error as a person reads it.
+type failure struct {
+	text   string // what is wrong, on one line
+	fix    string // what to do; commands are on lines of their own
+	code   int    // exit code; 0 is exitFailure
+	silent bool   // everything was said before
+	cause  error
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.cause }
+
+// fail is a failure with what to do about it; fix may be empty.
+func fail(fix, format string, args ...any) *failure {
+	err := fmt.Errorf(format, args...)
+	return &failure{text: err.Error(), fix: fix, cause: errors.Unwrap(err)}
+}
+
+// misuse is a failure of the one who typed the command.
+func misuse(format string, args ...any) *failure {
+	f := fail("", format, args...)
+	f.code = exitUsage
+	return f
+}
+
+// explain makes any error a failure.
+func (p *Program) explain(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	err = client.Explain(err)
+	var (
+		refused     *client.Error
+		unreachable *client.UnreachableError
+		foreign     *client.NotOutcropError
+		unpackable  *bundle.Error
+	)
+	switch {
+	case errors.As(err, &refused):
+		return explainRefusal(refused)
+	case errors.As(err, &unreachable):
+		return p.explainUnreachable(unreachable)
+	case errors.As(err, &foreign):
+		return fail("Check --endpoint and AWS_ENDPOINT_URL.", "%w", err)
+	case errors.As(err, &unpackable):
+		return &failure{text: unpackable.Reason, fix: unpackable.Fix, cause: err}
+	case errors.Is(err, syscall.ENOSPC):
+		return fail("Free some space, then try again.", "the disk is full: %w", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fail("Run outcrop as the user who owns the file.", "%w", err)
+	}
+	if text := err.Error(); strings.HasPrefix(text, "unknown command") { // cobra has no type for it
+		text, suggestion, _ := strings.Cut(text, "\n")
+		return &failure{text: text, fix: strings.TrimSpace(strings.ReplaceAll(suggestion, "\n\t", " ")) + "\nSee: outcrop --help", code: exitUsage}
+	}
+	return &failure{text: err.Error(), cause: err}
+}
+
+// explainRefusal adds what to do to what the server said.
+func explainRefusal(e *client.Error) *failure {
+	f := &failure{text: e.Error(), cause: e}
+	if e.Code != "" && e.Code != f.text {
+		f.text = e.Code + ": " + f.text
+	}
+	switch e.Code {
+	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+		"InvalidSignatureException", "IncompleteSignatureException", "MissingAuthenticationTokenException":
+		f.fix = "The server does not know this access key. Take its own:\neval \"$(outcrop env --unset)\"; eval \"$(outcrop env)\""
+	case "RequestExpired", "RequestTimeTooSkewed", "ExpiredTokenException":
+		f.fix = "The clocks of this machine and the server differ too much; see: outcrop doctor"
+	case "InternalServerException", "InternalError", "InternalFailure":
+		f.fix = "The server's own log says more."
+		if e.RequestID != "" {
+			f.fix = "The server's own log says more, at request " + e.RequestID + "."
+		}
+	}
+	return f
+}

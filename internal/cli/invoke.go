@@ -1,0 +1,315 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/outcrop/outcrop/internal/client"
+)
+
+const invokeLong = `Sends PAYLOAD to an agent and prints its answer as it comes. PAYLOAD is JSON; a text that is no JSON is sent as
+{"prompt": TEXT}, - reads standard input, @FILE reads a file, and none is {}. What - and @FILE give is sent as it is.
+
+Of an event stream the JSON strings are printed as pieces of one text and other events on a line each. A JSON answer
+is indented on a terminal. --raw prints the bytes that the agent sent.
+
+A new session is started unless -s continues one; its id is printed on standard error.`
+
+// invocation is what was asked for.
+type invocation struct {
+	ref, session, qualifier, contentType, accept string
+	payload                                      []byte
+	raw, json                                    bool
+}
+
+func newInvoke(p *Program, f *flags) *cobra.Command {
+	var v invocation
+	cmd := &cobra.Command{
+		Use:   "invoke NAME|ARN [PAYLOAD|-|@FILE]",
+		Short: "Run an agent and stream its answer",
+		Long:  invokeLong,
+		Example: `  outcrop invoke hello '{"prompt": "hi"}'
+  outcrop invoke hello "and again" -s 4f1c2d0e-6a53-4d3b-9a86-0c6f6f1d2b11
+  outcrop invoke hello @request.json --raw > answer
+  echo '{"prompt": "hi"}' | outcrop invoke hello - --json`,
+		Args: arguments(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v.ref = args[0]
+			payload := "{}"
+			if len(args) == 2 {
+				payload = args[1]
+			}
+			var err error
+			if v.payload, err = p.readPayload(payload, v.contentType); err != nil {
+				return err
+			}
+			return p.invoke(cmd.Context(), f, v)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&v.session, "session", "s", "", "id of the `SESSION` to continue or to start, 33 to 256 characters")
+	flags.StringVar(&v.qualifier, "qualifier", "", "`endpoint` of the agent (default DEFAULT)")
+	flags.StringVar(&v.contentType, "content-type", "application/json", "`type` of the payload")
+	flags.StringVar(&v.accept, "accept", "text/event-stream, application/json, */*", "`types` of answer that are wanted")
+	flags.BoolVar(&v.raw, "raw", false, "print the answer's bytes as they are")
+	flags.BoolVar(&v.json, "json", false, "print one JSON document with the answer and its session")
+	cmd.MarkFlagsMutuallyExclusive("raw", "json")
+	return cmd
+}
+
+// maxPayload is the limit of an invocation (spec/runtime.md 8.1), in bytes.
+const maxPayload = 100 << 20
+
+// readPayload returns the bytes that an argument stands for.
+func (p *Program) readPayload(arg, contentType string) ([]byte, error) {
+	var from io.Reader
+	switch {
+	case arg == "-":
+		from = p.Stdin
+	case strings.HasPrefix(arg, "@"):
+		f, err := os.Open(arg[1:])
+		if err != nil {
+			return nil, misuse("read payload: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		from = f
+	case contentType != "application/json" || json.Valid([]byte(arg)):
+		return []byte(arg), nil
+	case strings.HasPrefix(strings.TrimSpace(arg), "{"):
+		var v any
+		return nil, misuse("the payload looks like JSON but is not: %w", json.Unmarshal([]byte(arg), &v))
+	default:
+		return json.Marshal(map[string]string{"prompt": arg})
+	}
+	b, err := io.ReadAll(io.LimitReader(from, maxPayload+1))
+	if err != nil {
+		return nil, fmt.Errorf("read payload: %w", err)
+	}
+	if len(b) > maxPayload {
+		return nil, misuse("the payload is longer than %s", size(maxPayload))
+	}
+	return b, nil
+}
+
+func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
+	if err := checkRef(v.ref, f); err != nil {
+		return err
+	}
+	if v.session == "" {
+		v.session = uuid.NewString()
+	} else if err := checkSession(v.session); err != nil {
+		return err
+	}
+	c, err := p.connect(ctx, f)
+	if err != nil {
+		return err
+	}
+	arn := v.ref
+	if !arnPattern.MatchString(v.ref) {
+		r, err := needRuntime(ctx, c, v.ref)
+		if err != nil {
+			return err
+		}
+		arn = aws.ToString(r.AgentRuntimeArn)
+	}
+	in := &bedrockagentcore.InvokeAgentRuntimeInput{
+		AgentRuntimeArn: aws.String(arn), RuntimeSessionId: aws.String(v.session), Payload: v.payload,
+		ContentType: aws.String(v.contentType), Accept: aws.String(v.accept),
+	}
+	if v.qualifier != "" {
+		in.Qualifier = aws.String(v.qualifier)
+	}
+	out, err := c.Data().InvokeAgentRuntime(ctx, in)
+	if err != nil {
+		return invokeFailure(err, v)
+	}
+	defer func() { _ = out.Response.Close() }()
+	if id := aws.ToString(out.RuntimeSessionId); id != "" {
+		v.session = id
+	}
+	err = p.printAnswer(out, v)
+	if !v.json {
+		p.say("Session %s. To continue it: outcrop invoke %s -s %s PAYLOAD", v.session, v.ref, v.session)
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// invokeFailure adds where to look to an error of the agent's own.
+func invokeFailure(err error, v invocation) error {
+	var refused *client.Error
+	if !errors.As(client.Explain(err), &refused) || refused.Code != "RuntimeClientError" {
+		return err
+	}
+	f := explainRefusal(refused)
+	f.fix = fmt.Sprintf("Its log says why: outcrop logs %s -s %s", v.ref, v.session)
+	if v.qualifier != "" {
+		f.fix += " --qualifier " + v.qualifier
+	}
+	return f
+}
+
+// printAnswer writes the body in the way that fits its type and the reader.
+func (p *Program) printAnswer(out *bedrockagentcore.InvokeAgentRuntimeOutput, v invocation) error {
+	contentType := aws.ToString(out.ContentType)
+	kind, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		kind = contentType
+	}
+	switch {
+	case v.json:
+		return p.printAnswerJSON(out, v, kind)
+	case v.raw:
+		return copyAnswer(p.Stdout, out.Response)
+	}
+	w, finish := p.answerWriter()
+	switch {
+	case kind == "text/event-stream":
+		err = printEvents(w, out.Response, v)
+	case isJSON(kind) && p.StdoutTerminal:
+		err = printIndented(w, out.Response)
+	default:
+		err = copyAnswer(w, out.Response)
+	}
+	return errors.Join(err, finish())
+}
+
+// answerWriter is standard output, made safe and finished with a line end where
+// it is a terminal.
+func (p *Program) answerWriter() (io.Writer, func() error) {
+	if !p.StdoutTerminal {
+		return p.Stdout, func() error { return nil }
+	}
+	last := &lastByte{w: p.Stdout}
+	safe := &terminalWriter{w: last}
+	return safe, func() error {
+		err := safe.Flush()
+		if last.any && last.b != '\n' {
+			_, end := io.WriteString(p.Stdout, "\n")
+			err = errors.Join(err, end)
+		}
+		return err
+	}
+}
+
+// lastByte remembers how the output ends.
+type lastByte struct {
+	w   io.Writer
+	b   byte
+	any bool
+}
+
+func (l *lastByte) Write(b []byte) (int, error) {
+	if len(b) > 0 {
+		l.b, l.any = b[len(b)-1], true
+	}
+	return l.w.Write(b)
+}
+
+func isJSON(kind string) bool { return kind == "application/json" || strings.HasSuffix(kind, "+json") }
+
+// copyAnswer writes every piece as soon as it is here.
+func copyAnswer(w io.Writer, r io.Reader) error {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return fmt.Errorf("print answer: %w", err)
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fail("What came before is printed. The agent's log may say why: outcrop logs", "the answer broke off: %w", err)
+		}
+	}
+}
+
+func printEvents(w io.Writer, r io.Reader, v invocation) error {
+	text := &eventText{w: w}
+	events := &eventReader{emit: text.event}
+	err := copyAnswer(events, r)
+	err = errors.Join(err, events.Close(), text.end())
+	if err == nil && text.failure != nil {
+		err = fail(fmt.Sprintf("Its log says more: outcrop logs %s -s %s", v.ref, v.session),
+			"the agent failed: %s: %s", text.failure.Type, text.failure.Text)
+	}
+	return err
+}
+
+// maxIndented is up to where a JSON answer is held back to be indented, in bytes.
+const maxIndented = 4 << 20
+
+func printIndented(w io.Writer, r io.Reader) error {
+	var head bytes.Buffer
+	err := copyAnswer(&head, io.LimitReader(r, maxIndented))
+	var pretty bytes.Buffer
+	if err == nil && head.Len() < maxIndented && json.Indent(&pretty, head.Bytes(), "", "  ") == nil {
+		_, err = pretty.WriteTo(w)
+		return err
+	}
+	_, writeErr := head.WriteTo(w)
+	if err = errors.Join(err, writeErr); err != nil {
+		return err
+	}
+	return copyAnswer(w, r)
+}
+
+// printAnswerJSON writes the answer as one document: its JSON, the list of its
+// events' data, its text, or its bytes in base64.
+func (p *Program) printAnswerJSON(out *bedrockagentcore.InvokeAgentRuntimeOutput, v invocation, kind string) error {
+	doc := struct {
+		SessionID   string `json:"sessionId"`
+		StatusCode  int32  `json:"statusCode,omitempty"`
+		ContentType string `json:"contentType"`
+		Answer      any    `json:"answer,omitempty"`
+		Events      []any  `json:"events,omitempty"`
+		Bytes       []byte `json:"bytes,omitempty"`
+	}{SessionID: v.session, StatusCode: aws.ToInt32(out.StatusCode), ContentType: aws.ToString(out.ContentType)}
+	var body bytes.Buffer
+	if err := copyAnswer(&body, io.LimitReader(out.Response, maxEvent+1)); err != nil {
+		return err
+	}
+	switch {
+	case body.Len() > maxEvent:
+		return fail("Use --raw.", "the answer is longer than %s", size(maxEvent))
+	case kind == "text/event-stream":
+		events := &eventReader{emit: func(data []byte) error {
+			doc.Events = append(doc.Events, jsonOrText(bytes.Clone(data)))
+			return nil
+		}}
+		_, err := body.WriteTo(events)
+		if err = errors.Join(err, events.Close()); err != nil {
+			return err
+		}
+	case utf8.Valid(body.Bytes()):
+		doc.Answer = jsonOrText(body.Bytes())
+	default:
+		doc.Bytes = body.Bytes()
+	}
+	return p.printJSON(doc)
+}
+
+func jsonOrText(b []byte) any {
+	if json.Valid(b) {
+		return json.RawMessage(b)
+	}
+	return string(b)
+}

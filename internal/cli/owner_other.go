@@ -1,0 +1,6 @@
+//go:build !unix
+
+package cli
+
+// ownerOf cannot tell here.
+func ownerOf(string) string { return "" }

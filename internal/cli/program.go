@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/outcrop/outcrop/internal/client"
+)
+
+// The exit codes. A command that a signal ended has 128 and its number, as in
+// shells: 130 for Ctrl-C.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// Program is one run of the command line.
+type Program struct {
+	// Args are the arguments without the program's name.
+	Args           []string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// StdinTerminal, StdoutTerminal and StderrTerminal say where a person is.
+	StdinTerminal, StdoutTerminal, StderrTerminal bool
+	// Environ is the environment as NAME=VALUE.
+	Environ []string
+	Version string
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Serve runs the server; nil on systems that cannot.
+	Serve Server
+	// Diagnose checks the host for doctor; nil on systems that cannot serve.
+	Diagnose Diagnose
+
+	target *client.Target // whom this run talks to, for explanations
+}
+
+// Process returns the program as this process was started.
+func Process(version string) *Program {
+	return &Program{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
+		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Environ:        os.Environ(),
+		Version:        version,
+	}
+}
+
+// Main runs the program until it is done or a signal asks it to end, and returns
+// the exit code. A second signal ends the process at once.
+func (p *Program) Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return p.Run(ctx)
+}
+
+// Run runs the program and returns the exit code.
+func (p *Program) Run(ctx context.Context) int {
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	root := newRoot(p)
+	root.SetArgs(p.Args)
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.Is(err, syscall.EPIPE):
+		return exitFailure // whoever read our output has gone, as head does
+	}
+	report := p.explain(err)
+	if !report.silent {
+		p.printFailure(report)
+	}
+	return cmp.Or(report.code, exitFailure)
+}
+
+func (p *Program) printFailure(f *failure) {
+	p.say("outcrop: %s", f.text)
+	for line := range strings.SplitSeq(f.fix, "\n") {
+		if line != "" {
+			p.say("  %s", line)
+		}
+	}
+}
+
+// say writes a line for the person at the terminal.
+func (p *Program) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.Stderr, format+"\n", args...) // nobody is left to tell
+}
+
+// env returns a variable of the environment, or "".
+func (p *Program) env(name string) string {
+	v, _ := p.lookup(name)
+	return v
+}
+
+// lookup tells an empty variable from one that is not set. Of several the last
+// one counts, as in exec.Cmd.
+func (p *Program) lookup(name string) (value string, set bool) {
+	for i := len(p.Environ) - 1; i >= 0; i-- {
+		if k, v, ok := strings.Cut(p.Environ[i], "="); ok && k == name {
+			return v, true
+		}
+	}
+	return "", false
+}

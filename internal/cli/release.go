@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+
+	"github.com/outcrop/outcrop/internal/bundle"
+	"github.com/outcrop/outcrop/internal/client"
+)
+
+// release is a deployment whose code is in place.
+type release struct {
+	deployment
+	name, account string
+	env           map[string]string
+	bundle        *bundle.Bundle
+	code          codeObject
+}
+
+// release creates or updates the runtime, waits for it and says what is next.
+func (p *Program) release(ctx context.Context, c *client.Client, r release) error {
+	id, err := p.createOrUpdate(ctx, c, r)
+	if err != nil {
+		return err
+	}
+	var out *bedrockagentcorecontrol.GetAgentRuntimeOutput
+	if r.wait {
+		out, err = p.awaitReady(ctx, c, id, r)
+	} else {
+		out, err = c.Control().GetAgentRuntime(ctx, &bedrockagentcorecontrol.GetAgentRuntimeInput{AgentRuntimeId: aws.String(id)})
+	}
+	if err != nil {
+		return err
+	}
+	return p.printRelease(out, r)
+}
+
+// createOrUpdate looks first, since most deployments are updates; whoever creates
+// it in the meantime makes ours an update too.
+func (p *Program) createOrUpdate(ctx context.Context, c *client.Client, r release) (id string, err error) {
+	for range 3 {
+		there, err := findRuntime(ctx, c, r.name)
+		if err != nil {
+			return "", err
+		}
+		if there != nil {
+			id := aws.ToString(there.AgentRuntimeId)
+			return id, p.update(ctx, c, id, r)
+		}
+		id, err := p.create(ctx, c, r)
+		if !client.Is(err, "ConflictException") {
+			return id, err
+		}
+	}
+	return "", fail("Try again.", "%s is being created and deleted at the same time by somebody else", r.name)
+}
+
+func (r release) artifact() types.AgentRuntimeArtifact {
+	s3 := types.S3Location{Bucket: aws.String(r.code.bucket), Prefix: aws.String(r.code.key)}
+	if len(r.code.version) >= 3 { // what the model wants of one; an unversioned bucket's is "null" or nothing
+		s3.VersionId = aws.String(r.code.version)
+	}
+	return &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
+		Code: &types.CodeMemberS3{Value: s3}, EntryPoint: r.bundle.EntryPoint, Runtime: types.AgentManagedRuntimeType(r.bundle.Runtime),
+	}}
+}
+
+func (r release) defaultRole() string { return "arn:aws:iam::" + r.account + ":role/outcrop-default" }
+
+func (p *Program) create(ctx context.Context, c *client.Client, r release) (string, error) {
+	in := &bedrockagentcorecontrol.CreateAgentRuntimeInput{
+		AgentRuntimeName: aws.String(r.name), AgentRuntimeArtifact: r.artifact(), RoleArn: aws.String(cmp.Or(r.role, r.defaultRole())),
+		NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
+	}
+	if r.description != "" {
+		in.Description = aws.String(r.description)
+	}
+	if len(r.env) > 0 {
+		in.EnvironmentVariables = r.env
+	}
+	out, err := c.Control().CreateAgentRuntime(ctx, in)
+	if err != nil {
+		return "", err
+	}
+	p.say("creating %s", r.name)
+	return aws.ToString(out.AgentRuntimeId), nil
+}
+
+// update repeats what is there, since the operation clears what is left out
+// (spec/runtime.md 0), with what this deployment changes. While an earlier change
+// is under way it waits its turn.
+func (p *Program) update(ctx context.Context, c *client.Client, id string, r release) error {
+	settled := func(s types.AgentRuntimeStatus) (bool, error) {
+		return s != types.AgentRuntimeStatusCreating && s != types.AgentRuntimeStatusUpdating, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	old, err := p.pollRuntime(ctx, c, id, settled)
+	if err != nil {
+		return fmt.Errorf("wait for the change of %s that is under way: %w", r.name, err)
+	}
+	in := &bedrockagentcorecontrol.UpdateAgentRuntimeInput{
+		AgentRuntimeId: aws.String(id), AgentRuntimeArtifact: r.artifact(),
+		RoleArn:                       aws.String(cmp.Or(r.role, aws.ToString(old.RoleArn), r.defaultRole())),
+		AllowedPorts:                  old.AllowedPorts,
+		AuthorizerConfiguration:       old.AuthorizerConfiguration,
+		CapacityProviderConfiguration: old.CapacityProviderConfiguration,
+		Description:                   old.Description,
+		FilesystemConfigurations:      old.FilesystemConfigurations,
+		LifecycleConfiguration:        old.LifecycleConfiguration,
+		MetadataConfiguration:         old.MetadataConfiguration,
+		NetworkConfiguration:          old.NetworkConfiguration,
+		PlatformVersion:               old.PlatformVersion,
+		ProtocolConfiguration:         old.ProtocolConfiguration,
+		RequestHeaderConfiguration:    old.RequestHeaderConfiguration,
+	}
+	if r.description != "" {
+		in.Description = aws.String(r.description)
+	}
+	env := maps.Clone(old.EnvironmentVariables)
+	if r.clearEnv || env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, r.env)
+	if len(env) > 0 {
+		in.EnvironmentVariables = env
+	}
+	if _, err := c.Control().UpdateAgentRuntime(ctx, in); err != nil {
+		return err
+	}
+	p.say("updating %s", r.name)
+	return nil
+}
+
+// awaitReady waits until the runtime is READY, or tells why it never will be.
+func (p *Program) awaitReady(ctx context.Context, c *client.Client, id string, r release) (*bedrockagentcorecontrol.GetAgentRuntimeOutput, error) {
+	deadline, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	show := &progress{p: p}
+	defer show.done()
+	out, err := p.pollRuntime(deadline, c, id, func(s types.AgentRuntimeStatus) (bool, error) {
+		show.update("%s is %s", r.name, s)
+		return s != types.AgentRuntimeStatusCreating && s != types.AgentRuntimeStatusUpdating, nil
+	})
+	show.done()
+	switch {
+	case err != nil && errors.Is(deadline.Err(), context.DeadlineExceeded) && ctx.Err() == nil:
+		return nil, fail("Look again later: outcrop ls", "%s is not READY after %s", r.name, r.timeout)
+	case err != nil:
+		return nil, err
+	case out.Status != types.AgentRuntimeStatusReady:
+		return nil, fail("", "%s is %s: %s", r.name, out.Status, cmp.Or(aws.ToString(out.FailureReason), "the server gives no reason"))
+	}
+	return out, nil
+}
+
+// printRelease puts the ARN, or all as JSON, on standard output.
+func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutput, r release) error {
+	if r.json {
+		return p.printJSON(map[string]any{
+			"agentRuntimeArn": aws.ToString(out.AgentRuntimeArn), "agentRuntimeId": aws.ToString(out.AgentRuntimeId),
+			"agentRuntimeName": r.name, "agentRuntimeVersion": aws.ToString(out.AgentRuntimeVersion), "status": string(out.Status),
+			"runtime": r.bundle.Runtime, "entryPoint": r.bundle.EntryPoint,
+			"bucket": r.code.bucket, "key": r.code.key, "versionId": r.code.version,
+			"digest": r.bundle.Digest, "size": r.bundle.Size, "files": r.bundle.Files,
+		})
+	}
+	p.say("%s is %s, version %s, on %s", r.name, out.Status, aws.ToString(out.AgentRuntimeVersion), r.bundle.Runtime)
+	if _, err := fmt.Fprintln(p.Stdout, aws.ToString(out.AgentRuntimeArn)); err != nil {
+		return err
+	}
+	p.say("Next: outcrop invoke %s '{\"prompt\": \"hi\"}'", r.name)
+	return nil
+}

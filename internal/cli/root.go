@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// flags are those that every client command understands.
+type flags struct {
+	endpoint, data, region string
+}
+
+const longHelp = `Outcrop is an open, self-hosted server that is compatible with the Amazon Bedrock AgentCore API.
+
+  outcrop serve                                   run the server, on this machine
+  eval "$(outcrop env)"                           point boto3, the AWS CLI and every AWS SDK at it
+  outcrop deploy examples/hello                   package an agent's folder and deploy it
+  outcrop invoke hello '{"prompt": "hi"}'         run it and stream its answer`
+
+// newRoot builds the tree of commands for one run.
+func newRoot(p *Program) *cobra.Command {
+	f := &flags{}
+	root := &cobra.Command{
+		Use:   "outcrop",
+		Short: "An open server compatible with the Amazon Bedrock AgentCore API",
+		Long:  longHelp,
+		// Errors are printed once, by Run, with what to do about them.
+		SilenceErrors: true, SilenceUsage: true,
+		Version: p.Version,
+	}
+	root.SetVersionTemplate("outcrop {{.Version}}\n")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		f := misuse("%w", err)
+		f.fix = "See: " + cmd.CommandPath() + " --help"
+		return f
+	})
+	root.PersistentFlags().StringVar(&f.endpoint, "endpoint", "", "server's `URL` (default: AWS_ENDPOINT_URL, else the newest running server of this user)")
+	root.PersistentFlags().StringVar(&f.data, "data", "", "server's data `directory` (default: outcrop in XDG_DATA_HOME or ~/.local/share)")
+	root.PersistentFlags().StringVar(&f.region, "region", "", "AWS `region` to work in (default: the account's own, or AWS_REGION along with AWS_ENDPOINT_URL)")
+	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "agents", Title: "Agents:"})
+	for _, c := range []*cobra.Command{newServe(p, f), newEnv(p, f), newDoctor(p, f), newVersion(p, f)} {
+		c.GroupID = "server"
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{
+		newDeploy(p, f), newInvoke(p, f), newLogs(p, f), newSessions(p, f), newList(p, f), newStop(p, f), newDelete(p, f),
+	} {
+		c.GroupID = "agents"
+		root.AddCommand(c)
+	}
+	return root
+}
+
+// arguments checks how many arguments a command gets; a wrong number is misuse.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && len(args) <= most {
+			return nil
+		}
+		f := misuse("%s takes %s, not %d", cmd.CommandPath(), count(least, most), len(args))
+		f.fix = "Usage: " + cmd.UseLine() + "\nSee: " + cmd.CommandPath() + " --help"
+		return f
+	}
+}
+
+func count(least, most int) string {
+	switch {
+	case most == 0:
+		return "no arguments"
+	case least == 1 && most == 1:
+		return "one argument"
+	case least == 0 && most == 1:
+		return "at most one argument"
+	}
+	return "one or two arguments"
+}

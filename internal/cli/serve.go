@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/outcrop/outcrop/internal/client"
+	"github.com/outcrop/outcrop/internal/client/statefile"
+)
+
+const serveLong = `Runs the server until Ctrl-C or SIGTERM. The first start creates an account and its access key in the data directory,
+which only you can read. Clients of the same user find the server by themselves.
+
+It needs Linux. It needs neither root nor a configuration; outcrop doctor tells what the host allows.`
+
+// serveFlags are serve's own.
+type serveFlags struct {
+	listen       string
+	listenSet    bool
+	sandbox      string
+	interpreters []string
+	maxSessions  int
+	verbose      bool
+	logJSON      bool
+}
+
+func newServe(p *Program, f *flags) *cobra.Command {
+	var s serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server on this machine",
+		Long:  serveLong,
+		Example: `  outcrop serve
+  outcrop serve --listen 127.0.0.1:9000 --data ~/other
+  outcrop serve --interpreter /opt/python3.13`,
+		Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.listenSet = cmd.Flags().Changed("listen")
+			return p.serve(cmd.Context(), f, s)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` to listen on; port 0 takes a free one")
+	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
+	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
+	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
+	fs.BoolVarP(&s.verbose, "verbose", "v", false, "log more")
+	fs.BoolVar(&s.logJSON, "log-json", false, "log JSON")
+	return cmd
+}
+
+// serve binds the port, runs the server, and keeps it in the lists of running
+// servers as long as it answers.
+func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
+	if p.Serve == nil {
+		return cannotServe(runtime.GOOS)
+	}
+	if f.endpoint != "" {
+		return misuse("serve is not told where to go by --endpoint, but where to listen by --listen")
+	}
+	dir := f.data
+	if dir == "" {
+		dir = p.defaultData()
+	}
+	if dir == "" {
+		return misuse("neither XDG_DATA_HOME nor HOME is set: name the data directory with --data")
+	}
+	dir = canonical(dir)
+	if running, err := p.alreadyServes(dir, s); running || err != nil {
+		return err
+	}
+	listener, err := p.listen(ctx, f, s, dir)
+	if listener == nil || err != nil {
+		return err
+	}
+	opt := ServeOptions{
+		Listener: listener, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
+		MaxSessions: s.maxSessions, Version: p.Version, Log: p.logger(s),
+	}
+	if opt.Region == "" {
+		opt.Region = client.DefaultRegion
+	}
+	for _, prefix := range s.interpreters {
+		opt.InterpreterPrefixes = append(opt.InterpreterPrefixes, canonical(prefix))
+	}
+	p.warnBefore(listener.Addr(), dir)
+	record := statefile.Record{URL: opt.URL, PID: os.Getpid(), DataDirectory: dir, StartedAt: p.Now().UTC()}
+	record.ProcessStart, _ = statefile.Process(record.PID)
+	lists := []statefile.File{{Path: filepath.Join(dir, statefile.Name)}, p.state()}
+	opt.Ready = func(r Ready) {
+		record.Account, record.Region = r.Account, r.Region
+		p.announce(lists, record)
+	}
+	err = p.Serve(ctx, opt)
+	for _, list := range lists {
+		if list.Path != "" && record.Account != "" {
+			if removeErr := list.Remove(record); removeErr != nil {
+				opt.Log.Warn("take this server out of the list of running ones", "error", removeErr)
+			}
+		}
+	}
+	if err != nil {
+		return p.explainServe(err, dir)
+	}
+	return nil
+}
+
+// logger writes to standard error: times are for files, and a person sees when.
+func (p *Program) logger(s serveFlags) *slog.Logger {
+	opt := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if s.verbose {
+		opt.Level = slog.LevelDebug
+	}
+	if s.logJSON {
+		return slog.New(slog.NewJSONHandler(p.Stderr, opt))
+	}
+	return slog.New(slog.NewTextHandler(p.Stderr, opt))
+}
+
+// announce makes the server findable and says what to do next.
+func (p *Program) announce(lists []statefile.File, r statefile.Record) {
+	for _, list := range lists {
+		if list.Path == "" {
+			continue
+		}
+		if err := list.Add(r); err != nil {
+			p.say("outcrop: clients need --data %s to find this server: %v", quotePOSIX(r.DataDirectory), err)
+		}
+	}
+	p.say("Outcrop %s listens on %s with data in %s. Next, in another terminal: %s", p.Version, r.URL, r.DataDirectory, nextCommand(r, p.defaultData()))
+}
+
+func nextCommand(r statefile.Record, defaultData string) string {
+	if r.DataDirectory == canonical(defaultData) {
+		return `eval "$(outcrop env)"`
+	}
+	return fmt.Sprintf(`eval "$(outcrop env --data %s)"`, quotePOSIX(r.DataDirectory))
+}
+
+// alreadyServes reports whether this user's server runs on dir, and says so.
+// Being told to listen elsewhere than it does is an error.
+func (p *Program) alreadyServes(dir string, s serveFlags) (bool, error) {
+	records, err := p.records()
+	if err != nil {
+		return false, nil //nolint:nilerr // clients report it; a server can run without the list
+	}
+	for _, r := range records {
+		if r.DataDirectory != dir || !p.state().Alive(r) {
+			continue
+		}
+		if s.listenSet && !sameAddress(r.URL, s.listen) {
+			return false, fail(fmt.Sprintf("Stop it first (kill %d), or give this one a data directory of its own: --data DIRECTORY", r.PID),
+				"a server (pid %d) already uses the data directory %s, and listens on %s", r.PID, dir, r.URL)
+		}
+		p.sayRunning(r)
+		return true, nil
+	}
+	return false, nil
+}
+
+func (p *Program) sayRunning(r statefile.Record) {
+	p.say("Outcrop is already running: %s, pid %d, data directory %s", r.URL, r.PID, r.DataDirectory)
+}
+
+func sameAddress(url, listen string) bool {
+	host, port, err := net.SplitHostPort(listen)
+	return err == nil && (port == "0" || url == urlOf(addr(net.JoinHostPort(host, port))))
+}
+
+// addr is a listening address in words.
+type addr string
+
+func (addr) Network() string  { return "tcp" }
+func (a addr) String() string { return string(a) }
+
+// urlOf is where clients on this machine reach a listener.
+func urlOf(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return "http://" + a.String()
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// warnBefore says what the user should know, and can do nothing about later.
+func (p *Program) warnBefore(a net.Addr, dir string) {
+	host, _, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && !ip.IsLoopback() {
+		p.say("Warning: %s can be reached from other machines, and the wire is plain HTTP: whoever can read the network reads what is sent. "+
+			"Keep it to a network you trust.", a)
+	}
+	for _, finding := range checkDirectory(dir) {
+		if !finding.OK {
+			p.say("Warning: %s. %s", finding.Detail, finding.Fix)
+		}
+	}
+}
+
+// explainServe adds what to do to the reasons for which a server cannot start
+// that a person can mend.
+func (p *Program) explainServe(err error, dir string) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil
+	case errors.Is(err, os.ErrPermission):
+		if owner := ownerOf(dir); owner != "" {
+			return fail("Choose a data directory of your own with --data, or run as "+owner+".", "the data directory %s belongs to %s: %w", dir, owner, err)
+		}
+	}
+	return err
+}
+
+// cannotServe says how to get a Linux to serve on.
+func cannotServe(goos string) *failure {
+	fix := "Run it on a Linux machine, and point this one at it with --endpoint or AWS_ENDPOINT_URL."
+	switch goos {
+	case "darwin":
+		fix = strings.Join([]string{
+			"Run it in a Linux virtual machine. With Lima (https://lima-vm.io):",
+			"brew install lima && limactl start --name=outcrop template://debian",
+			"limactl shell outcrop outcrop serve        (with the Linux build of outcrop in it)",
+			"Lima forwards the port, so that the other commands work here as they are; take the variables from there:",
+			`eval "$(limactl shell outcrop outcrop env)"`,
+		}, "\n")
+	case "windows":
+		fix = strings.Join([]string{
+			"Run it in the Windows Subsystem for Linux:",
+			"wsl --install",
+			"wsl outcrop serve                          (with the Linux build of outcrop in it)",
+			"WSL 2 forwards the port, so that the other commands work here as they are; take the variables from there:",
+			"wsl outcrop env --shell powershell | Out-String | Invoke-Expression",
+		}, "\n")
+	}
+	return fail(fix, "the server needs Linux; on this system outcrop is a client")
+}

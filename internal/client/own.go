@@ -1,0 +1,103 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/outcrop/outcrop/internal/api/model/outcrop"
+)
+
+// maxAnswer bounds an answer of our own API, in bytes.
+const maxAnswer = 64 << 20
+
+// Server tells what the server is and what it can run.
+func (c *Client) Server(ctx context.Context) (*outcrop.GetServerResponse, error) {
+	out := new(outcrop.GetServerResponse)
+	return out, c.get(ctx, "server", nil, out)
+}
+
+// Sessions returns one page of the live sessions.
+func (c *Client) Sessions(ctx context.Context, in outcrop.ListSessionsRequest) (*outcrop.ListSessionsResponse, error) {
+	q := url.Values{}
+	setString(q, "agentRuntimeId", in.AgentRuntimeId)
+	setInt(q, "maxResults", in.MaxResults)
+	setString(q, "nextToken", in.NextToken)
+	out := new(outcrop.ListSessionsResponse)
+	return out, c.get(ctx, "sessions", q, out)
+}
+
+// Logs returns one page of what a runtime wrote. AgentRuntimeId is required; an
+// answer with no events and in.WaitSeconds set means that nothing came.
+func (c *Client) Logs(ctx context.Context, in outcrop.GetRuntimeLogsRequest) (*outcrop.GetRuntimeLogsResponse, error) {
+	q := url.Values{}
+	setString(q, "endpointName", in.EndpointName)
+	setString(q, "sessionId", in.SessionId)
+	if in.Since != nil {
+		q.Set("since", in.Since.UTC().Format(time.RFC3339Nano))
+	}
+	setInt(q, "last", in.Last)
+	setInt(q, "maxResults", in.MaxResults)
+	setString(q, "nextToken", in.NextToken)
+	setInt(q, "waitSeconds", in.WaitSeconds)
+	out := new(outcrop.GetRuntimeLogsResponse)
+	return out, c.get(ctx, "runtimes/"+url.PathEscape(aws.ToString(in.AgentRuntimeId))+"/logs", q, out)
+}
+
+// get signs and sends one read of our own API; path is escaped.
+func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {
+	u := c.base.JoinPath("/_outcrop/v1/", path)
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return fmt.Errorf("call %s: %w", path, err)
+	}
+	if c.agent != "" {
+		req.Header.Set("User-Agent", c.agent)
+	}
+	empty := sha256.Sum256(nil)
+	key := aws.Credentials{AccessKeyID: c.target.AccessKeyID, SecretAccessKey: c.target.SecretAccessKey, SessionToken: c.target.SessionToken}
+	if err := c.signer.SignHTTP(ctx, key, req, hex.EncodeToString(empty[:]), "outcrop", c.target.Region, c.now()); err != nil {
+		return fmt.Errorf("sign call %s: %w", path, err)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("call %s: %w", path, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", path, err)
+	}
+	if len(body) > maxAnswer {
+		return fmt.Errorf("read answer of %s: longer than %d bytes", path, maxAnswer)
+	}
+	if res.StatusCode != http.StatusOK {
+		return answerError(res, body)
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("read answer of %s: %w", path, &NotOutcropError{Endpoint: c.target.Endpoint, Detail: err.Error()})
+	}
+	return nil
+}
+
+func setString(q url.Values, name string, v *string) {
+	if v != nil {
+		q.Set(name, *v)
+	}
+}
+
+func setInt(q url.Values, name string, v *int32) {
+	if v != nil {
+		q.Set(name, strconv.Itoa(int(*v)))
+	}
+}

@@ -1,0 +1,44 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Sighting is what a server shows to somebody without a key.
+type Sighting struct {
+	// Outcrop reports whether it refuses as an Outcrop server does.
+	Outcrop bool
+	// Clock is the server's time, to the second, or zero.
+	Clock time.Time
+}
+
+// Probe asks endpoint for something that needs a key, without one. An error
+// means that nothing speaks HTTP there; it wraps what Explain explains.
+func Probe(ctx context.Context, endpoint string, proxy func(*http.Request) (*url.URL, error)) (Sighting, error) {
+	base, err := ParseEndpoint(endpoint)
+	if err != nil {
+		return Sighting{}, err
+	}
+	t := transport(proxy)
+	t.DisableKeepAlives = true
+	base.Path = "/_outcrop/v1/server"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String(), nil)
+	if err != nil {
+		return Sighting{}, err
+	}
+	res, err := t.RoundTrip(req)
+	if err != nil {
+		return Sighting{}, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	var s Sighting
+	s.Outcrop = (res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusUnauthorized) &&
+		res.Header.Get("x-amzn-RequestId") != ""
+	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		s.Clock = at
+	}
+	return s, nil
+}
