@@ -270,3 +270,47 @@ func BenchmarkUnpack50MB(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// FuzzLinks holds that no pair of links that is accepted leads out of the root.
+func FuzzLinks(f *testing.F) {
+	f.Add("a", "b/../d", "b", "d/e")
+	f.Add("d/e/up", "..", "a", "d/e/up/../../x")
+	f.Add("d/a", "../d/./b", "d/b", "../d//e/f")
+	f.Add("a", "a/..", "b", "a/../../../x")
+	f.Fuzz(func(t *testing.T, name1, target1, name2, target2 string) {
+		for _, s := range []string{name1, target1, name2, target2} {
+			if len(s) > 300 {
+				return
+			}
+		}
+		members := []member{{name: "d/e/f", body: "x"}, link(strings.TrimRight(name1, "/"), target1), link(strings.TrimRight(name2, "/"), target2)}
+		for i := range members {
+			members[i].edit = store // deflate is slow to set up
+		}
+		b := makeZip(t, members...)
+		p, err := readArchive(bytes.NewReader(b), int64(len(b)), DefaultLimits())
+		if err != nil {
+			return
+		}
+		dir, err := filepath.EvalSymlinks(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := filepath.Join(dir, "1", "2", "3", "task")
+		if err := os.MkdirAll(root, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.extract(context.Background(), bytes.NewReader(b), root); err != nil {
+			if !fault.Is(err, "ValidationException") {
+				t.Fatalf("not a refusal: %v", err)
+			}
+			return
+		}
+		for _, name := range []string{name1, name2} {
+			real, err := filepath.EvalSymlinks(filepath.Join(root, strings.TrimRight(name, "/")))
+			if err == nil && real != root && !strings.HasPrefix(real, root+"/") {
+				t.Fatalf("%q leads to %q", name, real)
+			}
+		}
+	})
+}
