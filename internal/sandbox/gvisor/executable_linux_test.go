@@ -1,0 +1,115 @@
+package gvisor
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+)
+
+func TestPrepareUnpacks(t *testing.T) {
+	dir := t.TempDir()
+	content := []byte("#!/bin/sh\n" + strings.Repeat("#\n", 10_000))
+	files, err := pack(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"outcrop-sandbox-0123456789abcdef", ".unpack-123"} { // of an older version, of a crash
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("old"), 0o500); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "outcrop-sandbox-"+digestOf(content)[:16])
+	check := func(when string) {
+		t.Helper()
+		exe, err := prepare(files, "", dir)
+		if err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+		got, err := os.ReadFile(exe.path)
+		if err != nil || string(got) != string(content) || exe.path != path {
+			t.Errorf("%s: %s holds %d bytes (%v), want %s with %d", when, exe.path, len(got), err, path, len(content))
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o500 {
+			t.Errorf("%s: mode %v, %v", when, info.Mode(), err)
+		}
+		if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+			t.Errorf("%s: %d files are there, want 1", when, len(entries))
+		}
+	}
+	check("first")
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("again")
+	after, err := os.Stat(path)
+	if err != nil || !os.SameFile(before, after) {
+		t.Errorf("an intact file was replaced (%v)", err)
+	}
+	if err := os.Chmod(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 100); err != nil {
+		t.Fatal(err)
+	}
+	check("after it was cut short")
+}
+
+func TestPrepareRefuses(t *testing.T) {
+	files, err := pack([]byte("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := pack([]byte("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "embedded/outcrop-sandbox-linux-" + goarch
+	mixed := fstest.MapFS{name + ".zst": files[name+".zst"], name + ".sha256": other[name+".sha256"]}
+	bad := fstest.MapFS{name + ".zst": files[name+".zst"], name + ".sha256": {Data: []byte("../../etc/passwd")}}
+	notExecutable := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(notExecutable, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name     string
+		files    fstest.MapFS
+		external string
+		text     string
+		unavail  bool
+	}{
+		{"no executable in the build", fstest.MapFS{}, "", "build it with `make build`", true},
+		{"another digest", mixed, "", "its digest is", false},
+		{"no digest", bad, "", "is no digest", false},
+		{"external one is missing", nil, "/none", "the configured sandbox executable /none cannot be executed (no such file or directory)", true},
+		{"external one is not executable", nil, notExecutable, "permission denied", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			exe, err := prepare(tt.files, tt.external, dir)
+			if err == nil || !strings.Contains(err.Error(), tt.text) || errors.Is(err, sandbox.ErrUnavailable) != tt.unavail {
+				t.Errorf("prepare() = %v, %v; want %q, unavailable: %t", exe, err, tt.text, tt.unavail)
+			}
+			if entries, _ := os.ReadDir(dir); len(entries) != 0 {
+				t.Errorf("%d files are left", len(entries))
+			}
+		})
+	}
+}
+
+// TestVersion holds what Capabilities says to go.mod.
+func TestVersion(t *testing.T) {
+	mod, err := os.ReadFile("../../../go.mod")
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("not in the source tree")
+	}
+	if err != nil || !strings.Contains(string(mod), "gvisor.dev/gvisor "+gvisorVersion+" ") && !strings.Contains(string(mod), "gvisor.dev/gvisor "+gvisorVersion+"\n") {
+		t.Errorf("go.mod does not pin gVisor %s (%v)", gvisorVersion, err)
+	}
+}

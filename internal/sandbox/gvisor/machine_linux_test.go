@@ -1,0 +1,346 @@
+package gvisor
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+)
+
+const goarch = runtime.GOARCH
+
+func digestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// TestOrdinaryUser runs every other test again as a user without privileges.
+func TestOrdinaryUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("the tests run as an ordinary user already")
+	}
+	// The test program is in a directory that nobody else may enter.
+	program := filepath.Join(os.Getenv(dirVariable), "ordinary.test")
+	copyFile(t, program, "/proc/self/exe")
+	home := filepath.Join(os.Getenv(dirVariable), "home")
+	for _, dir := range []string{home, os.Getenv(dirVariable) + "/code"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"-test.count=1"}
+	if testing.Verbose() {
+		args = append(args, "-test.v")
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir = home
+	cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home, dirVariable+"="+os.Getenv(dirVariable)+"/code")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("as an ordinary user: %v\n%s", err, out)
+	} else if testing.Verbose() {
+		t.Logf("%s", out)
+	}
+}
+
+func copyFile(t *testing.T, to, from string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A trace is what sandboxes leave on a machine while they run.
+type trace struct{ processes, mounts, interfaces []string }
+
+// look finds the processes that run the executable under test, and everything
+// else that a sandbox could leave behind.
+func look(t testing.TB) trace {
+	t.Helper()
+	var tr trace
+	var want unix.Stat_t
+	if err := unix.Stat(os.Getenv(executableVariable), &want); err != nil {
+		t.Fatal(err)
+	}
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		var got unix.Stat_t
+		if unix.Stat(dir+"/exe", &got) == nil && got.Dev == want.Dev && got.Ino == want.Ino {
+			line, _ := os.ReadFile(dir + "/cmdline")
+			tr.processes = append(tr.processes, filepath.Base(dir)+" "+strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.mounts = strings.Split(string(mounts), "\n")
+	interfaces, err := os.ReadDir("/sys/class/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		tr.interfaces = append(tr.interfaces, i.Name())
+	}
+	return tr
+}
+
+// awaitTrace polls until the machine looks as before.
+func awaitTrace(t testing.TB, before trace) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		now := look(t)
+		if len(now.processes) == len(before.processes) && slices.Equal(now.mounts, before.mounts) && slices.Equal(now.interfaces, before.interfaces) {
+			return
+		}
+		select {
+		case <-late:
+			t.Fatalf("the machine looks different:\n%+v\nit was\n%+v", now, before)
+		case <-time.After(10 * time.Millisecond): // polls the machine
+		}
+	}
+}
+
+func TestKilledServerLeavesNothing(t *testing.T) {
+	before := look(t)
+	cmd, _ := copyAs(t, roleServer, nil)
+	cmd.Stdout = nil
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(stdout).ReadString('\n')
+	running := look(t)
+	if line != "ready\n" || len(running.processes) < len(before.processes)+7 { // a supervisor, three sandboxes, three gofers
+		t.Fatalf("the server said %q and runs %q", line, running.processes)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	awaitTrace(t, before)
+}
+
+// TestKilledSupervisor: everything ends, and the next start makes a new one.
+func TestKilledSupervisor(t *testing.T) {
+	before := look(t)
+	e := open(t)
+	defer e.Close(context.Background())
+	s := sleeper(t, e, "a")
+	supervisor := e.(*engine).supervisor
+	var pid int
+	for _, p := range look(t).processes {
+		if strings.Contains(p, "outcrop-sandbox supervise") {
+			fmt.Sscan(p, &pid)
+		}
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatalf("kill supervisor %d: %v", pid, err)
+	}
+	<-s.Done()
+	if got, want := s.Exit(), (sandbox.Status{Cause: sandbox.Destroyed, Code: 137}); got != want {
+		t.Errorf("Exit() = %+v, want %+v", got, want)
+	}
+	<-supervisor.lost
+	awaitTrace(t, before)
+	s = sleeper(t, e, "a")
+	if err := s.Stop(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKilledSandbox: somebody else kills a sandbox's process.
+func TestKilledSandbox(t *testing.T) {
+	e := open(t)
+	defer e.Close(context.Background())
+	s, other := sleeper(t, e, "a"), sleeper(t, e, "b")
+	var pid int
+	for _, p := range look(t).processes {
+		if strings.Contains(p, "runsc-sandbox") && strings.HasSuffix(p, fmt.Sprintf("%016x ", 1)) {
+			fmt.Sscan(p, &pid)
+			break
+		}
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatalf("kill sandbox %d: %v", pid, err)
+	}
+	<-s.Done()
+	if got, want := s.Exit(), (sandbox.Status{Cause: sandbox.Destroyed, Code: 137}); got != want {
+		t.Errorf("Exit() = %+v, want %+v", got, want)
+	}
+	if got := other.Exit(); got != (sandbox.Status{}) {
+		t.Errorf("the other sandbox ended: %+v", got)
+	}
+}
+
+func sleeper(t testing.TB, e sandbox.Engine, id string) sandbox.Sandbox {
+	t.Helper()
+	s, err := e.Start(t.Context(), sandbox.Spec{ID: id, Args: []string{"sleep", "1000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestNothingLeaks starts and stops fifty, five at once.
+func TestNothingLeaks(t *testing.T) {
+	leaks := goleak.IgnoreCurrent()
+	e := open(t).(*engine)
+	round := func(i int) {
+		var wg sync.WaitGroup
+		for j := range 5 {
+			wg.Go(func() {
+				s, err := e.Start(t.Context(), sandbox.Spec{ID: fmt.Sprintf("%d-%d", i, j), Args: []string{"sleep", "1000"}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := s.Dial(t.Context(), 80); err == nil {
+					t.Error("something listens")
+				}
+				if err := s.Stop(t.Context(), 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	round(0) // warms up
+	processes, ours, theirs := counts(t)
+	for i := range 10 {
+		round(i + 1)
+	}
+	late := time.After(10 * time.Second)
+	for {
+		p, o, s := counts(t)
+		if p <= processes && o <= ours && s <= theirs {
+			break
+		}
+		select {
+		case <-late:
+			t.Fatalf("after fifty sandboxes: %d processes, %d descriptors here and %d in the supervisor; before %d, %d and %d", p, o, s, processes, ours, theirs)
+		case <-time.After(10 * time.Millisecond): // a last descriptor may be on its way
+		}
+	}
+	for _, p := range look(t).processes {
+		var pid string
+		fmt.Sscan(p, &pid)
+		for _, dir := range []string{"/bundles", "/state"} {
+			entries, err := os.ReadDir("/proc/" + pid + "/root" + dir)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, entry := range entries {
+				if strings.Contains(entry.Name(), "0000") { // a sandbox's id
+					t.Errorf("%s/%s is left", dir, entry.Name())
+				}
+			}
+		}
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	goleak.VerifyNone(t, leaks)
+}
+
+// counts returns how many processes run the executable, and how many files are
+// open here and in the supervisor.
+func counts(t *testing.T) (processes, ours, supervisor int) {
+	t.Helper()
+	tr := look(t)
+	for _, p := range tr.processes {
+		if strings.Contains(p, "outcrop-sandbox supervise") {
+			var pid string
+			fmt.Sscan(p, &pid)
+			supervisor = descriptors(t, pid)
+		}
+	}
+	return len(tr.processes), descriptors(t, "self"), supervisor
+}
+
+func descriptors(t *testing.T, pid string) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/" + pid + "/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestUserNamespacesOff(t *testing.T) {
+	cmd, out := copyAs(t, roleNoNamespaces, &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getgid(), Size: 1}},
+		AmbientCaps: []uintptr{unix.CAP_SYS_RESOURCE}, // to switch them off
+	})
+	err := cmd.Run()
+	const fix = "user namespaces are switched off on this machine (user.max_user_namespaces is 0); as root: sysctl -w user.max_user_namespaces=15000, and write that line to /etc/sysctl.d/99-outcrop.conf to keep it; or run outcrop as root\n"
+	want := "start sandbox x: sandboxes are not available: " + fix + "user namespaces: " + fix
+	if err != nil || out.String() != want {
+		t.Errorf("got %v\n%s\nwant\n%s", err, out, want)
+	}
+}
+
+func TestNoexecDirectory(t *testing.T) {
+	cmd, out := copyAs(t, roleNoexec, &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	})
+	if err := cmd.Run(); err != nil || out.String() != "5\n" {
+		t.Errorf("got %v and %q, want the guest's code 5", err, out)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	findings := Probe(t.Context(), Config{Dir: filepath.Join(t.TempDir(), "engine"), Executable: os.Getenv(executableVariable)})
+	var names []string
+	for _, f := range findings {
+		names = append(names, f.Name)
+		if !f.OK || f.Fix != "" || f.Detail == "" {
+			t.Errorf("%+v, want a detail and nothing to fix", f)
+		}
+	}
+	want := []string{"kernel", "user namespaces", "data directory", "sandbox executable", "sandbox self-test"}
+	if !slices.Equal(names, want) {
+		t.Errorf("the findings are about %q, want %q", names, want)
+	}
+}

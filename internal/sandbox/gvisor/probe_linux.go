@@ -1,0 +1,135 @@
+package gvisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+)
+
+// selfTestTimeout bounds the self-test, which takes 0.2 s.
+const selfTestTimeout = 20 * time.Second
+
+// Probe looks at everything that sandboxes need of this machine, and ends with
+// booting one, in a supervisor of its own: an engine that uses cfg.Dir at the
+// same time is not disturbed. For `outcrop doctor`.
+func Probe(ctx context.Context, cfg Config) []Finding {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return []Finding{{Name: "data directory", Detail: err.Error(), Fix: "use a data directory that you can write to (--data)"}}
+	}
+	h := host{}
+	return append(h.probe(cfg), selfTest(ctx, cfg))
+}
+
+// probe is Probe without booting anything.
+func (h host) probe(cfg Config) []Finding {
+	return []Finding{h.probeKernel(), h.probeNamespaces(), probeDisk(cfg.Dir), probeExecutable(cfg)}
+}
+
+func (h host) probeKernel() Finding {
+	f := Finding{Name: "kernel", OK: true}
+	text, _ := os.ReadFile(h.path("/proc/sys/kernel/osrelease"))
+	f.Detail = "Linux " + strings.TrimSpace(string(text))
+	if h.older(5, 12) {
+		f.OK, f.Fix = false, "use Linux 5.12 or newer"
+	}
+	return f
+}
+
+func (h host) probeNamespaces() Finding {
+	f := Finding{Name: "user namespaces", OK: true}
+	p := h.privileges()
+	blocker := h.blocker()
+	switch {
+	case p.separate:
+		f.Detail = "running as root: sandbox processes are a user of their own, nobody, without capabilities"
+	case !p.userNamespace:
+		f.Detail = "running with root's capabilities but without other users: sandbox processes are this user"
+	case blocker != nil:
+		f.OK, f.Detail, f.Fix = false, blocker.Reason, blocker.Fix
+	default:
+		f.Detail = "allowed for ordinary users: sandbox processes are this user, in a namespace of their own"
+	}
+	return f
+}
+
+// leastFree is what unpacking the executable needs.
+const leastFree = 100 << 20
+
+func probeDisk(dir string) Finding {
+	f := Finding{Name: "data directory", OK: true}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return Finding{Name: f.Name, Detail: fmt.Sprintf("%s: %v", dir, err), Fix: "use another data directory (--data)"}
+	}
+	free := int64(st.Bavail) * st.Bsize
+	f.Detail = fmt.Sprintf("%s: %d MiB free", dir, free>>20)
+	if free < leastFree {
+		f.OK, f.Fix = false, fmt.Sprintf("free %d MiB there, or use another data directory (--data)", leastFree>>20)
+	}
+	if st.Flags&unix.ST_NOEXEC != 0 {
+		f.Detail += ", mounted noexec, so that the sandbox executable runs from memory (85 MB of it)"
+	}
+	return f
+}
+
+func probeExecutable(cfg Config) Finding {
+	f := Finding{Name: "sandbox executable", OK: true}
+	exe, err := prepare(embedded, cfg.Executable, cfg.Dir)
+	if err != nil {
+		return failed(f.Name, err)
+	}
+	defer exe.Close()
+	f.Detail = "gVisor " + gvisorVersion + " at " + exe.path
+	if exe.memory != nil {
+		f.Detail = "gVisor " + gvisorVersion + " in memory"
+	}
+	return f
+}
+
+// selfTest boots a sandbox and has it end by itself.
+func selfTest(ctx context.Context, cfg Config) (f Finding) {
+	f.Name = "sandbox self-test"
+	ctx, cancel := context.WithTimeoutCause(ctx, selfTestTimeout, fmt.Errorf("it did not end within %v", selfTestTimeout))
+	defer cancel()
+	e, err := New(cfg)
+	if err != nil {
+		return failed(f.Name, err)
+	}
+	defer func() {
+		if err := e.Close(ctx); err != nil && f.OK {
+			f = failed(f.Name, err)
+		}
+	}()
+	begin := time.Now()
+	s, err := e.Start(ctx, sandbox.Spec{ID: "doctor", Args: []string{"true"}})
+	if err != nil {
+		return failed(f.Name, err)
+	}
+	select {
+	case <-s.Done():
+	case <-ctx.Done():
+		return failed(f.Name, context.Cause(ctx))
+	}
+	if got := s.Exit(); got != (sandbox.Status{Cause: sandbox.Exited}) {
+		return failed(f.Name, fmt.Errorf("it ended with %v, code %d", got.Cause, got.Code))
+	}
+	f.OK = true
+	f.Detail = fmt.Sprintf("a sandbox started and ended in %d ms", time.Since(begin).Milliseconds())
+	return f
+}
+
+// failed is a finding about an error. Its fix is the error's own if it has one.
+func failed(name string, err error) Finding {
+	var u *sandbox.UnavailableError
+	if errors.As(err, &u) {
+		return Finding{Name: name, Detail: u.Reason, Fix: u.Fix}
+	}
+	return Finding{Name: name, Detail: err.Error(), Fix: "report this with the output of `outcrop doctor --json`, it should not happen"}
+}
