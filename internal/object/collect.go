@@ -127,6 +127,9 @@ func (s *Storage) unread(ids [][]byte) []segment.ID {
 
 func (s *Storage) freeFiles(ctx context.Context, ids [][]byte) error {
 	files := s.unread(ids)
+	if len(files) == 0 {
+		return nil
+	}
 	for _, id := range files {
 		if err := s.segments.Remove(id); err != nil {
 			return err

@@ -17,14 +17,17 @@ const (
 	kindSmall kind = 's'
 	// kindFile is the segment of the same id.
 	kindFile kind = 'f'
-	// kindList is a list of contents of kindFile or kindSmall that belong to it
-	// alone: the parts of a multipart object, in chunks of listChunk.
+	// kindList is a list of contents of kindFile that belong to it alone: the parts of a multipart object, in chunks of listChunk.
 	kindList kind = 'l'
 )
 
 // smallSize is the largest content that is kept in a row: there it costs one
 // fsync, shared with other transactions, instead of three of its own.
 const smallSize = 16 << 10
+
+// alwaysFile is for the parts of uploads: what a list holds are files, so that
+// its reader needs nothing but them.
+const alwaysFile = -1
 
 // listChunk is how many members of a list are in one row, and how many contents
 // a transaction of the collector gives up.

@@ -80,7 +80,7 @@ func (s *Storage) put(ctx context.Context, id ID, put Put, body Body) (info Info
 	if err != nil {
 		return info, err
 	}
-	got, err := s.receive(ctx, body)
+	got, err := s.receive(ctx, body, smallSize)
 	if err != nil {
 		return info, err
 	}

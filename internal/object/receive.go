@@ -90,9 +90,10 @@ func (r *received) insert(tx store.Tx) error {
 	return writeContent(tx, r.id, c)
 }
 
-// receive reads body to its end. The caller calls settle on what it returns,
-// whatever comes after.
-func (s *Storage) receive(ctx context.Context, body Body) (_ *received, err error) {
+// receive reads body to its end. At most small bytes stay in memory, for a row;
+// more, or any number where small is negative, go to a file. The caller calls
+// settle on what it returns, whatever comes after.
+func (s *Storage) receive(ctx context.Context, body Body, small int) (_ *received, err error) {
 	r := &received{}
 	if r.id, err = segment.NewID(s.rand); err != nil {
 		return nil, err
@@ -119,7 +120,7 @@ func (s *Storage) receive(ctx context.Context, body Body) (_ *received, err erro
 		if err := body.checkProgress(r.size); err != nil {
 			return nil, err
 		}
-		if end && r.file == nil && n <= smallSize {
+		if end && r.file == nil && n <= small {
 			r.small = bytes.Clone(chunk)
 		} else if r.file == nil {
 			if r.file, err = s.segments.Create(r.id); err != nil {

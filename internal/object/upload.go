@@ -180,7 +180,7 @@ func (s *Storage) uploadPart(ctx context.Context, id ID, uploadID string, number
 	if err != nil {
 		return up, err
 	}
-	got, err := s.receive(ctx, body)
+	got, err := s.receive(ctx, body, alwaysFile)
 	if err != nil {
 		return up, err
 	}

@@ -1,0 +1,3 @@
+package object_test
+
+func runChild() bool { return false }

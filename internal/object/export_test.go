@@ -1,0 +1,125 @@
+package object
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/outcrop/outcrop/internal/object/segment"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// SmallSize is the largest content that is kept in a row.
+const SmallSize = smallSize
+
+// Audit checks every count of the index against who needs the contents, the
+// listing against the newest versions, and that no garbage is left.
+func Audit(r store.Reader) error {
+	users := map[segment.ID]uint64{}
+	current, err := auditVersions(r, users)
+	if err != nil {
+		return err
+	}
+	for row, err := range r.Rows(tableCurrent, store.Range{}) {
+		if err != nil {
+			return err
+		}
+		if !current[string(row.Key)] {
+			return fmt.Errorf("%q is listed and has no live newest version", row.Key)
+		}
+		delete(current, string(row.Key))
+	}
+	if len(current) > 0 {
+		return fmt.Errorf("%d objects are not listed: %v", len(current), current)
+	}
+	for row, err := range r.Rows(tablePart, store.Range{}) {
+		if err != nil {
+			return err
+		}
+		var p part
+		if err := json.Unmarshal(row.Value, &p); err != nil {
+			return err
+		}
+		users[p.Content]++
+	}
+	for row, err := range r.Rows(tableGarbage, store.Range{}) {
+		return fmt.Errorf("garbage %q is left, %w", row.Key, err)
+	}
+	return auditContents(r, users)
+}
+
+func auditVersions(r store.Reader, users map[segment.ID]uint64) (current map[string]bool, err error) {
+	current = map[string]bool{}
+	seen := map[string]bool{}
+	for row, err := range r.Rows(tableVersion, store.Range{}) {
+		if err != nil {
+			return nil, err
+		}
+		name := row.Key[:len(row.Key)-seqSize]
+		seq, _ := seqOf(row.Key[len(name):])
+		v, err := decodeVersion(row.Value, seq)
+		if err != nil {
+			return nil, err
+		}
+		if !v.Marker {
+			users[v.Content]++
+		}
+		if !seen[string(name)] && !v.Marker {
+			for i, c := range name {
+				if c != 0 {
+					continue
+				}
+				key, _, ok := cutKey(name[i+1:])
+				if !ok {
+					return nil, fmt.Errorf("%q is not a row key of a version", row.Key)
+				}
+				current[string(name[:i+1])+key] = true
+				break
+			}
+		}
+		seen[string(name)] = true
+	}
+	return current, nil
+}
+
+func auditContents(r store.Reader, users map[segment.ID]uint64) error {
+	stored := map[segment.ID]uint64{}
+	chunks := 0
+	for row, err := range r.Rows(tableContent, store.Range{}) {
+		if err != nil {
+			return err
+		}
+		if len(row.Key) != len(segment.ID{}) {
+			chunks--
+			continue
+		}
+		id := segment.ID(row.Key)
+		c, err := decodeContent(row.Value)
+		if err != nil {
+			return err
+		}
+		stored[id] = c.refs
+		if c.kind != kindList {
+			continue
+		}
+		chunks += (int(c.parts) + listChunk - 1) / listChunk
+		members, err := readMembers(r, id, c)
+		if err != nil {
+			return err
+		}
+		for _, m := range members {
+			users[m.id]++
+		}
+	}
+	if chunks != 0 {
+		return fmt.Errorf("%d rows of lists too few (or, negative, too many)", chunks)
+	}
+	for id, n := range users {
+		if stored[id] != n {
+			return fmt.Errorf("content %s has %d users and counts %d", id, n, stored[id])
+		}
+	}
+	if len(stored) != len(users) {
+		return fmt.Errorf("%d contents are stored and %d used", len(stored), len(users))
+	}
+	return nil
+}
