@@ -140,7 +140,7 @@ func (w *wire) httpRequest() *http.Request {
 	for name, values := range w.header {
 		r.Header[name] = slices.Clone(values)
 	}
-	if w.body != "" && r.Header.Get("Content-Type") == "" {
+	if _, typed := r.Header["Content-Type"]; w.body != "" && !typed {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	return r

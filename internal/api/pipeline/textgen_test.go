@@ -25,6 +25,15 @@ func matching(r *rand.Rand, p *schema.Pattern, lo, hi int) (string, bool) {
 	if p == nil {
 		return strings.Repeat("a", max(lo, min(1, hi))), lo <= hi
 	}
+	return search(r, p, lo, hi, 0)
+}
+
+// another is matching, but hardly ever twice the same.
+func another(r *rand.Rand, p *schema.Pattern, lo, hi int) (string, bool) {
+	return search(r, p, lo, hi, 1)
+}
+
+func search(r *rand.Rand, p *schema.Pattern, lo, hi, from int) (string, bool) {
 	src := p.Source
 	if p.Go != "" {
 		src = p.Go
@@ -33,7 +42,7 @@ func matching(r *rand.Rand, p *schema.Pattern, lo, hi int) (string, bool) {
 	if err != nil {
 		panic(err) // the tables hold patterns that parse
 	}
-	for try := range 200 {
+	for try := from; try < 200; try++ {
 		target := lo
 		if try%2 == 1 && hi-lo < 1<<12 {
 			target = lo + r.IntN(hi-lo+1)

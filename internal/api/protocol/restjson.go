@@ -31,7 +31,7 @@ func (restJSON) Decode(c Call, r *http.Request, labels []Label, in any) error {
 	if m == nil && !hasBody(sh) {
 		return nil // clients may send "{}" where nothing is expected
 	}
-	if err := checkContentType(r); err != nil {
+	if err := checkContentType(sh, r); err != nil {
 		return err
 	}
 	if m != nil {
@@ -62,8 +62,14 @@ func hasBody(sh *schema.Shape) bool {
 }
 
 // checkContentType refuses a body that says it is something else than JSON.
-// No content type at all is accepted, as AWS does.
-func checkContentType(r *http.Request) error {
+// No content type at all is accepted, as AWS does, and any where the type is a
+// member of the input.
+func checkContentType(sh *schema.Shape, r *http.Request) error {
+	for i := range sh.Members {
+		if m := &sh.Members[i]; m.In == schema.InHeader && strings.EqualFold(m.Wire, "Content-Type") {
+			return nil
+		}
+	}
 	ct := r.Header.Get("Content-Type")
 	media, _, _ := strings.Cut(ct, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
