@@ -15,7 +15,7 @@ type Target struct {
 	Runtime string // PYTHON_3_11
 	Version string // 3.11.2
 	Machine string // x86_64 or aarch64
-	Libc    string // "glibc 2.36", "musl 1.2"; empty is taken for glibc 2.17
+	Libc    string // "glibc 2.36", "musl 1.2"; empty is taken for glibc 2.28
 }
 
 // Options say what to bundle and how. The caller passes what comes from the
@@ -31,7 +31,7 @@ type Options struct {
 	Targets []Target
 	// Exclude are paths that are never taken, such as the data directory.
 	Exclude []string
-	// CacheDir keeps vendored packages between deployments; it must be given.
+	// CacheDir keeps vendored packages between deployments; empty keeps none.
 	CacheDir string
 	// TempDir receives the zip; empty is the system's.
 	TempDir string
@@ -110,9 +110,6 @@ func problem(fix, reason string, args ...any) *Error {
 func Build(ctx context.Context, o Options) (*Bundle, error) {
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
-	}
-	if o.CacheDir == "" {
-		return nil, errors.New("bundle: no cache directory")
 	}
 	folder, err := filepath.Abs(o.Folder)
 	if err != nil {

@@ -54,7 +54,7 @@ func TestPlatformTagsNewestFirst(t *testing.T) {
 	}{
 		{target: Target{Machine: "x86_64", Libc: "glibc 2.36"}, first: "manylinux_2_36_x86_64", end: "manylinux_2_5_x86_64 manylinux1_x86_64 linux_x86_64", uv: "x86_64-manylinux_2_36"},
 		{target: Target{Machine: "aarch64", Libc: "glibc 2.29"}, first: "manylinux_2_29_aarch64", end: "manylinux_2_18_aarch64 manylinux_2_17_aarch64 manylinux2014_aarch64 linux_aarch64", uv: "aarch64-manylinux_2_28"},
-		{target: Target{Machine: "x86_64"}, first: "manylinux_2_17_x86_64 manylinux2014_x86_64", end: "linux_x86_64", uv: "x86_64-manylinux_2_17"},
+		{target: Target{Machine: "x86_64"}, first: "manylinux_2_28_x86_64", end: "linux_x86_64", uv: "x86_64-manylinux_2_28"},
 		{target: Target{Machine: "x86_64", Libc: "glibc 2.99"}, first: "manylinux_2_99_x86_64", end: "linux_x86_64", uv: "x86_64-manylinux_2_40"},
 		{target: Target{Machine: "x86_64", Libc: "musl 1.2.5"}, first: "musllinux_1_2_x86_64", end: "musllinux_1_1_x86_64", uv: "x86_64-unknown-linux-musl"},
 	} {

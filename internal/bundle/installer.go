@@ -194,9 +194,13 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	}
 }
 
+// assumedGlibc is the minor version of glibc 2 that the wheels of today ask for at
+// most; every distribution since 2019 has it.
+const assumedGlibc = 28
+
 // platformTags lists the wheels' platform tags that run on target, newest first
-// (PEP 600, PEP 656). What has no version is taken for glibc 2.17, the oldest that
-// wheels are built for today.
+// (PEP 600, PEP 656). A server that does not tell its libc is taken to have
+// assumedGlibc.
 func platformTags(t Target) []string {
 	libc, version, _ := strings.Cut(t.Libc, " ")
 	major, minorText, _ := strings.Cut(version, ".")
@@ -212,7 +216,7 @@ func platformTags(t Target) []string {
 		return tags
 	}
 	if err != nil || major != "2" {
-		newest = 17
+		newest = assumedGlibc
 	}
 	oldest := 17
 	legacy := map[int]string{17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
@@ -236,8 +240,11 @@ func uvPlatform(t Target) string {
 		return t.Machine + "-unknown-linux-musl"
 	}
 	best := 17
+	if version == "" {
+		version = "2." + strconv.Itoa(assumedGlibc)
+	}
 	for _, known := range []int{28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40} {
-		if compareVersions(version, "2."+strconv.Itoa(known)) >= 0 && version != "" {
+		if compareVersions(version, "2."+strconv.Itoa(known)) >= 0 {
 			best = known
 		}
 	}

@@ -37,12 +37,16 @@ func vendor(ctx context.Context, o Options, p project, target Target) (tree, err
 	if err != nil {
 		return none, err
 	}
-	base := filepath.Join(o.CacheDir, "packages")
-	if err := os.MkdirAll(base, 0o700); err != nil {
-		return none, fmt.Errorf("make package cache: %w", err)
+	keep := o.CacheDir != "" && !p.needs.local
+	base, final := o.TempDir, ""
+	if keep {
+		base = filepath.Join(o.CacheDir, "packages")
+		final = filepath.Join(base, p.needs.key(in, o.Env, target))
+		if err := os.MkdirAll(base, 0o700); err != nil {
+			return none, fmt.Errorf("make package cache: %w", err)
+		}
 	}
-	final := filepath.Join(base, p.needs.key(in, o.Env, target))
-	if !o.Fresh && !p.needs.local && isReady(final) {
+	if keep && !o.Fresh && isReady(final) {
 		now := time.Now()
 		if err := os.Chtimes(final, now, now); err != nil { // the oldest is pruned first
 			return none, fmt.Errorf("use package cache: %w", err)
@@ -60,7 +64,7 @@ func vendor(ctx context.Context, o Options, p project, target Target) (tree, err
 		discard()
 		return none, err
 	}
-	if p.needs.local {
+	if !keep {
 		return tree{dir: tmp, release: discard}, nil
 	}
 	if err := os.RemoveAll(final); err != nil {
@@ -77,7 +81,7 @@ func vendor(ctx context.Context, o Options, p project, target Target) (tree, err
 	return tree{dir: final, release: func() {}}, prune(base)
 }
 
-const tmpPrefix = "tmp-"
+const tmpPrefix = "tmp-outcrop-"
 
 func isReady(dir string) bool {
 	info, err := os.Stat(dir)

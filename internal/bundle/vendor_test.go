@@ -253,6 +253,29 @@ func TestVendorReusesUnchangedRequirements(t *testing.T) {
 	}
 }
 
+func TestVendorWithoutACache(t *testing.T) {
+	w := newWheelhouse(t)
+	for _, env := range installers(t, w) {
+		o := Options{
+			Folder: write(t, t.TempDir(), map[string]string{"main.py": "", "requirements.txt": "pure\n"}), Targets: targets(), Runtime: "PYTHON_3_11",
+			TempDir: t.TempDir(), Env: env,
+		}
+		b, err := Build(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list := listing(t, b.Path); !strings.Contains(list, "pure/__init__.py") {
+			t.Errorf("in the zip:\n%s", list)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(o.TempDir); err != nil || len(left) != 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}
+}
+
 func TestPruneKeepsTheTreesUsedLast(t *testing.T) {
 	base := t.TempDir()
 	now := time.Now()
@@ -266,7 +289,7 @@ func TestPruneKeepsTheTreesUsedLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, age := range map[string]time.Duration{"tmp-old": 48 * time.Hour, "tmp-new": time.Minute} {
+	for name, age := range map[string]time.Duration{tmpPrefix + "old": 48 * time.Hour, tmpPrefix + "new": time.Minute} {
 		dir := filepath.Join(base, name)
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
@@ -279,7 +302,7 @@ func TestPruneKeepsTheTreesUsedLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(base)
-	if err != nil || len(left) != keepTrees+1 || left[0].Name() != "tmp-new" || left[len(left)-1].Name() != "tree09" {
+	if err != nil || len(left) != keepTrees+1 || left[0].Name() != tmpPrefix+"new" || left[len(left)-1].Name() != "tree09" {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
