@@ -58,12 +58,12 @@ func TestSinkGivesAPartialLineAfterAWhile(t *testing.T) {
 		io.WriteString(s, "Name: ")
 		time.Sleep(telemetry.PartialAfter / 2) // the bubble's clock
 		io.WriteString(s, "? ")
-		time.Sleep(telemetry.PartialAfter - 1)
+		time.Sleep(telemetry.PartialAfter - time.Millisecond)
 		synctest.Wait()
 		if early := got.joined(); early != "" {
 			t.Errorf("too early: %q", early)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		if all := got.joined(); all != "Name: ? " {
 			t.Errorf("partial: %q", all)

@@ -130,7 +130,8 @@ func TestRandomRepeatsWithItsSeed(t *testing.T) {
 		}
 		return out
 	}
-	if outcome(1) != outcome(1) || outcome(1) == outcome(2) {
+	first, again, other := outcome(1), outcome(1), outcome(2)
+	if first != again || first == other {
 		t.Error("a seed does not decide")
 	}
 }

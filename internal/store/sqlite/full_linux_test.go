@@ -1,0 +1,141 @@
+package sqlite_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// TestDiskFull fills a small file system, and finds a typed error, everything
+// acknowledged in place, nothing half-written, and a store that works again once
+// there is room.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("cannot mount a small file system here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s := mustOpen(t, filepath.Join(dir, "outcrop.db"))
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	value := make([]byte, 20<<10)
+	stored := 0
+	for {
+		err := s.Update(t.Context(), func(tx store.Tx) error {
+			if err := tx.PutRow("t", fmt.Appendf(nil, "%04d", stored), value); err != nil {
+				return err
+			}
+			return tx.PutRow("pair", fmt.Appendf(nil, "%04d", stored), nil)
+		})
+		if errors.Is(err, store.ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stored++; stored > 1000 {
+			t.Fatal("never full")
+		}
+	}
+	for _, table := range []string{"t", "pair"} {
+		if n := count(t, s, table); n != stored {
+			t.Errorf("%d rows in %s, %d acknowledged", n, table, stored)
+		}
+	}
+	crowd(t, s)
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := putRow(t, s, "later", value); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if err := s.Update(t.Context(), func(tx store.Tx) error {
+		_, err := tx.DeleteRows("t", store.Prefix([]byte("crowd ")))
+		return err
+	}); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if n := count(t, s, "t"); n != stored+1 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// crowd writes from many goroutines where only some writes fit: those that share a
+// commit with one that does not fit may fail too, but each is told the truth.
+func crowd(t *testing.T, s store.Store) {
+	t.Helper()
+	const writers, each = 16, 20
+	var mu sync.Mutex
+	stored, refused := 0, 0
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				// Some of these grow the file at once, and fail before the commit.
+				err := putRow(t, s, fmt.Sprintf("crowd %d %d", w, i), make([]byte, (w*i)%7*40<<10))
+				mu.Lock()
+				switch {
+				case err == nil:
+					stored++
+				case errors.Is(err, store.ErrFull):
+					refused++
+				default:
+					t.Errorf("crowd: %v", err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	found := 0
+	err := s.View(t.Context(), func(r store.Reader) error {
+		found = 0
+		for _, err := range r.Rows("t", store.Prefix([]byte("crowd "))) {
+			if err != nil {
+				return err
+			}
+			found++
+		}
+		return nil
+	})
+	if err != nil || found != stored || refused == 0 {
+		t.Errorf("%d stored, %d refused, %d found, %v", stored, refused, found, err)
+	}
+	if err := s.Update(t.Context(), func(tx store.Tx) error {
+		_, err := tx.DeleteRows("t", store.Prefix([]byte("crowd ")))
+		return err
+	}); err != nil && !errors.Is(err, store.ErrFull) {
+		t.Errorf("remove the crowd: %v", err)
+	}
+}
+
+func count(t *testing.T, s store.Store, table string) (n int) {
+	t.Helper()
+	err := s.View(t.Context(), func(r store.Reader) error {
+		n = 0
+		for _, err := range r.Rows(table, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
