@@ -40,6 +40,11 @@ type Target struct {
 	Source string
 }
 
+// Format hides the secrets from logs and errors, whatever the verb.
+func (t Target) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "%s as %s/[redacted]", t.Endpoint, t.AccessKeyID)
+}
+
 // Config is what a Client is made of.
 type Config struct {
 	Target Target

@@ -19,11 +19,10 @@ type Credentials struct {
 	Region          string `json:"region"`
 }
 
-// String hides the secret from logs and formatting.
-func (c Credentials) String() string { return c.AccessKeyID + "/[redacted]" }
-
-// GoString hides the secret from %#v.
-func (c Credentials) GoString() string { return c.String() }
+// Format hides the secret from logs and errors, whatever the verb.
+func (c Credentials) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "%s/[redacted]", c.AccessKeyID)
+}
 
 // ReadCredentials reads the key of the server whose data directory is dir.
 // Errors wrap fs.ErrNotExist and fs.ErrPermission.
