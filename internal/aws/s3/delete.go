@@ -1,0 +1,106 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/object"
+)
+
+// DeleteObject deletes an object, or one version of it for ever.
+func (s *Service) DeleteObject(ctx context.Context, in *model.DeleteObjectRequest) (*model.DeleteObjectOutput, error) {
+	c, err := begin(ctx, in.ExpectedBucketOwner)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.objects.Delete(ctx, c.account, text(in.Bucket), object.Deletion{
+		Key: text(in.Key), VersionID: text(in.VersionId), ETag: text(in.IfMatch),
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &model.DeleteObjectOutput{VersionId: optional(d.VersionID)}
+	if d.Marker {
+		out.DeleteMarker = new(true)
+	}
+	return out, nil
+}
+
+// maxDeletes is how many keys one request may name.
+const maxDeletes = 1000
+
+// DeleteObjects deletes each key that the caller may, and tells what became of
+// each.
+func (s *Service) DeleteObjects(ctx context.Context, in *model.DeleteObjectsRequest) (*model.DeleteObjectsOutput, error) {
+	c, err := begin(ctx, in.ExpectedBucketOwner)
+	if err != nil {
+		return nil, err
+	}
+	if in.Delete == nil || len(in.Delete.Objects) == 0 || len(in.Delete.Objects) > maxDeletes {
+		return nil, fault.New("MalformedXML", http.StatusBadRequest,
+			"The XML you provided was not well-formed or did not validate against our published schema")
+	}
+	bucket, wanted := text(in.Bucket), in.Delete.Objects
+	refused := make([]error, len(wanted))
+	var list []object.Deletion
+	for i, o := range wanted {
+		if refused[i] = c.mayDelete(ctx, bucket, o); refused[i] == nil {
+			list = append(list, object.Deletion{Key: text(o.Key), VersionID: text(o.VersionId), ETag: text(o.ETag)})
+		}
+	}
+	done, err := s.objects.DeleteAll(ctx, c.account, bucket, list)
+	if err != nil {
+		return nil, err
+	}
+	out := &model.DeleteObjectsOutput{}
+	quiet := in.Delete.Quiet != nil && *in.Delete.Quiet
+	for i, o := range wanted {
+		err := refused[i]
+		var d object.Deleted
+		if err == nil {
+			d, done = done[0], done[1:]
+			err = d.Err
+		}
+		switch {
+		case err != nil:
+			out.Errors = append(out.Errors, deleteError(o, err))
+		case !quiet:
+			out.Deleted = append(out.Deleted, deletedObject(o, d))
+		}
+	}
+	return out, nil
+}
+
+// mayDelete asks for each key by itself, as S3 does.
+func (c call) mayDelete(ctx context.Context, bucket string, o model.ObjectIdentifier) error {
+	if o.LastModifiedTime != nil || o.Size != nil {
+		return notImplemented("Delete.Object.Size", "S3 has it for directory buckets only")
+	}
+	action := "s3:DeleteObject"
+	if text(o.VersionId) != "" {
+		action = "s3:DeleteObjectVersion"
+	}
+	return c.Authorize(ctx, auth.Requirement{Action: action, Resource: bucketARN(bucket) + "/" + text(o.Key)})
+}
+
+func deleteError(o model.ObjectIdentifier, err error) model.Error {
+	e := model.Error{Key: o.Key, VersionId: o.VersionId, Code: new("InternalError"), Message: new("We encountered an internal error. Please try again.")}
+	if f := new(fault.Error); errors.As(err, &f) {
+		f = sigv4.S3.Fault(f)
+		e.Code, e.Message = &f.Code, &f.Message
+	}
+	return e
+}
+
+func deletedObject(o model.ObjectIdentifier, d object.Deleted) model.DeletedObject {
+	out := model.DeletedObject{Key: o.Key, VersionId: o.VersionId}
+	if d.Marker {
+		out.DeleteMarker, out.DeleteMarkerVersionId = new(true), optional(d.VersionID)
+	}
+	return out
+}

@@ -1,0 +1,66 @@
+package s3
+
+import (
+	"context"
+	"strings"
+
+	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/object"
+)
+
+// PutObject streams the body into the storage.
+func (s *Service) PutObject(ctx context.Context, in *model.PutObjectRequest) (*model.PutObjectOutput, error) {
+	c, err := begin(ctx, in.ExpectedBucketOwner)
+	if err != nil {
+		return nil, err
+	}
+	onlyIf, err := writeCondition(in.IfMatch, in.IfNoneMatch)
+	if err != nil {
+		return nil, err
+	}
+	body, err := c.body(in.Body, in.ContentMD5)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.objects.Put(ctx, c.id(in.Bucket, in.Key), object.Put{OnlyIf: onlyIf, Metadata: object.Metadata{
+		ContentType: text(in.ContentType), ContentEncoding: contentEncoding(text(in.ContentEncoding)),
+		ContentDisposition: text(in.ContentDisposition), ContentLanguage: text(in.ContentLanguage),
+		CacheControl: text(in.CacheControl), Expires: text(in.Expires), User: in.Metadata,
+	}}, body)
+	if err != nil {
+		return nil, err
+	}
+	out := &model.PutObjectOutput{
+		ETag: quoted(info.ETag), VersionId: optional(info.VersionID), ChecksumType: optional(string(info.Checksum.Type)),
+	}
+	sums{&out.ChecksumCRC32, &out.ChecksumCRC32C, &out.ChecksumCRC64NVME, &out.ChecksumSHA1, &out.ChecksumSHA256}.
+		set(info.Checksum.Algorithm, info.Checksum.Value)
+	return out, nil
+}
+
+// writeCondition reads the headers that make a write conditional. Of
+// If-None-Match S3 knows "*" alone.
+func writeCondition(match, noneMatch *string) (object.WriteCondition, error) {
+	c := object.WriteCondition{ETag: text(match)}
+	switch none := text(noneMatch); {
+	case none == "":
+	case none != "*":
+		return c, notImplemented("If-None-Match", "only * is known of a write")
+	case c.ETag != "":
+		return c, notImplemented("If-Match", "it cannot stand beside If-None-Match")
+	default:
+		c.Absent = true
+	}
+	return c, nil
+}
+
+// contentEncoding takes aws-chunked, which is of the transfer alone, off.
+func contentEncoding(header string) string {
+	var kept []string
+	for part := range strings.SplitSeq(header, ",") {
+		if part = strings.TrimSpace(part); part != "" && !strings.EqualFold(part, "aws-chunked") {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, ",")
+}
