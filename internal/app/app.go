@@ -17,7 +17,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
 )
@@ -48,21 +47,21 @@ type Config struct {
 // some 120 MB and more.
 const DefaultMaxSessions = 100
 
-// Run serves until ctx ends. The order of the end: no new requests, running
-// ones get Grace, then sessions, engine, background work, and the stores last.
+// Run builds a server and serves until ctx ends.
 func Run(ctx context.Context, cfg Config) (err error) {
-	if cfg.Grace == 0 {
-		cfg.Grace = 30 * time.Second
-	}
-	if cfg.MaxSessions == 0 {
-		cfg.MaxSessions = DefaultMaxSessions
-	}
-	defer func() { err = errors.Join(err, closed(cfg.Listener.Close())) }()
-	s, err := build(ctx, cfg)
+	s, err := Build(ctx, cfg)
 	if err != nil {
-		return err
+		return errors.Join(err, closed(cfg.Listener.Close()))
 	}
-	defer func() { err = errors.Join(err, s.close(cfg.Log)) }()
+	return s.Serve(ctx)
+}
+
+// Serve answers until ctx ends, and closes everything. The order of the end: no
+// new requests, running ones get Grace, then sessions, engine, background work,
+// and the stores last.
+func (s *Server) Serve(ctx context.Context) (err error) {
+	cfg := s.cfg
+	defer func() { err = errors.Join(err, closed(cfg.Listener.Close()), s.close()) }()
 
 	// The background outlives the listener: requests that end still log.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -87,13 +86,14 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	case <-ctx.Done():
 	case <-background.Done(): // something failed
 	}
-	s.shutDown(server, cfg)
+	s.shutDown(server)
 	stop()
 	return group.Wait()
 }
 
 // shutDown ends what clients see.
-func (s *server) shutDown(h *http.Server, cfg Config) {
+func (s *Server) shutDown(h *http.Server) {
+	cfg := s.cfg
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Grace)
 	defer cancel()
 	if err := h.Shutdown(ctx); err != nil {
@@ -159,5 +159,3 @@ func register(r *work.Runner, handlers map[string]work.Handler) error {
 }
 
 func join(dir string, name string) string { return filepath.Join(dir, name) }
-
-var _ http.Handler = (*pipeline.Pipeline)(nil)

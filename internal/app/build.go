@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	goruntime "runtime"
@@ -38,8 +37,10 @@ import (
 	"github.com/outcrop/outcrop/internal/work"
 )
 
-// server is everything that build made and Run needs.
-type server struct {
+// Server is everything that Build made. Run runs one; a measuring program
+// looks at its parts.
+type Server struct {
+	cfg             Config
 	pipeline        *pipeline.Pipeline
 	sessions        *session.Manager
 	engine          sandbox.Engine
@@ -49,13 +50,13 @@ type server struct {
 }
 
 // close closes the stores, the last built first.
-func (s *server) close(log *slog.Logger) error {
+func (s *Server) close() error {
 	var errs []error
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		errs = append(errs, s.closers[i]())
 	}
 	if err := errors.Join(errs...); err != nil {
-		log.Error("close", "error", err)
+		s.cfg.Log.Error("close", "error", err)
 		return err
 	}
 	return nil
@@ -69,12 +70,23 @@ type foundation struct {
 	directory *principal.Directory
 }
 
-// build makes all parts, bottom to top. On an error it closes what it made.
-func build(ctx context.Context, cfg Config) (s *server, err error) {
-	s = &server{}
+// Sessions are the running sandboxes.
+func (s *Server) Sessions() *session.Manager { return s.sessions }
+
+// Build makes all parts, bottom to top, and starts none. On an error it closes
+// what it made.
+func Build(ctx context.Context, cfg Config) (s *Server, err error) {
+	s = &Server{cfg: cfg}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = DefaultMaxSessions
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = 30 * time.Second
+	}
+	s.cfg = cfg
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close(cfg.Log))
+			err = errors.Join(err, s.close())
 		}
 	}()
 	if err := dataDir(cfg.DataDir); err != nil {
@@ -126,7 +138,7 @@ func build(ctx context.Context, cfg Config) (s *server, err error) {
 	return s, err
 }
 
-func (s *server) foundation(ctx context.Context, cfg Config) (f foundation, err error) {
+func (s *Server) foundation(ctx context.Context, cfg Config) (f foundation, err error) {
 	ring, _, err := secret.EnsureKeyFile(join(cfg.DataDir, "key.json"))
 	if err != nil {
 		return f, fmt.Errorf("open key file: %w", err)
@@ -149,7 +161,7 @@ func (s *server) foundation(ctx context.Context, cfg Config) (f foundation, err 
 	return f, os.MkdirAll(join(cfg.DataDir, "spool"), 0o700)
 }
 
-func (s *server) operator(cfg Config, f foundation, runtimes *runtime.Service, engine gvisor.Config) *operator.Service {
+func (s *Server) operator(cfg Config, f foundation, runtimes *runtime.Service, engine gvisor.Config) *operator.Service {
 	return operator.New(operator.Config{
 		Server: operator.Server{
 			Version: cfg.Version, Account: s.account, OS: goruntime.GOOS, Architecture: goruntime.GOARCH,

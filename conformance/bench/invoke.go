@@ -1,0 +1,299 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/outcrop/outcrop/internal/app"
+	"github.com/outcrop/outcrop/internal/client"
+	"github.com/outcrop/outcrop/internal/session"
+)
+
+// The bars of the invoke row.
+const (
+	throughputBar = 0.7
+	addedBar      = 500 * time.Microsecond
+	handlerBar    = 100 * time.Microsecond
+)
+
+const sessionID = "benchmark-session-0123456789012345"
+
+// invokeRow compares an invocation through Outcrop with a bare ReverseProxy
+// whose transport dials the same sandbox through the same engine.
+func invokeRow(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "outcrop-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b, err := start(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	arn, err := b.deploy(ctx, dir)
+	if err != nil {
+		return err
+	}
+	requests := map[int][]byte{}
+	for _, size := range []int{1 << 10, 64 << 10} {
+		if requests[size], err = b.signed(ctx, arn, payload(size)); err != nil {
+			return err
+		}
+	}
+	if _, err := load(b.addr, requests[1<<10], 1<<10, 1); err != nil { // starts the session
+		return err
+	}
+	proxy, release, err := b.proxy(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	defer proxy.Close()
+	bare := proxy.Listener.Addr().String()
+
+	fmt.Printf("\n%-22s %14s %14s %7s %10s %10s %10s\n", "invoke (SigV4)", "outcrop req/s", "proxy req/s", "ratio", "p50", "proxy p50", "echo p50")
+	failed := false
+	for _, size := range []int{1 << 10, 64 << 10} {
+		for _, n := range []int{1, 16, 64} {
+			ours, theirs, err := b.pair(bare, requests[size], size, n)
+			if err != nil {
+				return err
+			}
+			ratio := ours.perSecond / theirs.perSecond
+			ok := ratio >= throughputBar && (n > 1 || ours.p50-theirs.p50 <= addedBar)
+			fmt.Printf("%3d KiB, %2d at once     %14.0f %14.0f %7.2f %10s %10s %7d µs  %s\n", size>>10, n,
+				ours.perSecond, theirs.perSecond, ratio, ms(ours.p50), ms(theirs.p50), ours.handler.Microseconds(), verdict(ok))
+			if n == 1 && ours.handler > handlerBar {
+				failed = true
+			}
+		}
+	}
+	fmt.Printf("bars: ratio >= %.1f; added p50 at one at once <= %s\n", throughputBar, ms(addedBar))
+	if failed {
+		return fmt.Errorf("the echo's own handler took more than %v at p50: the machine is too busy to measure", handlerBar)
+	}
+	return nil
+}
+
+// pair measures both in turn and keeps the medians.
+func (b *bench) pair(bare string, request []byte, size, n int) (ours, theirs result, err error) {
+	var a, z []result
+	for range rounds {
+		r, err := load(b.addr, request, size, n)
+		if err != nil {
+			return ours, theirs, fmt.Errorf("through outcrop: %w", err)
+		}
+		a = append(a, r)
+		if r, err = load(bare, request, size, n); err != nil {
+			return ours, theirs, fmt.Errorf("through the proxy: %w", err)
+		}
+		z = append(z, r)
+	}
+	return medians(a), medians(z), nil
+}
+
+func medians(rs []result) result {
+	var per []float64
+	var p50, handler []time.Duration
+	for _, r := range rs {
+		per, p50, handler = append(per, r.perSecond), append(p50, r.p50), append(handler, r.handler)
+	}
+	return result{median(per), median(p50), median(handler)}
+}
+
+// bench is a running server and how to reach it.
+type bench struct {
+	server *app.Server
+	addr   string
+	creds  client.Credentials
+	stop   func()
+}
+
+func start(ctx context.Context, dir string) (*bench, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	ready := make(chan struct{})
+	data := filepath.Join(dir, "data")
+	server, err := app.Build(ctx, app.Config{
+		Listener: l, DataDir: data, Region: "us-east-1", Version: "bench", Log: slog.New(slog.DiscardHandler), Grace: time.Second,
+		Ready: func(string, string) { close(ready) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		cancel()
+		return nil, errors.Join(err, errors.New("the server ended at once"))
+	}
+	creds, err := client.ReadCredentials(data)
+	stop := func() {
+		cancel()
+		if err := <-done; err != nil {
+			fmt.Fprintln(os.Stderr, "stop server:", err)
+		}
+	}
+	return &bench{server, l.Addr().String(), creds, stop}, err
+}
+
+// deploy builds the echo, packs it and creates the runtime.
+func (b *bench) deploy(ctx context.Context, dir string) (arn string, err error) {
+	code, err := echoZip(dir)
+	if err != nil {
+		return "", err
+	}
+	cfg := aws.Config{
+		Region: b.creds.Region, BaseEndpoint: aws.String("http://" + b.addr),
+		Credentials: credentials.NewStaticCredentialsProvider(b.creds.AccessKeyID, b.creds.SecretAccessKey, ""),
+	}
+	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("bench")}); err != nil {
+		return "", err
+	}
+	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("bench"), Key: aws.String("echo.zip"), Body: bytes.NewReader(code)}); err != nil {
+		return "", err
+	}
+	runtimes := control.NewFromConfig(cfg)
+	created, err := b.create(ctx, runtimes)
+	if err != nil {
+		return "", err
+	}
+	for {
+		got, err := runtimes.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
+		if err != nil {
+			return "", err
+		}
+		switch got.Status {
+		case types.AgentRuntimeStatusReady:
+			return *created.AgentRuntimeArn, nil
+		case types.AgentRuntimeStatusCreateFailed:
+			return "", errors.New(aws.ToString(got.FailureReason))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// create tries the Pythons from the newest: the agent leaves Python at once.
+func (b *bench) create(ctx context.Context, runtimes *control.Client) (*control.CreateAgentRuntimeOutput, error) {
+	var last error
+	for _, python := range []string{"PYTHON_3_14", "PYTHON_3_13", "PYTHON_3_12", "PYTHON_3_11", "PYTHON_3_10"} {
+		out, err := runtimes.CreateAgentRuntime(ctx, &control.CreateAgentRuntimeInput{
+			AgentRuntimeName: aws.String("echo"), RoleArn: aws.String("arn:aws:iam::" + b.creds.AccountID + ":role/outcrop-default"),
+			NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
+			AgentRuntimeArtifact: &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
+				Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String("bench"), Prefix: aws.String("echo.zip")}},
+				Runtime: types.AgentManagedRuntimeType(python), EntryPoint: []string{"main.py"},
+			}},
+		})
+		if err == nil {
+			return out, nil
+		}
+		last = err
+	}
+	return nil, last
+}
+
+// echoZip holds a static Go server that main.py becomes.
+func echoZip(dir string) ([]byte, error) {
+	exe := filepath.Join(dir, "echo")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", exe, "github.com/outcrop/outcrop/conformance/bench/echo")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build echo: %w: %s", err, out)
+	}
+	code, err := os.ReadFile(exe)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, content := range map[string][]byte{
+		"main.py": []byte("import os\nos.execv('/var/task/echo', ['echo'])\n"), "echo": code,
+	} {
+		h := &zip.FileHeader{Name: name, Method: zip.Deflate}
+		h.SetMode(0o755)
+		f, err := w.CreateHeader(h)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.Write(content); err != nil {
+			return nil, err
+		}
+	}
+	return b.Bytes(), w.Close()
+}
+
+// signed is a whole request, as bytes, signed once.
+func (b *bench) signed(ctx context.Context, arn string, body []byte) ([]byte, error) {
+	target := "http://" + b.addr + "/runtimes/" + url.QueryEscape(arn) + "/invocations?qualifier=DEFAULT"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.URL.RawPath = strings.SplitN(strings.TrimPrefix(target, "http://"+b.addr), "?", 2)[0]
+	hash := sha256.Sum256(body)
+	digest := hex.EncodeToString(hash[:])
+	req.Header.Set("Content-Type", "application/octet-stream")
+	req.Header.Set("X-Amz-Content-Sha256", digest)
+	req.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", sessionID)
+	creds := aws.Credentials{AccessKeyID: b.creds.AccessKeyID, SecretAccessKey: b.creds.SecretAccessKey}
+	if err := v4.NewSigner().SignHTTP(ctx, creds, req, digest, "bedrock-agentcore", b.creds.Region, time.Now()); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := req.Write(&out); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// proxy is what Outcrop is compared with: nothing but the hop.
+func (b *bench) proxy(ctx context.Context) (*httptest.Server, func(), error) {
+	keys := b.server.Sessions().List(func(k session.Key) bool { return k.ID == sessionID })
+	if len(keys) != 1 {
+		return nil, nil, fmt.Errorf("%d sessions run, want 1", len(keys))
+	}
+	use, err := b.server.Sessions().Acquire(ctx, keys[0].Key, func(context.Context) (session.Plan, error) {
+		return session.Plan{}, errors.New("the session of the benchmark has ended")
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	handler := &httputil.ReverseProxy{
+		Transport: use.Transport(), FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL = &url.URL{Scheme: "http", Host: "localhost:8080", Path: "/invocations"}
+		},
+	}
+	return httptest.NewServer(handler), use.Release, nil
+}
