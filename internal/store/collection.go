@@ -90,9 +90,12 @@ func (c Collection[Spec, State]) Update(tx Tx, scope Scope, id string, fn func(*
 	if err != nil {
 		return r, err
 	}
+	was := r
 	if err := fn(&r); err != nil {
 		return r, err
 	}
+	// What says which document it is cannot be changed.
+	r.Scope, r.ID, r.Parent, r.Revision = was.Scope, was.ID, was.Parent, was.Revision
 	return c.Replace(tx, r)
 }
 

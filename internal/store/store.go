@@ -14,7 +14,8 @@
 //     so it has no effect outside its Tx and assigns its results, never appends.
 //   - It must not call Update or View of the same store, which would wait for
 //     itself, and must not keep the Tx after it returns.
-//   - It does no slow work: other writers wait for it.
+//   - It does no slow work: other writers wait for it, and a slow View keeps old
+//     versions from being cleaned up.
 //
 // # Durability
 //

@@ -21,6 +21,10 @@ const applicationID = 0x4f555454
 // running.
 const FlushEvery = 50 * time.Millisecond
 
+// retryEvery is the pause after a write that failed, for a full disk stays full
+// for a while.
+const retryEvery = time.Second
+
 //go:embed schema/*.sql
 var schema embed.FS
 
@@ -77,7 +81,8 @@ type DB struct {
 	queue   *queue
 	topics  store.Topics
 
-	// writing guards the file's writer, streams and closed.
+	// writing guards the file's writer, streams and closed. It is locked before
+	// the queue's own lock.
 	writing sync.Mutex
 	// streams remembers the rows of streams that were written to.
 	streams map[streamKey]streamRef
@@ -125,13 +130,15 @@ func (d *DB) Run(ctx context.Context) error {
 			continue
 		case <-d.queue.wake:
 		}
+		// The first event after a pause is written at once, later ones together.
+		pause := FlushEvery
 		if err := d.Flush(ctx); err != nil && ctx.Err() == nil {
 			d.options.Log.Error("write telemetry", "error", err)
 			d.queue.notify()
+			pause = retryEvery
 		}
-		// The first event after a pause is written at once, later ones together.
 		select {
-		case <-time.After(FlushEvery):
+		case <-time.After(pause):
 		case <-ctx.Done():
 		}
 	}
@@ -139,8 +146,11 @@ func (d *DB) Run(ctx context.Context) error {
 
 // Append queues one log event; group and stream come to be when it is written.
 // It never waits. A message is cut to MaxMessage bytes and made valid UTF-8; an
-// empty one is left out, as CloudWatch Logs has none.
+// empty one is left out, as CloudWatch Logs has none. A zero time is now.
 func (d *DB) Append(group Group, stream string, at time.Time, message string) {
+	if at.IsZero() {
+		at = d.options.Now()
+	}
 	if message = safeText(message, MaxMessage); message != "" {
 		d.queue.push(queuedEvent{key: streamKey{group, stream}, at: at, message: message})
 	}

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -157,12 +158,12 @@ func TestAFloodHarmsOnlyItself(t *testing.T) {
 func TestMessagesAreBoundedAndSafe(t *testing.T) {
 	d := open(t, t.TempDir(), telemetry.Options{})
 	d.Append(group, "s", begin, "")
-	d.Append(group, "s", begin, "a\xffb\x00c")
+	d.Append(group, "s", time.Time{}, "a\xffb\x00c") // now, and so the later one
 	d.Append(group, "s", begin, strings.Repeat("é", telemetry.MaxMessage))
 	flush(t, d)
 	got := events(t, d, telemetry.Query{Group: group}).Events
-	if len(got) != 2 || got[0].Message != "a\ufffdb\ufffdc" || got[1].Message != strings.Repeat("é", telemetry.MaxMessage/2) {
-		t.Errorf("%d events, first %q", len(got), got[0].Message)
+	if len(got) != 2 || got[1].Message != "a\ufffdb\ufffdc" || got[0].Message != strings.Repeat("é", telemetry.MaxMessage/2) {
+		t.Errorf("%d events, last %q", len(got), got[1].Message)
 	}
 }
 
@@ -241,6 +242,50 @@ func TestAuditWaitsWhenFullAndLosesNothing(t *testing.T) {
 	}
 }
 
+// TestAWriteThatFailsKeepsAuditRecords hides a table for a while.
+func TestAWriteThatFailsKeepsAuditRecords(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir, telemetry.Options{})
+	other, err := sql.Open("sqlite", filepath.Join(dir, "telemetry.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	alter := func(statement string) {
+		t.Helper()
+		if _, err := other.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alter("ALTER TABLE audit RENAME TO hidden")
+	d.Append(group, "s", begin, "lost")
+	if err := d.Audit(t.Context(), record("queued")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.AuditDurable(t.Context(), record("durable")); err == nil {
+		t.Fatal("a record that could not be written was taken for durable")
+	}
+	for i := range 5000 { // until the queue is full, and then it says so
+		if err = d.Audit(t.Context(), record(fmt.Sprint(i))); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		t.Error("a full queue took more")
+	}
+	alter("ALTER TABLE hidden RENAME TO audit")
+	flush(t, d)
+	for _, id := range []string{"queued", "durable", "0"} {
+		if records, _, err := d.Records(t.Context(), telemetry.AuditQuery{Scope: home, RequestID: id}); err != nil || len(records) != 1 {
+			t.Errorf("%s: %d records, %v", id, len(records), err)
+		}
+	}
+	want := "[outcrop] 1 earlier log events of this stream were dropped: they came faster than they could be stored"
+	if got := messages(events(t, d, telemetry.Query{Group: group}).Events); got != want || d.Dropped() != 1 {
+		t.Errorf("log: %q, %d dropped", got, d.Dropped())
+	}
+}
+
 func TestAuditQueries(t *testing.T) {
 	d := open(t, t.TempDir(), telemetry.Options{})
 	yes := true
@@ -250,7 +295,9 @@ func TestAuditQueries(t *testing.T) {
 		func(r *telemetry.Record) { r.Event, r.ReadOnly = "GetAgentRuntime", true },
 		func(r *telemetry.Record) { r.ErrorCode, r.Status, r.Resources = "AccessDeniedException", 403, nil },
 		func(r *telemetry.Record) { r.Time = begin.Add(time.Hour) },
-		func(r *telemetry.Record) { r.UserAgent = strings.Repeat("u", 1<<20) + "\x00" },
+		func(r *telemetry.Record) {
+			r.UserAgent, r.Resources = strings.Repeat("u", 1<<20)+"\x00", append(r.Resources, make([]string, 1<<20)...)
+		},
 	} {
 		r := record(fmt.Sprint(i))
 		change(&r)

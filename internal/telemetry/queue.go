@@ -104,6 +104,7 @@ func (q *queue) noisiest() *waiting {
 
 func (q *queue) dropFrom(w *waiting) {
 	cost := w.events[0].cost()
+	w.events[0] = queuedEvent{} // lets the message go
 	w.events = w.events[1:]
 	w.bytes -= cost
 	q.bytes -= cost

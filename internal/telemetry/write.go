@@ -134,7 +134,11 @@ func groupID(conn *dbfile.Conn, g Group) (id int64, err error) {
 }
 
 func writeAudit(conn *dbfile.Conn, r Record) error {
-	resources, err := json.Marshal(append([]string{}, r.Resources...))
+	named := make([]string, 0, min(len(r.Resources), maxAuditResources))
+	for _, arn := range r.Resources[:cap(named)] {
+		named = append(named, clip(arn))
+	}
+	resources, err := json.Marshal(named)
 	if err != nil {
 		return fmt.Errorf("encode audit record: %w", err)
 	}
@@ -148,7 +152,11 @@ func writeAudit(conn *dbfile.Conn, r Record) error {
 	return nil
 }
 
-// maxAuditText bounds each text of a record, since a caller chooses some of them.
-const maxAuditText = 2048
+// A caller chooses some of the texts of a record, so each is bounded, and so is
+// the number of its resources.
+const (
+	maxAuditText      = 2048
+	maxAuditResources = 100
+)
 
 func clip(s string) string { return safeText(s, maxAuditText) }

@@ -72,8 +72,13 @@ func (s *Store) join() (*group, error) {
 	if s.group != nil {
 		return s.group, nil
 	}
-	if _, err := s.file.Writer().Exec("BEGIN IMMEDIATE"); err != nil {
-		return nil, fmt.Errorf("begin update: %w", err)
+	conn := s.file.Writer()
+	if _, err := conn.Exec("BEGIN IMMEDIATE"); err != nil {
+		// Where a rollback once failed, the one before may still be open.
+		_, _ = conn.Exec("ROLLBACK")
+		if _, err := conn.Exec("BEGIN IMMEDIATE"); err != nil {
+			return nil, fmt.Errorf("begin update: %w", err)
+		}
 	}
 	s.group = &group{began: time.Now(), topics: map[store.Topic]struct{}{}, done: make(chan struct{})}
 	return s.group, nil

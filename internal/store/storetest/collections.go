@@ -34,6 +34,7 @@ var collectionTests = map[string]func(*testing.T, *env){
 			got, err := gadgets.Update(tx, home, "a", func(g *gadget) error {
 				equal(t, "size", *g.Spec.Size, 7)
 				g.State.Status = "READY"
+				g.ID, g.Parent, g.Scope = "x", "y", others // is not heard
 				return nil
 			})
 			equal(t, "revision", got.Revision, 2)

@@ -50,7 +50,9 @@ var transactionTests = map[string]func(*testing.T, *env){
 			if _, err := r.Document(doc(home, "a", "").Key); err != nil {
 				return err
 			}
-			e.update(insert(doc(home, "b", "")))
+			written := make(chan error)
+			go func() { written <- e.store.Update(e.ctx, insert(doc(home, "b", ""))) }()
+			is(t, "update during the view", <-written, nil)
 			_, err := r.Document(doc(home, "b", "").Key)
 			is(t, "written during the view", err, store.ErrNotFound)
 			return nil
@@ -59,6 +61,21 @@ var transactionTests = map[string]func(*testing.T, *env){
 			_, err := r.Document(doc(home, "b", "").Key)
 			return err
 		})
+	},
+	"views beyond number take turns": func(t *testing.T, e *env) {
+		e.update(insert(doc(home, "a", "")))
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				if err := e.store.View(e.ctx, func(r store.Reader) error {
+					_, err := r.Document(doc(home, "a", "").Key)
+					return err
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
 	},
 	"what was acknowledged is there after reopening": func(t *testing.T, e *env) {
 		e.update(insert(doc(home, "a", "n")))
