@@ -22,20 +22,40 @@ type repair struct {
 	old, new string
 }
 
+const (
+	forwarder     = "runsc/boot/portforward/portforward.go"
+	forwarderHost = "runsc/boot/portforward/portforward_fd_rw.go"
+	forwarderTCP  = "runsc/boot/portforward/portforward_netstack.go"
+)
+
 // repairs are the changes to the pinned gVisor that Outcrop cannot do without.
+//
+// Its port forwarder drops what a short write did not take. The guest's TCP
+// takes less than it is given once its send buffer is nearly full, so a request
+// of some MiB to an agent that reads slowly loses bytes. And when one side says
+// that it will send no more, the forwarder closes both directions, so that what
+// the other side still had to say is lost.
 var repairs = []repair{
 	{
-		// The port forwarder drops what a short write did not take. The guest's
-		// TCP takes less than it is given once its send buffer is nearly full,
-		// so a request of some MiB to an agent that reads slowly loses bytes.
-		file: "runsc/boot/portforward/portforward.go",
-		old: `	_, err = dst.Write(ctx, buf[0:n], cancel)
+		file: forwarder,
+		old:  "import (\n\t\"fmt\"\n\t\"sync\"\n",
+		new:  "import (\n\t\"errors\"\n\t\"fmt\"\n\t\"io\"\n\t\"sync\"\n\t\"sync/atomic\"\n",
+	},
+	{
+		file: forwarder,
+		old: `		return fmt.Errorf("failed to read from %q: err %v", src.Name(), err)
+	}
+
+	_, err = dst.Write(ctx, buf[0:n], cancel)
 	if err != nil {
 		return fmt.Errorf("failed to write to %q: err %v", src.Name(), err)
 	}
 	return nil
 `,
-		new: `	for rest := buf[:n]; len(rest) > 0; {
+		new: `		return fmt.Errorf("failed to read from %q: err %w", src.Name(), err)
+	}
+
+	for rest := buf[:n]; len(rest) > 0; {
 		written, err := dst.Write(ctx, rest, cancel)
 		if err != nil {
 			return fmt.Errorf("failed to write to %q: err %v", dst.Name(), err)
@@ -43,6 +63,110 @@ var repairs = []repair{
 		rest = rest[written:]
 	}
 	return nil
+`,
+	},
+	{
+		file: forwarder,
+		old:  `return fmt.Errorf("readFrom failed on container %q: %v", pf.cid, err)`,
+		new:  `return fmt.Errorf("readFrom failed on container %q: %w", pf.cid, err)`,
+	},
+	{
+		file: forwarder,
+		old:  `return fmt.Errorf("readTo failed on container %q: %v", pf.cid, err)`,
+		new:  `return fmt.Errorf("readTo failed on container %q: %w", pf.cid, err)`,
+	},
+	{
+		file: forwarder,
+		old: `	pf.wg.Add(1)
+	go func() {
+		if err := pf.readFrom(ctx); err != nil {
+			ctx.Warningf("Shutting down copy from %q to %q on container %s: %v", pf.from.Name(), pf.to.Name(), pf.cid, err)
+		}
+		pf.wg.Done()
+		pf.Close()
+	}()
+	pf.wg.Add(1)
+	go func() {
+		if err := pf.readTo(ctx); err != nil {
+			ctx.Warningf("Shutting down copy from %q to %q on container %s: %v", pf.to.Name(), pf.from.Name(), pf.cid, err)
+		}
+		pf.wg.Done()
+		pf.Close()
+	}()
+}
+`,
+		new: `	pf.wg.Add(2)
+	var ended atomic.Int32
+	go pf.copyAll(ctx, pf.readFrom, pf.from, pf.to, pf.cancelFrom, &ended)
+	go pf.copyAll(ctx, pf.readTo, pf.to, pf.from, pf.cancelTo, &ended)
+}
+
+// copyAll copies one direction until it ends. If its source only said that it
+// will send no more, the other direction goes on, until it ends as well or the
+// source goes away altogether. Anything else closes the connection.
+func (pf *Proxy) copyAll(ctx context.Context, read func(context.Context) error, src, dst proxyConn, cancel <-chan struct{}, ended *atomic.Int32) {
+	over := true
+	if err := read(ctx); errors.Is(err, io.EOF) && ended.Add(1) == 1 {
+		if d, ok := dst.(interface{ closeWrite() bool }); ok && d.closeWrite() {
+			over = false
+			if s, ok := src.(interface{ awaitGone(<-chan struct{}) bool }); ok {
+				over = s.awaitGone(cancel)
+			}
+		}
+	}
+	pf.wg.Done()
+	if over {
+		pf.Close()
+	}
+}
+`,
+	},
+	{
+		file: forwarderHost,
+		old:  "\t\"gvisor.dev/gvisor/pkg/sentry/vfs\"\n",
+		new:  "\t\"gvisor.dev/gvisor/pkg/abi/linux\"\n\t\"gvisor.dev/gvisor/pkg/sentry/kernel\"\n\t\"gvisor.dev/gvisor/pkg/sentry/vfs\"\n\t\"gvisor.dev/gvisor/pkg/syserr\"\n",
+	},
+	{
+		file: forwarderHost,
+		old:  "// Close implements proxyConn.Close.\n",
+		new: `// closeWrite tells the peer that no more comes, and whether that was possible.
+func (r *fileDescriptionConn) closeWrite() bool {
+	s, ok := r.file.Impl().(interface {
+		Shutdown(*kernel.Task, int) *syserr.Error
+	})
+	return ok && s.Shutdown(nil, linux.SHUT_WR) == nil
+}
+
+// awaitGone returns true once the peer has closed its end, or false if it is
+// cancelled before.
+func (r *fileDescriptionConn) awaitGone(cancel <-chan struct{}) bool {
+	entry, changed := waiter.NewChannelEntry(waiter.EventHUp | waiter.EventErr)
+	if err := r.file.EventRegister(&entry); err != nil {
+		return true
+	}
+	defer r.file.EventUnregister(&entry)
+	for r.file.Readiness(waiter.EventHUp|waiter.EventErr) == 0 {
+		select {
+		case <-changed:
+		case <-cancel:
+			return false
+		}
+	}
+	return true
+}
+
+// Close implements proxyConn.Close.
+`,
+	},
+	{
+		file: forwarderTCP,
+		old:  "// Close implements proxyConn.Close.\n",
+		new: `// closeWrite tells the guest that no more comes, and whether that was possible.
+func (n *netstackConn) closeWrite() bool {
+	return n.ep.Shutdown(tcpip.ShutdownWrite) == nil
+}
+
+// Close implements proxyConn.Close.
 `,
 	},
 }

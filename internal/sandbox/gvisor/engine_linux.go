@@ -69,6 +69,7 @@ func (e *engine) Capabilities() sandbox.Capabilities {
 		Engine: "gvisor", Version: gvisorVersion,
 		GuestUID: GuestUID, GuestGID: GuestGID,
 		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes,
+		HalfClose: true, // with the forwarder that tools/embedsandbox repaired
 	}
 }
 

@@ -175,13 +175,17 @@ func (g *guest) dial(ctx context.Context, port uint16) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, peer: addr{g.spec.ID, port}}, nil
+	sock, ok := c.(*net.UnixConn)
+	if !ok {
+		c.Close()
+		return nil, fmt.Errorf("%T is not a Unix socket", c)
+	}
+	return &conn{UnixConn: sock, peer: addr{g.spec.ID, port}}, nil
 }
 
-// A conn is a connection to a guest. It hides the Unix socket's CloseWrite:
-// gVisor's forwarder ends the whole connection when one direction is closed.
+// A conn is a connection to a guest.
 type conn struct {
-	net.Conn
+	*net.UnixConn
 	peer addr
 }
 

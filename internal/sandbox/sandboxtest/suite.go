@@ -34,7 +34,7 @@ type Harness struct {
 func BuildGuest(dir string) (string, error) {
 	path := filepath.Join(dir, "guest")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/outcrop/outcrop/internal/sandbox/sandboxtest/guest")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build guest: %w\n%s", err, out)
 	}
