@@ -66,3 +66,38 @@ func BenchmarkAudit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRead is what a follower and a reader of pages of 100 events pay in a
+// group of 100,000.
+func BenchmarkRead(b *testing.B) {
+	d := open(b, b.TempDir(), telemetry.Options{})
+	const n = 100_000
+	for i := range n {
+		d.Append(group, fmt.Sprint("s", i%100), begin.Add(time.Duration(i)*time.Millisecond), strings.Repeat("x", 100))
+		if i%10_000 == 0 {
+			flush(b, d)
+		}
+	}
+	flush(b, d)
+	last, err := d.Last(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("tail", func(b *testing.B) {
+		for b.Loop() {
+			if got, _, err := d.Tail(b.Context(), group, telemetry.Streams{}, last-100, 1000); err != nil || len(got) != 100 {
+				b.Fatalf("%d events, %v", len(got), err)
+			}
+		}
+	})
+	for name, streams := range map[string]telemetry.Streams{"group": {}, "stream": {Names: []string{"s7"}}, "prefix": {Prefix: "s7"}} {
+		b.Run("page of "+name, func(b *testing.B) {
+			for b.Loop() {
+				page, err := d.Events(b.Context(), telemetry.Query{Group: group, Streams: streams, Limit: 100, Latest: true})
+				if err != nil || len(page.Events) != 100 {
+					b.Fatalf("%d events, %v", len(page.Events), err)
+				}
+			}
+		})
+	}
+}

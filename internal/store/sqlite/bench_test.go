@@ -119,3 +119,34 @@ func BenchmarkOpen(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRows is one page of a listing: 1000 of 100,000 rows.
+func BenchmarkRows(b *testing.B) {
+	s := open(b, b.TempDir(), nil)
+	defer s.Close()
+	const rows = 100_000
+	if err := s.Update(b.Context(), func(tx store.Tx) error {
+		for i := range rows {
+			if err := tx.PutRow("objects", fmt.Appendf(nil, "bucket/key-%06d", i), make([]byte, 200)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if err := s.View(b.Context(), func(r store.Reader) error {
+			from := fmt.Appendf(nil, "bucket/key-%06d", (i*7919)%(rows-1000))
+			for _, err := range r.Rows("objects", store.Range{From: from, Limit: 1000}) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
