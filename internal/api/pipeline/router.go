@@ -16,6 +16,8 @@ import (
 // signing name: AgentCore's two planes share one tree.
 type router struct {
 	root node
+	// hosted is set for S3, whose host names may hold the first segment.
+	hosted bool
 }
 
 // node is one path segment. Labels match any one segment, a greedy label all
@@ -49,6 +51,7 @@ type need struct {
 
 // add puts the operations of a service into the tree.
 func (rt *router) add(svc *schema.Service) {
+	rt.hosted = rt.hosted || svc.Protocol == schema.RestXML
 	for i := range svc.Operations {
 		op := &svc.Operations[i]
 		query, _ := url.ParseQuery(op.Query) // the generator's own text
@@ -123,11 +126,21 @@ func (r *route) matches(req *http.Request, q url.Values) bool {
 		if n.in == schema.InQuery && !q.Has(n.wire) {
 			return false
 		}
-		if n.in == schema.InHeader && req.Header.Get(n.wire) == "" {
+		if n.in == schema.InHeader && req.Header.Get(n.wire) == "" && !hoisted(q, n.wire) {
 			return false
 		}
 	}
 	return true
+}
+
+// hoisted reports whether a presigned URL carries the header in its query.
+func hoisted(q url.Values, header string) bool {
+	for name := range q {
+		if strings.EqualFold(name, header) {
+			return true
+		}
+	}
+	return false
 }
 
 // match is a found operation and the decoded path labels.
@@ -144,9 +157,12 @@ type match struct {
 // Within one path the query is compared as S3 does: by the presence of a
 // parameter, and by its value only where the template has one.
 func (rt *router) find(req *http.Request) (match, error) {
-	segs := segments(escapedPath(req))
+	path := escapedPath(req)
+	if rt.hosted {
+		path = hostedPath(req.Host, path)
+	}
 	var values []string
-	n := rt.root.walk(segs, &values)
+	n := rt.root.walk(segments(path), &values)
 	if n == nil {
 		return match{}, unknownOperation()
 	}

@@ -118,6 +118,9 @@ func (e *exchange) authenticate(claimErr error) error {
 	if err != nil {
 		return err
 	}
+	if e.claim.Presigned && svc.Protocol == schema.RestXML {
+		hoistHeaders(e.r)
+	}
 	e.id = id
 	e.call.Principal = id.Principal
 	e.call.Scope = store.Scope{Account: id.Principal.Account, Region: id.Claim.Region}

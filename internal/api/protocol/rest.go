@@ -182,7 +182,7 @@ func writeHeaders(c Call, h http.Header, sh *schema.Shape, v reflect.Value) int 
 			setHeader(h, m.Wire, formatScalar(target, timeFormat(m, target, schema.HTTPDate), held))
 		case schema.InHeaders:
 			for iter := held.MapRange(); iter.Next(); {
-				setHeader(h, m.Wire+iter.Key().String(), iter.Value().String())
+				setLower(h, m.Wire+iter.Key().String(), iter.Value().String())
 			}
 		}
 	}
@@ -196,6 +196,14 @@ func setHeader(h http.Header, name, value string) {
 		return
 	}
 	h.Set(name, value)
+}
+
+// setLower keeps the case of a name that is in part the caller's: SDKs hand the
+// rest of it to their users as it came.
+func setLower(h http.Header, name, value string) {
+	if !strings.ContainsAny(value, "\r\n\x00") {
+		h[strings.ToLower(name)] = []string{value}
+	}
 }
 
 // writePayload writes the member that is the whole body when it is a blob,

@@ -46,6 +46,9 @@ func (restXML) Decode(c Call, r *http.Request, labels []Label, in any) error {
 func (restXML) Encode(c Call, w http.ResponseWriter, out any) error {
 	sh, v := c.output(out)
 	status := writeHeaders(c, w.Header(), sh, v)
+	if w.Header().Get("Content-Range") != "" {
+		status = http.StatusPartialContent // the model has no member for it
+	}
 	if done, err := writePayload(c, w, status, sh, v); done {
 		return err
 	}
