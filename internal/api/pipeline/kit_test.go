@@ -209,3 +209,10 @@ func readAll(t testing.TB, r io.Reader) string {
 	}
 	return string(b)
 }
+
+// resign signs a request again whose length was changed; its body is not read.
+func resign(t testing.TB, r *http.Request) *http.Request {
+	t.Helper()
+	r.Header.Del("Authorization")
+	return sign(t, r, "bedrock-agentcore", "x")
+}
