@@ -75,8 +75,8 @@ func (s *Server) Sessions() *session.Manager { return s.sessions }
 
 // Build makes all parts, bottom to top, and starts none. On an error it closes
 // what it made.
-func Build(ctx context.Context, cfg Config) (s *Server, err error) {
-	s = &Server{cfg: cfg}
+func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
+	s := &Server{}
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = DefaultMaxSessions
 	}

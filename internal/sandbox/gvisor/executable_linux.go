@@ -97,7 +97,7 @@ func unpackToDir(data []byte, digest, dir string) (*executable, error) {
 		return nil, fmt.Errorf("unpack sandbox executable: %w", err)
 	}
 	defer os.Remove(tmp.Name()) // gone after the rename
-	err = errors.Join(unpack(tmp, data, digest), tmp.Chmod(0o500), tmp.Close())
+	err = errors.Join(unpack(tmp, data, digest), tmp.Chmod(0o555), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
@@ -143,7 +143,7 @@ func unpackToMemory(data []byte, digest string) (*executable, error) {
 		file.Close()
 		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
 	}
-	if err := file.Chmod(0o500); err != nil {
+	if err := file.Chmod(0o555); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
 	}
