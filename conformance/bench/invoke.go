@@ -250,7 +250,10 @@ func echoZip(dir string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return b.Bytes(), w.Close()
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // signed is a whole request, as bytes, signed once.

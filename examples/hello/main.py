@@ -31,16 +31,15 @@ def answer(prompt: str) -> str:
 
 
 @app.entrypoint
-async def invoke(payload: dict, context: RequestContext) -> AsyncIterator[dict]:
-    """Streams the answer, one event for each word, and then the number of the turn."""
+async def invoke(payload: dict, context: RequestContext) -> AsyncIterator[str]:
+    """Streams the answer, one event for each word."""
     prompt = str(payload.get("prompt", ""))
     text = answer(prompt)
     said.append(prompt)
     app.logger.info("turn %d of session %s", len(said), context.session_id)
     for word in text.split():
-        yield {"text": word + " "}
+        yield word + " "
         await asyncio.sleep(0.05)  # about the pace of a model
-    yield {"turn": len(said)}
 
 
 if __name__ == "__main__":
