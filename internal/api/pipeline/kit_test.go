@@ -189,8 +189,13 @@ func sign(t testing.TB, r *http.Request, service, body string) *http.Request {
 func signAs(t testing.TB, r *http.Request, key, service, body string) *http.Request {
 	t.Helper()
 	sum := sha256.Sum256([]byte(body))
-	hash := hex.EncodeToString(sum[:])
-	if service == "s3" {
+	return signHash(t, r, key, service, hex.EncodeToString(sum[:]))
+}
+
+// signHash signs a request whose body has, or is said to have, that hash.
+func signHash(t testing.TB, r *http.Request, key, service, hash string) *http.Request {
+	t.Helper()
+	if service == "s3" || hash == "UNSIGNED-PAYLOAD" {
 		r.Header.Set("X-Amz-Content-Sha256", hash)
 	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = service == "s3" })
