@@ -29,7 +29,8 @@ type Engine interface {
 	// start alone: a sandbox outlives it. When ctx ends first, what was begun
 	// is taken down in the background, and the id is taken until then.
 	//
-	// Errors: ErrInvalid, ErrExists, ErrClosed, ErrUnavailable, ErrCommand.
+	// Errors: ErrInvalid, ErrExists, ErrClosed, ErrUnavailable, ErrCommand, and
+	// ErrStopped when the engine broke meanwhile, so that trying again may help.
 	Start(ctx context.Context, spec Spec) (Sandbox, error)
 
 	// Capabilities says what this engine offers and what it cannot do.
@@ -93,7 +94,8 @@ type Spec struct {
 	Code string
 
 	// Mounts are further files and directories shown read-only, such as an
-	// interpreter's prefix outside /usr.
+	// interpreter's prefix outside /usr. A later one may cover a part of an
+	// earlier one: an empty directory hides what must not be seen.
 	Mounts []Mount
 
 	// TmpBytes bounds the guest's writable memory-backed directories, /tmp

@@ -81,7 +81,7 @@ func (e *engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox,
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	request, err := request(spec)
+	request, err := requestOf(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -190,11 +190,11 @@ func (e *engine) ended(m *wire.Ended) {
 	e.mu.Lock()
 	g := e.names[m.Sandbox]
 	e.mu.Unlock()
-	if m.Detail != "" {
-		e.cfg.log().Error("sandbox crashed", "sandbox", m.Sandbox, "detail", m.Detail)
-	}
 	if g == nil {
 		return
+	}
+	if m.Detail != "" {
+		e.cfg.log().Error("sandbox crashed", "sandbox", g.spec.ID, "detail", m.Detail)
 	}
 	cause := sandbox.Exited
 	if m.Broken {
@@ -268,8 +268,8 @@ func (e *engine) Close(ctx context.Context) error {
 	return err
 }
 
-// request turns a valid spec into what the supervisor is told.
-func request(spec sandbox.Spec) (*wire.Start, error) {
+// requestOf turns a valid spec into what the supervisor is told.
+func requestOf(spec sandbox.Spec) (*wire.Start, error) {
 	m := &wire.Start{
 		Args: spec.Args, Env: environment(spec.Env), Dir: spec.Dir,
 		UID: GuestUID, GID: GuestGID, TmpBytes: spec.TmpBytes,

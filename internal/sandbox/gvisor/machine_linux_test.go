@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/sandboxtest"
 )
 
 const goarch = runtime.GOARCH
@@ -302,6 +304,57 @@ func descriptors(t *testing.T, pid string) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// TestAbandonedConnections: a sandbox's process gives up connections whose
+// client left, whole or after a half, even if the guest never closes its end.
+func TestAbandonedConnections(t *testing.T) {
+	e := open(t)
+	defer e.Close(context.Background())
+	var out sandboxtest.Buffer
+	s, err := e.Start(t.Context(), sandbox.Spec{
+		ID: "a", Args: []string{"/opt/guest", "keep", "127.0.0.1:8080"}, Stdout: &out,
+		Mounts: []sandbox.Mount{{Source: os.Getenv(guestVariable), Target: "/opt/guest"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.WaitFor(t, "ready\n")
+	var pid string
+	for _, p := range look(t).processes {
+		if strings.Contains(p, "runsc-sandbox") && strings.Contains(p, " boot ") {
+			fmt.Sscan(p, &pid)
+		}
+	}
+	const n = 50
+	before := descriptors(t, pid)
+	var open []net.Conn
+	for i := range n {
+		c, err := s.Dial(t.Context(), 8080)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open = append(open, c)
+	}
+	if got := descriptors(t, pid); got < before+n {
+		t.Fatalf("with %d connections the sandbox's process has %d descriptors, before %d: this test looks at the wrong one", n, got, before)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	late := time.After(10 * time.Second)
+	for descriptors(t, pid) > before {
+		select {
+		case <-late:
+			t.Fatalf("the sandbox's process keeps %d descriptors, before %d", descriptors(t, pid), before)
+		case <-time.After(10 * time.Millisecond): // polls another process
+		}
+	}
 }
 
 func TestUserNamespacesOff(t *testing.T) {

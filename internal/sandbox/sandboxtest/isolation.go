@@ -129,6 +129,16 @@ func testMounts(t *testing.T, b *bench) {
 	if stdout != want {
 		t.Errorf("the guest sees\n%swant\n%s", stdout, want)
 	}
+	empty := filepath.Join(b.dir, "empty")
+	if err := os.Mkdir(empty, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	spec = b.spec(t, "read", "/opt/it/lib", "/opt/it/lib/file")
+	spec.Mounts = []sandbox.Mount{{Source: dir, Target: "/opt/it"}, {Source: empty, Target: "/opt/it/lib"}}
+	stdout, _, _ = b.output(t, spec)
+	if want := "/opt/it/lib: directory \n/opt/it/lib/file: \"\" no such file or directory\n"; stdout != want {
+		t.Errorf("of what a later mount covers the guest sees %q, want %q", stdout, want)
+	}
 	spec = b.spec(t, "write", "/opt/it/lib/new")
 	spec.Mounts = []sandbox.Mount{{Source: dir, Target: "/opt/it"}}
 	if stdout, _, _ := b.output(t, spec); strings.Contains(stdout, ": ok") {

@@ -55,6 +55,8 @@ func run(what string, args []string) int {
 		write(args)
 	case "fill": // PATH: tells how many bytes fit
 		fill(args[0])
+	case "keep": // ADDRESS: accepts, and never reads, writes or closes
+		return keep(args[0])
 	case "dial": // ADDRESS...
 		dial(args)
 	case "deaf": // ADDRESS: listens and never accepts
@@ -168,6 +170,23 @@ func half(address string) int {
 	fmt.Fprint(c, n)
 	c.Close()
 	return 0
+}
+
+func keep(address string) int {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		return 1
+	}
+	fmt.Println("ready")
+	var all []net.Conn
+	for {
+		c, err := listener.Accept()
+		if err != nil {
+			return 1
+		}
+		all = append(all, c)
+	}
 }
 
 func deaf(address string) int {
