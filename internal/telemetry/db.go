@@ -139,6 +139,7 @@ func (d *DB) Run(ctx context.Context) error {
 		}
 		select {
 		case <-time.After(pause):
+		case <-d.queue.pressed:
 		case <-ctx.Done():
 		}
 	}
@@ -153,6 +154,22 @@ func (d *DB) Append(group Group, stream string, at time.Time, message string) {
 	}
 	if message = safeText(message, MaxMessage); message != "" {
 		d.queue.push(queuedEvent{key: streamKey{group, stream}, at: at, message: message})
+	}
+}
+
+// Wait waits while a stream has more than 2 MiB in the queue, at most for the time
+// given. A writer that can wait, and does between its events, loses none of them
+// as long as the disk keeps up.
+func (d *DB) Wait(group Group, stream string, most time.Duration) {
+	taken := d.queue.full(streamKey{group, stream})
+	if taken == nil {
+		return
+	}
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-taken:
+	case <-timer.C:
 	}
 }
 

@@ -155,6 +155,47 @@ func TestAFloodHarmsOnlyItself(t *testing.T) {
 	}
 }
 
+// TestAGuestThatFloodsIsHeldUp writes four times what the queue holds.
+func TestAGuestThatFloodsIsHeldUp(t *testing.T) {
+	d := open(t, t.TempDir(), telemetry.Options{})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	s := telemetry.NewSink(d, group, "s", nil)
+	line := []byte(strings.Repeat("x", 64<<10-1) + "\n")
+	const lines = 1000
+	for range lines {
+		if _, err := s.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	groups, _, err := d.Groups(t.Context(), home, "", 1, "")
+	if err != nil || d.Dropped() != 0 || groups[0].Bytes != lines*(64<<10-1+64) {
+		t.Errorf("%d dropped, %+v, %v", d.Dropped(), groups, err)
+	}
+}
+
+func TestWaitIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t, t.TempDir(), telemetry.Options{}) // and nobody runs Run
+		s := telemetry.NewSink(d, group, "s", nil)
+		begin := time.Now()
+		if _, err := s.Write(make([]byte, 1<<20)); err != nil || time.Since(begin) != 0 {
+			t.Errorf("first after %s: %v", time.Since(begin), err)
+		}
+		if _, err := s.Write(make([]byte, 2<<20)); err != nil || time.Since(begin) != telemetry.Patience {
+			t.Errorf("second after %s: %v", time.Since(begin), err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestMessagesAreBoundedAndSafe(t *testing.T) {
 	d := open(t, t.TempDir(), telemetry.Options{})
 	d.Append(group, "s", begin, "")

@@ -9,7 +9,10 @@ import (
 
 // The bounds of what waits to be written.
 const (
-	maxQueuedBytes  = 16 << 20
+	maxQueuedBytes = 16 << 20
+	// maxStreamBytes is what one stream may have in the queue before its writer
+	// is asked to wait.
+	maxStreamBytes  = 2 << 20
 	maxQueuedAudits = 4096
 	// eventOverhead is what an event costs beside its message.
 	eventOverhead = 64
@@ -52,6 +55,8 @@ type queue struct {
 	accepted, durable int64
 	closed            bool
 	wake              chan struct{} // of capacity 1
+	pressed           chan struct{} // of capacity 1: somebody waits for room
+	taken             chan struct{} // closed by the next take
 }
 
 // batch is what one transaction writes.
@@ -64,7 +69,8 @@ type batch struct {
 }
 
 func newQueue() *queue {
-	return &queue{streams: map[streamKey]*waiting{}, wake: make(chan struct{}, 1)}
+	return &queue{streams: map[streamKey]*waiting{},
+		wake: make(chan struct{}, 1), pressed: make(chan struct{}, 1), taken: make(chan struct{})}
 }
 
 // push queues an event. When the queue is full the stream with the most in it
@@ -90,6 +96,21 @@ func (q *queue) push(e queuedEvent) {
 		q.dropFrom(q.noisiest())
 	}
 	q.notify()
+}
+
+// full returns a channel that is closed when the queue has been emptied, or nil
+// when the stream has room.
+func (q *queue) full(key streamKey) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if w := q.streams[key]; w == nil || w.bytes < maxStreamBytes {
+		return nil
+	}
+	select {
+	case q.pressed <- struct{}{}:
+	default:
+	}
+	return q.taken
 }
 
 func (q *queue) noisiest() *waiting {
@@ -148,6 +169,8 @@ func (q *queue) take() batch {
 			b.dropped[key] = w.dropped
 		}
 	}
+	close(q.taken)
+	q.taken = make(chan struct{})
 	q.audits, q.urgent, q.streams, q.bytes = nil, false, map[streamKey]*waiting{}, 0
 	slices.SortFunc(b.events, func(x, y queuedEvent) int { return cmp.Compare(x.seq, y.seq) })
 	return b

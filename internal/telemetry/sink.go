@@ -12,6 +12,15 @@ type Appender interface {
 	Append(group Group, stream string, at time.Time, message string)
 }
 
+// waiter is an Appender that can ask a flood to wait.
+type waiter interface {
+	Wait(group Group, stream string, most time.Duration)
+}
+
+// Patience is the longest that one Write holds a guest up which writes faster
+// than its lines can be stored. After that the oldest of them are dropped.
+const Patience = time.Second
+
 // PartialAfter is how long a Sink waits for the rest of a line before it gives
 // what there is (a prompt, a progress bar) as an event.
 const PartialAfter = time.Second
@@ -42,8 +51,17 @@ func NewSink(to Appender, group Group, stream string, now func() time.Time) *Sin
 }
 
 // Write takes any bytes and never fails before Close. A line longer than
-// MaxMessage becomes several events; a line end is "\n" or "\r\n".
+// MaxMessage becomes several events; a line end is "\n" or "\r\n". It holds its
+// caller up for at most Patience.
 func (s *Sink) Write(p []byte) (int, error) {
+	n, err := s.write(p)
+	if w, ok := s.to.(waiter); ok && err == nil {
+		w.Wait(s.group, s.stream, Patience)
+	}
+	return n, err
+}
+
+func (s *Sink) write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -4,9 +4,11 @@
 //
 // # What is promised
 //
-// Log events are taken without waiting and written in batches. When a guest
-// writes faster than the disk, the oldest waiting events of the noisiest stream
-// are dropped, counted, and the stream says so itself; nobody else's are.
+// Log events are taken without waiting and written in batches. A guest that
+// writes faster than the disk is held up by its Sink, never for more than a
+// second at a time; when that is not enough, the oldest waiting events of the
+// noisiest stream are dropped, counted, and the stream says so itself; nobody
+// else's are.
 //
 // Audit records are never dropped. Audit queues one, and waits only when the
 // queue is full; a killed process loses at most what was queued in the last

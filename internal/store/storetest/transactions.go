@@ -86,6 +86,7 @@ var transactionTests = map[string]func(*testing.T, *env){
 		})
 	},
 	"concurrent updates are serialised, and a refusal hurts nobody else": testConcurrent,
+	"a storm leaves what was acknowledged":                               testStorm,
 	"a panic gives the store back": func(t *testing.T, e *env) {
 		func() {
 			defer func() { equal(t, "recovered", recover(), any("bang")) }()
