@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestRepairsFit holds every repair to the pinned gVisor.
+func TestRepairsFit(t *testing.T) {
+	_, source, err := module()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, r := range repairs {
+		path := filepath.Join(dir, r.file)
+		if _, err := os.Stat(path); err != nil {
+			data, err := os.ReadFile(filepath.Join(source, r.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.apply(dir); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRepairRefusesWhatDoesNotFit(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("a b a"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for old, want := range map[string]string{"a": "2 times", "c": "0 times"} {
+		err := repair{file: "f", old: old, new: "x"}.apply(dir)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("apply(%q) = %v, want %q", old, err, want)
+		}
+	}
+	if err := (repair{file: "f", old: "b", new: "c"}).apply(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(filepath.Join(dir, "f")); string(got) != "a c a" {
+		t.Errorf("the file holds %q", got)
+	}
+}
+
+func TestEmbedWritesOnlyChanges(t *testing.T) {
+	dir := t.TempDir()
+	executable, name := filepath.Join(dir, "exe"), filepath.Join(dir, "outcrop-sandbox-linux-test")
+	embedIt := func(content string) os.FileInfo {
+		t.Helper()
+		if err := os.WriteFile(executable, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := embed(executable, name); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(name + ".sha256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	first := embedIt("one")
+	if again := embedIt("one"); !again.ModTime().Equal(first.ModTime()) {
+		t.Error("an unchanged executable was embedded again")
+	}
+	one, _ := os.ReadFile(name + ".sha256")
+	embedIt("two")
+	if two, _ := os.ReadFile(name + ".sha256"); string(one) == string(two) {
+		t.Error("a changed executable was not embedded")
+	}
+}
