@@ -185,9 +185,6 @@ func (f *File) connect(ctx context.Context) (*Conn, error) {
 	return &Conn{sql: c, stmts: map[string]*sql.Stmt{}}, nil
 }
 
-// Path is where the file is.
-func (f *File) Path() string { return f.path }
-
 // Writer is the one connection that writes. The caller sees to it that one
 // goroutine at a time uses it.
 func (f *File) Writer() *Conn { return f.writer }
