@@ -123,3 +123,44 @@ func auditContents(r store.Reader, users map[segment.ID]uint64) error {
 	}
 	return nil
 }
+
+// Fill writes n objects without content: half of them as flat/NNNNNN, half as
+// tree/NNNN/NN, fifty below each prefix (at 100,000).
+func Fill(tx store.Tx, bucket string, n int) error {
+	b := Bucket{Name: bucket}
+	for i := range n {
+		key := fmt.Sprintf("flat/%06d", i/2)
+		if i%2 == 1 {
+			key = fmt.Sprintf("tree/%04d/%02d", i/100, i%100/2)
+		}
+		v := version{ETag: "d41d8cd98f00b204e9800998ecf8427e", Checksum: Checksum{Algorithm: "CRC64NVME", Type: "FULL_OBJECT", Value: "AAAAAAAAAAA="}}
+		if _, err := publish(tx, b, key, v, [stampRandom]byte{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FillParts writes n parts of the smallest size, without bytes.
+func FillParts(tx store.Tx, upload string, n int) ([]CompletedPart, error) {
+	st, _ := parseStamp(upload)
+	var parts []CompletedPart
+	for number := 1; number <= n; number++ {
+		p := part{Size: MinPartSize, MD5: make([]byte, 16), Sum: make([]byte, 8), Modified: tx.Now()}
+		copy(p.Content[:], partKey(st, number)[10:])
+		row, err := json.Marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.PutRow(tablePart, partKey(st, number), row); err != nil {
+			return nil, err
+		}
+		if err := writeContent(tx, p.Content, content{kind: kindFile, refs: 1, size: p.Size}); err != nil {
+			return nil, err
+		}
+		parts = append(parts, p.uploaded(number).completed())
+	}
+	return parts, nil
+}
+
+func (p UploadedPart) completed() CompletedPart { return CompletedPart{Number: p.Number, ETag: p.ETag} }

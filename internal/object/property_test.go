@@ -40,10 +40,10 @@ func TestAgainstModel(t *testing.T) {
 					}
 				}
 			}
-			for range 500 {
+			for range 300 {
 				w.step()
 			}
-			for range 150 {
+			for range 80 {
 				w.compareLists()
 			}
 			w.clean()
@@ -67,7 +67,7 @@ func (w *walk) step() {
 	w.n++
 	switch w.r.IntN(12) {
 	case 0:
-		if w.n > 100 { // with objects from the time before
+		if w.n > 60 { // with objects from the time before
 			w.model.state = []object.Versioning{object.Enabled, object.Suspended}[w.r.IntN(2)]
 			w.versioning(w.model.state)
 		}

@@ -153,7 +153,8 @@ func (r *Reader) ReadAt(p []byte, offset int64) (int, error) {
 
 // WriteTo implements io.WriterTo, with a buffer that suits files.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	return io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, bufferSize))
+	size := min(max(r.info.Size-r.offset, 1), bufferSize)
+	return io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, size))
 }
 
 // readSome reads from one piece, at least one byte or an error.

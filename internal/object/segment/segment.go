@@ -152,12 +152,12 @@ func (d *Dir) Settle(id ID, keep bool) error {
 // Each calls fn with every segment that has a file, for checks of the whole.
 func (d *Dir) Each(fn func(ID) error) error {
 	root := filepath.Join(d.root, contentDir)
-	return filepath.WalkDir(root, func(_ string, e fs.DirEntry, err error) error {
+	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
 		var id ID
-		if id.UnmarshalText([]byte(e.Name())) != nil {
+		if id.UnmarshalText([]byte(e.Name())) != nil || path != d.content(id) {
 			return nil
 		}
 		return fn(id)
