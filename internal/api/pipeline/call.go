@@ -102,13 +102,19 @@ func (t text) member(name string) string {
 	return ""
 }
 
-// expand fills an ARN template. A member that holds an ARN itself replaces all
-// that stands before it, because clients may name a resource either way; an
-// absent member without a default becomes "*". So does the whole where it is no
-// ARN in the end: only a policy on everything allows that, and those who have
-// one are told by the validation what is wrong with the value.
+// expand fills an ARN template.
+//
+// A member that is the whole template, or the first one after the account, may
+// hold an ARN itself, because clients may name a resource either way; it
+// replaces all that stands before it. Nothing else does: an object may be
+// called arn:aws:s3:::other/key.
+//
+// An absent member without a default becomes "*". So does the whole where it is
+// no ARN in the end: only a policy on everything allows that, and those who
+// have one are told by the validation what is wrong with the value.
 func (t text) expand(template string) string {
 	var b strings.Builder
+	first, owned := !strings.HasPrefix(template, "arn:"), false // owned: the account stands before
 	for {
 		before, rest, found := strings.Cut(template, "{")
 		b.WriteString(before)
@@ -122,15 +128,17 @@ func (t text) expand(template string) string {
 		case "region":
 			value = t.scope.Region
 		case "account":
-			value = t.scope.Account
+			value, owned = t.scope.Account, true
 		default:
 			if v := t.member(name); v != "" {
 				value = v
 			}
-			if strings.HasPrefix(value, "arn:") {
+			if (first || owned) && strings.HasPrefix(value, "arn:") {
 				b.Reset()
 			}
+			owned = false // what follows belongs to this one
 		}
+		first = false
 		if value == "" {
 			value = "*"
 		}

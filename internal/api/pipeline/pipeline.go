@@ -265,8 +265,11 @@ func (e *exchange) answer(out any) {
 		_ = http.NewResponseController(e.w).EnableFullDuplex()
 	}
 	err := e.codec.Encode(e.wire, e.w, out)
+	told, ended := errors.AsType[*protocol.ToldError](err)
 	switch {
 	case err == nil:
+	case ended:
+		e.logRefusal(fault.From(told.Unwrap()))
 	case !e.w.begun:
 		e.refuse(fault.Internal(fmt.Errorf("encode answer of %s: %w", e.match.op.Name, err)))
 	default:
@@ -295,17 +298,7 @@ func (e *exchange) refuse(err error) {
 	if f.Status >= http.StatusInternalServerError {
 		f = e.internal(f)
 	}
-	name := "unknown"
-	if e.match.op != nil {
-		name = e.match.op.Name
-	}
-	if cause := errors.Unwrap(f); cause != nil {
-		level := slog.LevelDebug
-		if f.Status >= http.StatusInternalServerError && e.r.Context().Err() == nil {
-			level = slog.LevelError // unless it failed because the client has gone
-		}
-		e.p.cfg.Log.Log(e.r.Context(), level, "call refused", "request", e.call.RequestID, "operation", name, "code", f.Code, "cause", cause)
-	}
+	e.logRefusal(f)
 	if err := e.audit(f, f.Status); err != nil {
 		e.p.cfg.Log.ErrorContext(e.r.Context(), "audit of a refusal was lost", "request", e.call.RequestID, "error", err)
 	}
@@ -316,6 +309,23 @@ func (e *exchange) refuse(err error) {
 	if err := e.codec.EncodeError(e.wire, e.w, f); err != nil {
 		e.p.cfg.Log.DebugContext(e.r.Context(), "refusal not written", "request", e.call.RequestID, "error", err)
 	}
+}
+
+// logRefusal keeps what the caller is not told.
+func (e *exchange) logRefusal(f *fault.Error) {
+	cause := errors.Unwrap(f)
+	if cause == nil {
+		return
+	}
+	name := "unknown"
+	if e.match.op != nil {
+		name = e.match.op.Name
+	}
+	level := slog.LevelDebug
+	if f.Status >= http.StatusInternalServerError && e.r.Context().Err() == nil {
+		level = slog.LevelError // unless it failed because the client has gone
+	}
+	e.p.cfg.Log.Log(e.r.Context(), level, "call refused", "request", e.call.RequestID, "operation", name, "code", f.Code, "cause", cause)
 }
 
 // internal renames the opaque error to what each family of SDKs retries.

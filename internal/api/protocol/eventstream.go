@@ -47,11 +47,20 @@ func writeEvents(c Call, w http.ResponseWriter, status int, union *schema.Shape,
 			return err
 		}
 		if !failed.IsNil() {
-			return nil
+			return &ToldError{failed.Interface().(error)}
 		}
 	}
 	return nil
 }
+
+// ToldError is what Encode returns when an event stream ended with an error
+// that the client has been told as its last event: the answer is whole.
+type ToldError struct{ cause error }
+
+func (e *ToldError) Error() string { return "event stream ended: " + e.cause.Error() }
+
+// Unwrap returns the error that the stream yielded.
+func (e *ToldError) Unwrap() error { return e.cause }
 
 // eventMessage frames the one member of the union that is set.
 func eventMessage(svc *schema.Service, union *schema.Shape, v reflect.Value) (eventstream.Message, error) {

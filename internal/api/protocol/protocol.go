@@ -25,7 +25,8 @@ type Codec interface {
 	// whose path labels the router has found. Its errors are fault.Errors.
 	Decode(c Call, r *http.Request, labels []Label, in any) error
 	// Encode writes a successful answer; out is a pointer to the output type.
-	// Once it has begun to write the body an error can only be logged.
+	// Once it has begun to write the body an error can only be logged; a
+	// *ToldError needs no more than that.
 	Encode(c Call, w http.ResponseWriter, out any) error
 	// EncodeError writes a refusal.
 	EncodeError(c Call, w http.ResponseWriter, e *fault.Error) error
