@@ -295,6 +295,9 @@ func (e *exchange) abort() { panic(http.ErrAbortHandler) }
 // refuse writes an error in the words of the service.
 func (e *exchange) refuse(err error) {
 	f := e.family().Fault(err)
+	if e.family() == sigv4.S3 {
+		f = s3Words(f)
+	}
 	if f.Status >= http.StatusInternalServerError {
 		f = e.internal(f)
 	}

@@ -31,6 +31,9 @@ func (restXML) Decode(c Call, r *http.Request, labels []Label, in any) error {
 	if err != nil || len(bytes.TrimSpace(body)) == 0 {
 		return err
 	}
+	if err := checkDigests(r.Header, body); err != nil {
+		return err
+	}
 	root, err := parseXML(body)
 	if err != nil {
 		return err
