@@ -2,11 +2,13 @@ package s3
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"strings"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
 	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/object/checksum"
 )
@@ -14,8 +16,8 @@ import (
 // source is a parsed x-amz-copy-source.
 type source struct{ bucket, key, version string }
 
-// parseSource reads "bucket/key", with or without a slash before it,
-// percent-encoded or (as some clients send it) not, and "?versionId=".
+// parseSource reads "bucket/key", with or without a slash before it, in the
+// encoding of a query, and "?versionId=".
 func parseSource(header string) (source, error) {
 	bad := func(text string) (source, error) {
 		return source{}, invalidArgument("x-amz-copy-source", header, "%s", text)
@@ -29,12 +31,12 @@ func parseSource(header string) (source, error) {
 		}
 		s.version = version
 	}
-	path, err := url.PathUnescape(path)
+	path, err := url.QueryUnescape(path) // S3 reads a plus sign as a space
 	if err != nil {
 		return bad("Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
 	}
 	if strings.HasPrefix(path, "arn:") {
-		return bad("Access points are not served: name the bucket, sourcebucket/sourcekey")
+		return source{}, notImplemented("x-amz-copy-source", "there are no access points; name the bucket")
 	}
 	s.bucket, s.key, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if s.bucket == "" || s.key == "" {
@@ -116,6 +118,9 @@ func (s *Service) copy(ctx context.Context, to object.ID, c object.Copy, a check
 		return s.objects.Copy(ctx, to, c)
 	}
 	r, err := s.objects.Get(ctx, c.Source, c.SourceVersion, c.If)
+	if fault.Is(err, "NotModified") { // as the storage's own copy says it
+		err = fault.New("PreconditionFailed", http.StatusPreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+	}
 	if err != nil {
 		return object.Copied{}, err
 	}

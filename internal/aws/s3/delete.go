@@ -45,6 +45,9 @@ func (s *Service) DeleteObjects(ctx context.Context, in *model.DeleteObjectsRequ
 		return nil, fault.New("MalformedXML", http.StatusBadRequest,
 			"The XML you provided was not well-formed or did not validate against our published schema")
 	}
+	if !hasDigest(c.Header) {
+		return nil, invalidRequest("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
+	}
 	bucket, wanted := text(in.Bucket), in.Delete.Objects
 	refused := make([]error, len(wanted))
 	var list []object.Deletion
@@ -57,8 +60,12 @@ func (s *Service) DeleteObjects(ctx context.Context, in *model.DeleteObjectsRequ
 	if err != nil {
 		return nil, err
 	}
+	return deletions(wanted, refused, done, in.Delete.Quiet != nil && *in.Delete.Quiet), nil
+}
+
+// deletions is the answer: done has an entry for each key that was not refused.
+func deletions(wanted []model.ObjectIdentifier, refused []error, done []object.Deleted, quiet bool) *model.DeleteObjectsOutput {
 	out := &model.DeleteObjectsOutput{}
-	quiet := in.Delete.Quiet != nil && *in.Delete.Quiet
 	for i, o := range wanted {
 		err := refused[i]
 		var d object.Deleted
@@ -73,7 +80,14 @@ func (s *Service) DeleteObjects(ctx context.Context, in *model.DeleteObjectsRequ
 			out.Deleted = append(out.Deleted, deletedObject(o, d))
 		}
 	}
-	return out, nil
+	return out
+}
+
+// hasDigest reports whether the body came with a digest; the codec has held it
+// against the body.
+func hasDigest(h http.Header) bool {
+	said, err := parseClaim(h)
+	return h.Get("Content-Md5") != "" || err == nil && said.value != ""
 }
 
 // mayDelete asks for each key by itself, as S3 does.

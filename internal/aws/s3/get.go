@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
@@ -91,20 +92,24 @@ func (s *Service) readFault(ctx context.Context, id object.ID, version string, e
 	}
 	if f.Status == http.StatusNotModified { // RFC 9110, 15.4.5
 		if info, err := s.objects.Head(ctx, id, version, object.ReadCondition{}); err == nil {
-			h["ETag"] = []string{*quoted(info.ETag)}
-			h.Set("Last-Modified", info.Modified.UTC().Format(http.TimeFormat))
-			for name, value := range map[string]string{
-				"X-Amz-Version-Id": info.VersionID, "Cache-Control": info.Metadata.CacheControl, "Expires": info.Metadata.Expires,
-			} {
-				if value != "" {
-					h.Set(name, value)
-				}
-			}
+			setUnchanged(h, info)
 		}
 	}
 	e := *f
 	e.Header = h
 	return &e
+}
+
+func setUnchanged(h http.Header, info object.Info) {
+	h.Set("ETag", *quoted(info.ETag))
+	h.Set("Last-Modified", info.Modified.UTC().Format(http.TimeFormat))
+	for name, value := range map[string]string{
+		"X-Amz-Version-Id": info.VersionID, "Cache-Control": info.Metadata.CacheControl, "Expires": info.Metadata.Expires,
+	} {
+		if value != "" {
+			h.Set(name, value)
+		}
+	}
 }
 
 // describe is the answer with the bytes that were asked for. It owns r only if
@@ -136,13 +141,26 @@ func (s *Service) describe(c call, in *model.GetObjectRequest, r *object.Reader)
 	if in.PartNumber != nil && info.Parts > 0 {
 		out.PartsCount = new(int32(info.Parts))
 	}
-	// The checksum is that of the whole, and clients hold it against what they get.
-	if in.ChecksumMode != nil && piece.length == info.Size {
+	if value := sumOf(r, in, piece); value != "" {
 		out.ChecksumType = optional(string(info.Checksum.Type))
 		sums{&out.ChecksumCRC32, &out.ChecksumCRC32C, &out.ChecksumCRC64NVME, &out.ChecksumSHA1, &out.ChecksumSHA256}.
-			set(info.Checksum.Algorithm, info.Checksum.Value)
+			set(info.Checksum.Algorithm, value)
 	}
 	return out, nil
+}
+
+// sumOf is the checksum of the very bytes that are answered, if it was asked for
+// and is known: of the whole or of a part. Clients hold it against what they get.
+func sumOf(r *object.Reader, in *model.GetObjectRequest, piece span) string {
+	switch {
+	case in.ChecksumMode == nil:
+		return ""
+	case in.PartNumber != nil:
+		return r.PartChecksum(int(*in.PartNumber))
+	case piece.length == r.Size():
+		return r.Info().Checksum.Value
+	}
+	return ""
 }
 
 // choose finds the bytes that a request asks for.
@@ -154,7 +172,7 @@ func choose(r *object.Reader, in *model.GetObjectRequest, ifRange string) (span,
 	case in.PartNumber != nil:
 		n := int(*in.PartNumber)
 		if n < 1 || n > object.MaxParts {
-			return span{}, invalidArgument("partNumber", text(nil), "Part number must be an integer between 1 and 10000, inclusive")
+			return span{}, invalidArgument("partNumber", strconv.Itoa(n), "Part number must be an integer between 1 and 10000, inclusive")
 		}
 		offset, length, err := r.Part(n)
 		return span{offset: offset, length: length, partial: length > 0}, err
@@ -187,7 +205,5 @@ func (b *content) Read(p []byte) (int, error) {
 	return b.section.Read(p)
 }
 
-// WriteTo implements io.WriterTo.
-func (b *content) WriteTo(w io.Writer) (int64, error) {
-	return io.CopyBuffer(w, struct{ io.Reader }{b}, make([]byte, 256<<10))
-}
+// WriteTo implements io.WriterTo; the kernel sends what is in files.
+func (b *content) WriteTo(w io.Writer) (int64, error) { return b.SendTo(w, b.offset, b.length) }

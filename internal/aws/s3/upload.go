@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -29,12 +30,22 @@ func (s *Service) CreateMultipartUpload(ctx context.Context, in *model.CreateMul
 	if err != nil {
 		return nil, err
 	}
-	out := &model.CreateMultipartUploadOutput{Bucket: in.Bucket, Key: in.Key, UploadId: &u.ID}
+	out := &model.CreateMultipartUploadOutput{
+		Bucket: in.Bucket, Key: in.Key, UploadId: &u.ID, AbortDate: abortDate(u), AbortRuleId: new(abortRule),
+	}
 	if in.ChecksumAlgorithm != nil {
 		out.ChecksumAlgorithm, out.ChecksumType = new(string(u.Algorithm)), new(string(u.Type))
 	}
 	return out, nil
 }
+
+// abortRule names the rule by which idle uploads end, as if a lifecycle
+// configuration had it.
+const abortRule = "outcrop-idle-uploads"
+
+// abortDate is when an upload ends by itself if no part comes; each part
+// postpones it.
+func abortDate(u object.Upload) *time.Time { return new(u.Initiated.Add(object.UploadLife)) }
 
 // UploadPart streams one part into the storage.
 func (s *Service) UploadPart(ctx context.Context, in *model.UploadPartRequest) (*model.UploadPartOutput, error) {
@@ -79,10 +90,13 @@ func (s *Service) UploadPartCopy(ctx context.Context, in *model.UploadPartCopyRe
 	if err != nil {
 		return nil, err
 	}
-	return &model.UploadPartCopyOutput{
-		CopySourceVersionId: optional(version),
-		CopyPartResult:      &model.CopyPartResult{ETag: quoted(p.ETag), LastModified: &p.Modified},
-	}, nil
+	result := &model.CopyPartResult{ETag: quoted(p.ETag), LastModified: &p.Modified}
+	// The parts do not say what algorithm the upload has.
+	if list, err := s.objects.ListParts(ctx, c.id(in.Bucket, in.Key), text(in.UploadId), object.MaxParts, 0); err == nil {
+		sums{&result.ChecksumCRC32, &result.ChecksumCRC32C, &result.ChecksumCRC64NVME, &result.ChecksumSHA1, &result.ChecksumSHA256}.
+			set(list.Upload.Algorithm, p.Checksum)
+	}
+	return &model.UploadPartCopyOutput{CopySourceVersionId: optional(version), CopyPartResult: result}, nil
 }
 
 // CompleteMultipartUpload makes an object of the parts.
@@ -177,10 +191,10 @@ func (s *Service) ListParts(ctx context.Context, in *model.ListPartsRequest) (*m
 		return nil, err
 	}
 	out := &model.ListPartsOutput{
-		Bucket: in.Bucket, Key: in.Key, UploadId: in.UploadId, Owner: c.owner(), Initiator: &model.Initiator{ID: &c.Principal.ARN},
+		Bucket: in.Bucket, Key: in.Key, UploadId: in.UploadId, Owner: c.owner(), Initiator: &model.Initiator{ID: c.owner().ID},
 		StorageClass: new(model.StorageClassSTANDARD), PartNumberMarker: &after, MaxParts: new(int32(most)), IsTruncated: new(list.Next > 0),
 		ChecksumAlgorithm: new(string(list.Upload.Algorithm)), ChecksumType: new(string(list.Upload.Type)),
-		Parts: make([]model.Part, len(list.Parts)),
+		AbortDate: abortDate(list.Upload), AbortRuleId: new(abortRule), Parts: make([]model.Part, len(list.Parts)),
 	}
 	if n := len(list.Parts); n > 0 {
 		out.NextPartNumberMarker = new(int32(list.Parts[n-1].Number))
