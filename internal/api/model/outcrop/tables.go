@@ -54,6 +54,8 @@ var shapes = [...]schema.Shape{
 		{Name: "version", Shape: 27, Wire: "version", Required: true},
 		{Name: "source", Shape: 27, Wire: "source"},
 		{Name: "executable", Shape: 27, Wire: "executable"},
+		{Name: "machine", Shape: 27, Wire: "machine"},
+		{Name: "libc", Shape: 27, Wire: "libc"},
 	}},
 	/* 11 */ {Name: "Interpreters", Kind: schema.List, Elem: 10},
 	/* 12 */ {Name: "ListSessionsRequest", Kind: schema.Structure, Members: []schema.Member{

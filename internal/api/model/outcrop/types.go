@@ -59,6 +59,8 @@ type Interpreter struct {
 	Version    *string
 	Source     *string
 	Executable *string
+	Machine    *string
+	Libc       *string
 }
 
 // ListSessionsRequest is a structure of the wire.
