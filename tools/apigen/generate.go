@@ -30,7 +30,7 @@ type requirement struct {
 	inferred               bool
 }
 
-func errTwice(op string) error { return fmt.Errorf("%s is both served and refused in overlay.go", op) }
+func errTwice(op string) error { return fmt.Errorf("overlay.go decides %s twice", op) }
 
 // prepare decides what is emitted and checks that every operation is decided.
 func (g *generator) prepare() error {
@@ -72,41 +72,36 @@ func (g *generator) prepare() error {
 // collectShapes walks from the emitted operations to every shape they reach.
 func (g *generator) collectShapes() {
 	seen := map[string]bool{}
-	var walk func(name string)
-	walk = func(name string) {
-		if seen[name] {
-			return
-		}
-		seen[name] = true
-		s := g.model.Shapes[name]
-		for _, r := range []*ref{s.Member, s.Key, s.Value} {
-			if r != nil {
-				walk(r.Shape)
-			}
-		}
-		for _, r := range s.Members.Refs {
-			walk(r.Shape)
-		}
-	}
 	for _, op := range g.ops {
 		if !g.typed(op) {
 			continue
 		}
 		o := g.model.Operations[op]
-		if o.Input != nil {
-			walk(o.Input.Shape)
-		}
-		if o.Output != nil {
-			walk(o.Output.Shape)
-		}
-		for _, e := range o.Errors {
-			walk(e.Shape)
+		g.reach(seen, o.Input)
+		g.reach(seen, o.Output)
+		for i := range o.Errors {
+			g.reach(seen, &o.Errors[i])
 		}
 	}
 	g.shapes = sortedKeys(seen)
 	g.index = map[string]int{}
 	for i, s := range g.shapes {
 		g.index[s] = i
+	}
+}
+
+// reach adds a shape and every one below it.
+func (g *generator) reach(seen map[string]bool, r *ref) {
+	if r == nil || seen[r.Shape] {
+		return
+	}
+	seen[r.Shape] = true
+	s := g.model.Shapes[r.Shape]
+	g.reach(seen, s.Member)
+	g.reach(seen, s.Key)
+	g.reach(seen, s.Value)
+	for _, m := range s.Members.Refs {
+		g.reach(seen, m)
 	}
 }
 
@@ -155,26 +150,24 @@ func (g *generator) checkOverlay() error {
 }
 
 // constraints counts what the validator can refuse in a request: the same
-// count that the test over every constraint prints.
+// count that the test over every constraint prints. A least length of zero is
+// none.
 func (g *generator) constraints() int {
+	seen := map[string]bool{}
+	for _, op := range g.ops {
+		if g.typed(op) {
+			g.reach(seen, g.model.Operations[op].Input)
+		}
+	}
 	n := 0
-	for _, name := range g.shapes {
+	for name := range seen {
 		s := g.model.Shapes[name]
 		n += len(s.Required)
-		if s.Min != nil {
-			n++
-		}
-		if s.Max != nil {
-			n++
-		}
-		if s.Pattern != "" {
-			n++
-		}
-		if len(s.Enum) > 0 {
-			n++
-		}
-		if s.Union {
-			n++
+		number := slices.Contains([]string{"integer", "long", "float", "double"}, s.Type)
+		for _, has := range []bool{s.Min != nil && (number || *s.Min > 0), s.Max != nil, s.Pattern != "", len(s.Enum) > 0, s.Union} {
+			if has {
+				n++
+			}
 		}
 	}
 	return n

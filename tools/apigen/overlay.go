@@ -336,6 +336,9 @@ func (s service) decided() (map[string]int, map[string]string, error) {
 	groups, refused := map[string]int{}, map[string]string{}
 	for i, g := range s.Groups {
 		for _, op := range strings.Fields(g.Served) {
+			if _, twice := groups[op]; twice {
+				return nil, nil, errTwice(op)
+			}
 			groups[op] = i
 		}
 		for reason, list := range g.Refused {

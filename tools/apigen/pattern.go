@@ -65,8 +65,11 @@ func translateAtom(m string) string {
 	if to <= maxRepeat || from > maxRepeat {
 		return fmt.Sprintf("%s{%d,%d}", x, from, to)
 	}
-	if from == 0 {
+	switch from {
+	case 0:
 		return upTo(x, to)
+	case 1:
+		return x + upTo(x, to-1)
 	}
 	return fmt.Sprintf("%s{%d}%s", x, from, upTo(x, to-from))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/textproto"
 	"slices"
 	"strings"
 )
@@ -147,6 +148,9 @@ func (g *generator) memberRow(owner string, s *shape, name string) string {
 	wire := r.LocationName
 	if wire == "" {
 		wire = name
+	}
+	if r.Location == "header" {
+		wire = textproto.CanonicalMIMEHeaderKey(wire) // as net/http keys them
 	}
 	f = append(f, fmt.Sprintf("Wire: %q", wire))
 	if in := map[string]string{"uri": "InPath", "querystring": "InQuery", "header": "InHeader", "headers": "InHeaders", "statusCode": "InStatus"}[r.Location]; in != "" {

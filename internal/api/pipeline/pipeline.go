@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/protocol"
@@ -58,6 +59,7 @@ type Pipeline struct {
 	query    map[string]map[string]*schema.Operation
 	byName   map[string][]*schema.Service
 	handlers map[*schema.Operation]schema.Handler
+	buffers  sync.Pool // of *[protocol.CopyBuffer]byte
 }
 
 // New checks that handlers and tables agree: every operation is either served

@@ -88,7 +88,9 @@ func (e *exchange) routeQuery(svc *schema.Service, claimErr error) error {
 
 func (e *exchange) use(svc *schema.Service, op *schema.Operation) {
 	e.codec = protocol.For(svc.Protocol)
-	e.wire = protocol.Call{Service: svc, Operation: op, RequestID: e.call.RequestID, Head: e.r.Method == http.MethodHead}
+	e.wire = protocol.Call{
+		Service: svc, Operation: op, RequestID: e.call.RequestID, Head: e.r.Method == http.MethodHead, Buffers: &e.p.buffers,
+	}
 	if e.match.svc == nil {
 		e.match.svc = svc
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"sync"
 
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -18,6 +19,9 @@ import (
 // MaxBody bounds a body that is held in memory, in bytes. Streaming payloads
 // are not held and have bounds of their own.
 const MaxBody = 16 << 20
+
+// CopyBuffer is how much of a streamed answer is copied at once, in bytes.
+const CopyBuffer = 32 << 10
 
 // Codec reads and writes one protocol.
 type Codec interface {
@@ -45,6 +49,8 @@ type Call struct {
 	RequestID string
 	// Head is set for HEAD requests, whose answers have no body.
 	Head bool
+	// Buffers holds *[CopyBuffer]byte for streamed answers; nil makes new ones.
+	Buffers *sync.Pool
 }
 
 // For returns the codec of a protocol.

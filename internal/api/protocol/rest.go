@@ -35,7 +35,7 @@ func bind(c Call, r *http.Request, labels []Label, sh *schema.Shape, v reflect.V
 		case schema.InQuery:
 			values = b.query[m.Wire]
 		case schema.InHeader:
-			values = r.Header[textproto.CanonicalMIMEHeaderKey(m.Wire)]
+			values = r.Header[m.Wire]
 		case schema.InHeaders:
 			bindPrefixed(m, r.Header, v.Field(i))
 		case schema.InBody:
@@ -228,7 +228,7 @@ func writePayload(c Call, w http.ResponseWriter, status int, sh *schema.Shape, v
 		if c.Head {
 			return true, nil
 		}
-		return true, copyBody(w, body)
+		return true, copyBody(c, w, body)
 	case target.Kind == schema.Blob || target.Kind == schema.String:
 		w.WriteHeader(status)
 		held, ok := present(field)
@@ -248,7 +248,7 @@ func writePayload(c Call, w http.ResponseWriter, status int, sh *schema.Shape, v
 
 // copyBody streams body to the client. A body of unknown length is flushed
 // piece by piece, so that what an agent says is seen as it is said.
-func copyBody(w http.ResponseWriter, body io.Reader) error {
+func copyBody(c Call, w http.ResponseWriter, body io.Reader) error {
 	if w.Header().Get("Content-Length") != "" {
 		_, err := io.Copy(w, body)
 		return err
@@ -257,9 +257,10 @@ func copyBody(w http.ResponseWriter, body io.Reader) error {
 	if err := flush.Flush(); err != nil { // the head, before the first byte is there
 		return err
 	}
-	buf := make([]byte, 32<<10)
+	buf := c.buffer()
+	defer c.release(buf)
 	for {
-		n, err := body.Read(buf)
+		n, err := body.Read(buf[:])
 		if n > 0 {
 			if _, err := w.Write(buf[:n]); err != nil {
 				return err
@@ -274,5 +275,20 @@ func copyBody(w http.ResponseWriter, body io.Reader) error {
 		if err != nil {
 			return err
 		}
+	}
+}
+
+func (c Call) buffer() *[CopyBuffer]byte {
+	if c.Buffers != nil {
+		if b, ok := c.Buffers.Get().(*[CopyBuffer]byte); ok {
+			return b
+		}
+	}
+	return new([CopyBuffer]byte)
+}
+
+func (c Call) release(b *[CopyBuffer]byte) {
+	if c.Buffers != nil {
+		c.Buffers.Put(b)
 	}
 }

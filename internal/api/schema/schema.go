@@ -92,7 +92,7 @@ type Shape struct {
 // Member is one member of a structure.
 type Member struct {
 	Name     string // in the model, and in validation texts
-	Wire     string // on the wire
+	Wire     string // on the wire; a header as net/http keys it
 	Shape    int
 	In       Location
 	Format   Format

@@ -335,7 +335,7 @@ var shapes = [...]schema.Shape{
 	/* 134 */ {Name: "CertificateLocation", Kind: schema.Structure, Union: true, Members: []schema.Member{
 		{Name: "secretsManager", Shape: 1242, Wire: "secretsManager"},
 	}},
-	/* 135 */ {Name: "CertificateS3Uri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://.{1,2043}", Go: "s3://[^\\n\\r\\x{2028}\\x{2029}]{1}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,42}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
+	/* 135 */ {Name: "CertificateS3Uri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://.{1,2043}", Go: "s3://[^\\n\\r\\x{2028}\\x{2029}](?:[^\\n\\r\\x{2028}\\x{2029}]{1000}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,42}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
 	/* 136 */ {Name: "CertificateSecretArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+", Go: "arn:aws(-[^:]+)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^\\n\\r\\x{2028}\\x{2029}]+"}},
 	/* 137 */ {Name: "Certificates", Kind: schema.List, Elem: 130, Bounds: &schema.Bounds{Min: 1, Max: 200, Has: schema.HasMin | schema.HasMax}},
 	/* 138 */ {Name: "CircuitBreakerConfiguration", Kind: schema.Structure, Members: []schema.Member{
@@ -4166,7 +4166,7 @@ var shapes = [...]schema.Shape{
 		{Name: "qualifier", Shape: 1206, Wire: "qualifier"},
 		{Name: "schema", Shape: 722, Wire: "schema"},
 	}},
-	/* 1208 */ {Name: "S3BucketUri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://.{1,2043}", Go: "s3://[^\\n\\r\\x{2028}\\x{2029}]{1}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,42}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
+	/* 1208 */ {Name: "S3BucketUri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://.{1,2043}", Go: "s3://[^\\n\\r\\x{2028}\\x{2029}](?:[^\\n\\r\\x{2028}\\x{2029}]{1000}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,42}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
 	/* 1209 */ {Name: "S3CertificateConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "uri", Shape: 135, Wire: "uri", Required: true},
 		{Name: "bucketOwnerAccountId", Shape: 131, Wire: "bucketOwnerAccountId"},
@@ -4197,7 +4197,7 @@ var shapes = [...]schema.Shape{
 	/* 1219 */ {Name: "S3Source", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "s3Uri", Shape: 1220, Wire: "s3Uri", Required: true},
 	}},
-	/* 1220 */ {Name: "S3Uri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://[a-z0-9][a-z0-9.\\-]{1,61}[a-z0-9]/.{1,1024}", Go: "s3://[a-z0-9][a-z0-9.\\-]{1,61}[a-z0-9]/[^\\n\\r\\x{2028}\\x{2029}]{1}(?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,23}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
+	/* 1220 */ {Name: "S3Uri", Kind: schema.String, Pattern: &schema.Pattern{Source: "s3://[a-z0-9][a-z0-9.\\-]{1,61}[a-z0-9]/.{1,1024}", Go: "s3://[a-z0-9][a-z0-9.\\-]{1,61}[a-z0-9]/[^\\n\\r\\x{2028}\\x{2029}](?:[^\\n\\r\\x{2028}\\x{2029}]{1000}[^\\n\\r\\x{2028}\\x{2029}]{0,23}|[^\\n\\r\\x{2028}\\x{2029}]{0,999})"}},
 	/* 1221 */ {Name: "SSHKeyName", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 255, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[!-~][ -~]*[!-~]$|^[!-~]"}},
 	/* 1222 */ {Name: "SalesforceOauth2ProviderConfigInput", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "clientId", Shape: 143, Wire: "clientId", Required: true},
