@@ -129,21 +129,10 @@ func (p *Program) bundleOptions(d deployment, server *outcrop.GetServerResponse,
 	}
 	for _, i := range server.Interpreters {
 		o.Targets = append(o.Targets, bundle.Target{
-			Runtime: aws.ToString(i.Runtime), Version: aws.ToString(i.Version), Machine: machine(aws.ToString(server.Architecture)),
+			Runtime: aws.ToString(i.Runtime), Version: aws.ToString(i.Version), Machine: aws.ToString(i.Machine), Libc: aws.ToString(i.Libc),
 		})
 	}
 	return o
-}
-
-// machine is an architecture in the words of Python's wheels.
-func machine(goarch string) string {
-	switch goarch {
-	case "amd64":
-		return "x86_64"
-	case "arm64":
-		return "aarch64"
-	}
-	return goarch
 }
 
 func showEvent(show *progress, e bundle.Event) {

@@ -77,6 +77,7 @@ func (s *Service) GetServer(ctx context.Context, _ *outcrop.GetServerRequest) (*
 	for _, in := range found {
 		out.Interpreters = append(out.Interpreters, outcrop.Interpreter{
 			Runtime: ptr(in.Runtime), Version: ptr(in.Version), Source: ptr(in.Source), Executable: ptr(in.Executable),
+			Machine: ptr(in.Machine), Libc: ptr(in.Libc),
 		})
 	}
 	return out, nil

@@ -1,0 +1,237 @@
+// Package clients tells the story of an agent with unmodified clients, each
+// against the real program: create from a zip in S3, wait, invoke, continue the
+// session, stop, update, delete.
+package clients
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/outcrop/outcrop/conformance/server"
+	"github.com/outcrop/outcrop/internal/bundle"
+)
+
+// fixture is one server for all clients, and the agent they deploy.
+type fixture struct {
+	*server.Server
+	zip, runtime string
+}
+
+func TestClients(t *testing.T) {
+	s := server.Start(t, server.Options{})
+	f := fixture{Server: s}
+	f.zip, f.runtime = hello(t, s)
+	for name, run := range map[string]func(*testing.T, fixture){"boto3": boto3, "aws-cli": awsCLI, "javascript": javascript, "go": golang} {
+		t.Run(name, func(t *testing.T) {
+			run(t, f)
+			if t.Failed() {
+				t.Logf("server:\n%s", f.Log())
+			}
+		})
+	}
+}
+
+// hello packs examples/hello for an interpreter of this host.
+func hello(t *testing.T, s *server.Server) (zip, runtime string) {
+	t.Helper()
+	b, err := bundle.Build(t.Context(), bundle.Options{
+		Folder: "../../examples/hello", Targets: s.Targets(), TempDir: t.TempDir(), CacheDir: filepath.Join(cache(t), "vendor"), Env: os.Environ(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b.Path, b.Runtime
+}
+
+func cache(t *testing.T) string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "outcrop")
+}
+
+// venv finds a program of the pinned Python clients.
+func venv(t *testing.T, program string) string {
+	t.Helper()
+	dir := "../../.venv/bin"
+	if python := os.Getenv("OUTCROP_PYTHON"); python != "" {
+		dir = filepath.Dir(python)
+	}
+	path, err := filepath.Abs(filepath.Join(dir, program))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("the pinned clients are not installed (%s): run `make clients`", path)
+	}
+	return path
+}
+
+// tell runs a client and wants its last line.
+func tell(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "story told") {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+func boto3(t *testing.T, f fixture) {
+	cmd := exec.CommandContext(t.Context(), venv(t, "python"), "testdata/story.py", f.zip, f.runtime)
+	cmd.Env = f.Env()
+	tell(t, cmd)
+}
+
+func awsCLI(t *testing.T, f fixture) {
+	cmd := exec.CommandContext(t.Context(), "bash", "testdata/story.sh", f.zip, f.runtime)
+	cmd.Env = append(f.Env(), "PATH="+filepath.Dir(venv(t, "aws"))+":"+os.Getenv("PATH"), "AWS_PAGER=")
+	tell(t, cmd)
+}
+
+func javascript(t *testing.T, f fixture) {
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("npm is not installed: the JavaScript client is not tried")
+	}
+	modules := filepath.Join(cache(t), "js-clients")
+	if err := os.MkdirAll(modules, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"package.json", "story.mjs"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(modules, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
+	install.Dir = modules
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("npm install: %v: %s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "story.mjs", f.zip, f.runtime)
+	cmd.Dir, cmd.Env = modules, f.Env()
+	tell(t, cmd)
+}
+
+func golang(t *testing.T, f fixture) {
+	ctx := t.Context()
+	cfg := f.AWS()
+	objects := s3.NewFromConfig(cfg)
+	c, d := control.NewFromConfig(cfg), data.NewFromConfig(cfg)
+	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("story-go")}); err != nil {
+		t.Fatal(err)
+	}
+	zip, err := os.Open(f.zip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zip.Close()
+	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("story-go"), Key: aws.String("hello.zip"), Body: zip}); err != nil {
+		t.Fatal(err)
+	}
+	artifact := &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
+		Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String("story-go"), Prefix: aws.String("hello.zip")}},
+		Runtime: types.AgentManagedRuntimeType(f.runtime), EntryPoint: []string{"main.py"},
+	}}
+	role := aws.String("arn:aws:iam::" + f.Account + ":role/outcrop-default")
+	network := &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic}
+	created, err := c.CreateAgentRuntime(ctx, &control.CreateAgentRuntimeInput{
+		AgentRuntimeName: aws.String("story_go"), AgentRuntimeArtifact: artifact, RoleArn: role, NetworkConfiguration: network,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled := func() *control.GetAgentRuntimeOutput {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+			got, err := c.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Status != types.AgentRuntimeStatusCreating && got.Status != types.AgentRuntimeStatusUpdating {
+				return got
+			}
+		}
+		t.Fatal("the runtime did not settle")
+		return nil
+	}
+	if got := settled(); got.Status != types.AgentRuntimeStatusReady {
+		t.Fatalf("status %s: %s", got.Status, aws.ToString(got.FailureReason))
+	}
+	session := "story-go-session-0123456789-012345678"
+	if got := say(ctx, t, d, *created.AgentRuntimeArn, session, "add 19 and 23"); strings.TrimSpace(got) != "19 + 23 is 42." {
+		t.Errorf("answer %q", got)
+	}
+	if got := say(ctx, t, d, *created.AgentRuntimeArn, session, "remember"); !strings.Contains(got, "add 19 and 23") {
+		t.Errorf("the session has no memory: %q", got)
+	}
+	if _, err := d.StopRuntimeSession(ctx, &data.StopRuntimeSessionInput{AgentRuntimeArn: created.AgentRuntimeArn, RuntimeSessionId: &session}); err != nil {
+		t.Error(err)
+	}
+	updated, err := c.UpdateAgentRuntime(ctx, &control.UpdateAgentRuntimeInput{
+		AgentRuntimeId: created.AgentRuntimeId, AgentRuntimeArtifact: artifact, RoleArn: role, NetworkConfiguration: network, Description: aws.String("second"),
+	})
+	if err != nil || *updated.AgentRuntimeVersion != "2" {
+		t.Fatalf("update: %v, %+v", err, updated)
+	}
+	settled()
+	if _, err := c.DeleteAgentRuntime(ctx, &control.DeleteAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId}); err != nil {
+		t.Fatal(err)
+	}
+	var gone *types.ResourceNotFoundException
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		_, err := c.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
+		if errors.As(err, &gone) {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the runtime is not gone: %v", err)
+		}
+	}
+}
+
+// say invokes the agent and joins what it streams.
+func say(ctx context.Context, t *testing.T, d *data.Client, arn, session, prompt string) string {
+	t.Helper()
+	payload, err := json.Marshal(map[string]string{"prompt": prompt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := d.InvokeAgentRuntime(ctx, &data.InvokeAgentRuntimeInput{AgentRuntimeArn: &arn, RuntimeSessionId: &session, Payload: payload})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Response.Close()
+	var text strings.Builder
+	for lines := bufio.NewScanner(out.Response); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			var piece string
+			if err := json.Unmarshal([]byte(rest), &piece); err != nil {
+				t.Fatal(err)
+			}
+			text.WriteString(piece)
+		}
+	}
+	return text.String()
+}
