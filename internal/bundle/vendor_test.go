@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,11 +127,6 @@ func installers(t *testing.T, w wheelhouse) map[string][]string {
 		t.Skip("neither uv nor pip is installed")
 	}
 	return found
-}
-
-func target(runtime string) Target {
-	i := slices.IndexFunc(targets(), func(t Target) bool { return t.Runtime == runtime })
-	return targets()[i]
 }
 
 func TestVendorForTheServersInterpreter(t *testing.T) {

@@ -80,11 +80,8 @@ func tooLarge(files []file) error {
 
 // writeFile writes one entry and returns its size.
 func writeFile(w *zip.Writer, f file, buf []byte) (int64, error) {
-	h := &zip.FileHeader{Name: f.name, Method: zip.Deflate}
-	// The DOS form alone, without the extra field that Modified brings: zips know
-	// no earlier time.
-	h.ModifiedDate, h.ModifiedTime = 1|1<<5, 0
-	h.Modified = time.Time{}
+	// Zips know no earlier time.
+	h := &zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
 	switch {
 	case f.target != "":
 		h.SetMode(fs.ModeSymlink | 0o777)
