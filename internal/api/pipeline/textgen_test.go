@@ -18,6 +18,8 @@ type textgen struct {
 	first bool
 	// extra is how many characters beyond the shortest text are wanted.
 	extra int
+	// classes holds the usual characters of a class, by its first range.
+	classes map[*rune][]rune
 }
 
 // matching returns a text of lo to hi characters that matches p, which may be nil.
@@ -47,7 +49,7 @@ func search(r *rand.Rand, p *schema.Pattern, lo, hi, from int) (string, bool) {
 		if try%2 == 1 && hi-lo < 1<<12 {
 			target = lo + r.IntN(hi-lo+1)
 		}
-		g := textgen{rand: r, first: try == 0, extra: max(0, target-shortest(re))}
+		g := textgen{rand: r, first: try == 0, extra: max(0, target-shortest(re)), classes: map[*rune][]rune{}}
 		var b strings.Builder
 		g.emit(&b, re)
 		s := b.String()
@@ -137,13 +139,10 @@ func (g *textgen) alternative(subs []*syntax.Regexp) *syntax.Regexp {
 
 // char picks a character of a class, a printable one of ASCII if there is one.
 func (g *textgen) char(ranges []rune) rune {
-	var chars []rune
-	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@=+ " {
-		for i := 0; i < len(ranges); i += 2 {
-			if ranges[i] <= c && c <= ranges[i+1] {
-				chars = append(chars, c)
-			}
-		}
+	chars, known := g.classes[&ranges[0]]
+	if !known {
+		chars = usual(ranges)
+		g.classes[&ranges[0]] = chars
 	}
 	if len(chars) == 0 {
 		for c := ranges[0]; c <= ranges[1]; c++ {
@@ -157,6 +156,19 @@ func (g *textgen) char(ranges []rune) rune {
 		return chars[0]
 	}
 	return chars[g.rand.IntN(len(chars))]
+}
+
+// usual lists the usual characters of a class.
+func usual(ranges []rune) []rune {
+	var chars []rune
+	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@=+ " {
+		for i := 0; i < len(ranges); i += 2 {
+			if ranges[i] <= c && c <= ranges[i+1] {
+				chars = append(chars, c)
+			}
+		}
+	}
+	return chars
 }
 
 // TestTextgen holds the generator to every pattern of the tables.
