@@ -58,7 +58,7 @@ func (s *Storage) copy(ctx context.Context, to ID, c Copy) (copied Copied, err e
 		return copied, err
 	}
 	err = s.store.Update(ctx, func(tx store.Tx) error {
-		from, v, err := s.look(tx, c.Source, c.SourceVersion, c.If)
+		from, v, err := look(tx, c.Source, c.SourceVersion, c.If)
 		if fault.Is(err, "NotModified") {
 			return preconditionFailed("x-amz-copy-source-If-None-Match")
 		}

@@ -45,7 +45,7 @@ func (c ReadCondition) check(v version) error {
 func (s *Storage) Head(ctx context.Context, id ID, versionID string, c ReadCondition) (Info, error) {
 	var info Info
 	err := s.store.View(ctx, func(r store.Reader) error {
-		b, v, err := s.look(r, id, versionID, c)
+		b, v, err := look(r, id, versionID, c)
 		info = v.info(b, id.Key)
 		return err
 	})
@@ -55,7 +55,8 @@ func (s *Storage) Head(ctx context.Context, id ID, versionID string, c ReadCondi
 	return info, nil
 }
 
-func (s *Storage) look(r store.Reader, id ID, versionID string, c ReadCondition) (Bucket, version, error) {
+// look finds the version that a read asks for and may have.
+func look(r store.Reader, id ID, versionID string, c ReadCondition) (Bucket, version, error) {
 	if err := id.check(); err != nil {
 		return Bucket{}, version{}, err
 	}
@@ -77,7 +78,7 @@ func (s *Storage) Get(ctx context.Context, id ID, versionID string, c ReadCondit
 	reader := &Reader{segments: s.segments}
 	s.pins.looking.RLock()
 	err := s.store.View(ctx, func(r store.Reader) error {
-		b, v, err := s.look(r, id, versionID, c)
+		b, v, err := look(r, id, versionID, c)
 		if err != nil {
 			return err
 		}

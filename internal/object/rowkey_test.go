@@ -60,8 +60,8 @@ func FuzzMarkers(f *testing.F) {
 		if position, isPrefix, ok := openListToken("bucket", text); ok && listToken("bucket", position, isPrefix) != text {
 			t.Fatalf("%q is a second token of %q", text, position)
 		}
-		if _, _, ok := openListToken("another", text); ok && text == listToken("bucket", "key", true) {
-			t.Fatal("a token is taken for another bucket")
+		if _, _, ok := openListToken("another", listToken("bucket", text, true)); ok {
+			t.Fatalf("a token for %q is taken for another bucket", text)
 		}
 	})
 }
