@@ -6,6 +6,7 @@ import (
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
 	"github.com/outcrop/outcrop/internal/object"
+	"github.com/outcrop/outcrop/internal/object/checksum"
 )
 
 // GetObjectAttributes tells what is known of an object, as far as it is asked for.
@@ -33,7 +34,7 @@ func (s *Service) GetObjectAttributes(ctx context.Context, in *model.GetObjectAt
 	if asks(model.ObjectAttributesChecksum) && info.Checksum.Value != "" {
 		sum := &model.Checksum{ChecksumType: optional(string(info.Checksum.Type))}
 		sums{&sum.ChecksumCRC32, &sum.ChecksumCRC32C, &sum.ChecksumCRC64NVME, &sum.ChecksumSHA1, &sum.ChecksumSHA256}.
-			set(info.Checksum.Algorithm, info.Checksum.Value)
+			set(info.Checksum.Algorithm, checksum.TrimParts(info.Checksum.Value)) // the number of parts is beside it
 		out.Checksum = sum
 	}
 	if asks(model.ObjectAttributesObjectParts) && info.Parts > 0 {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/object/checksum"
 )
@@ -87,6 +88,34 @@ func (c call) body(r io.Reader, contentMD5 *string) (object.Body, error) {
 		}
 	}
 	return b, nil
+}
+
+// checkBeside takes the checksum that b came with off it and checks it while the
+// body is read, for an upload that keeps another one: SDKs send the parts of an
+// upload that was begun without an algorithm with a checksum of their choice.
+// sum is the checksum, once the body has been read.
+func checkBeside(b object.Body) (_ object.Body, sum func() string) {
+	algorithm, claimed, trailer := b.Algorithm, b.Checksum, b.Trailer
+	h := algorithm.New()
+	sum = func() string { return checksum.Encode(h.Sum(nil)) }
+	b.Reader, b.Algorithm, b.Checksum = io.TeeReader(b.Reader, h), "", ""
+	b.Trailer = func() (string, error) {
+		if trailer != nil {
+			var err error
+			if claimed, err = trailer(); err != nil {
+				return "", err
+			}
+		}
+		name := strings.ToLower(string(algorithm))
+		if _, ok := algorithm.Decode(claimed); !ok {
+			return "", invalidRequest("Value for x-amz-checksum-%s header is invalid.", name)
+		}
+		if claimed != sum() {
+			return "", fault.New("BadDigest", http.StatusBadRequest, "The %s you specified did not match the calculated checksum.", algorithm)
+		}
+		return "", nil
+	}
+	return b, sum
 }
 
 // sums are the members of the generated shapes that hold a checksum.

@@ -57,14 +57,32 @@ func (s *Service) UploadPart(ctx context.Context, in *model.UploadPartRequest) (
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.objects.UploadPart(ctx, c.id(in.Bucket, in.Key), text(in.UploadId), int(*in.PartNumber), body)
+	id, upload := c.id(in.Bucket, in.Key), text(in.UploadId)
+	own, err := s.uploadAlgorithm(ctx, id, upload)
 	if err != nil {
 		return nil, err
 	}
+	algorithm, beside := body.Algorithm, func() string { return "" }
+	if own == checksum.Default && algorithm != "" && algorithm != own {
+		body, beside = checkBeside(body)
+	}
+	p, err := s.objects.UploadPart(ctx, id, upload, int(*in.PartNumber), body)
+	if err != nil {
+		return nil, err
+	}
+	if sum := beside(); sum != "" {
+		p.Checksum = sum
+	}
 	out := &model.UploadPartOutput{ETag: quoted(p.ETag)}
 	sums{&out.ChecksumCRC32, &out.ChecksumCRC32C, &out.ChecksumCRC64NVME, &out.ChecksumSHA1, &out.ChecksumSHA256}.
-		set(body.Algorithm, p.Checksum)
+		set(algorithm, p.Checksum)
 	return out, nil
+}
+
+// uploadAlgorithm is the checksum that an upload keeps.
+func (s *Service) uploadAlgorithm(ctx context.Context, id object.ID, upload string) (checksum.Algorithm, error) {
+	list, err := s.objects.ListParts(ctx, id, upload, 0, 0)
+	return list.Upload.Algorithm, err
 }
 
 // UploadPartCopy makes a part of a piece of an object.
@@ -91,10 +109,10 @@ func (s *Service) UploadPartCopy(ctx context.Context, in *model.UploadPartCopyRe
 		return nil, err
 	}
 	result := &model.CopyPartResult{ETag: quoted(p.ETag), LastModified: &p.Modified}
-	// The parts do not say what algorithm the upload has.
-	if list, err := s.objects.ListParts(ctx, c.id(in.Bucket, in.Key), text(in.UploadId), object.MaxParts, 0); err == nil {
+	// The part is there; that the upload may be gone by now changes no answer.
+	if own, err := s.uploadAlgorithm(ctx, c.id(in.Bucket, in.Key), text(in.UploadId)); err == nil {
 		sums{&result.ChecksumCRC32, &result.ChecksumCRC32C, &result.ChecksumCRC64NVME, &result.ChecksumSHA1, &result.ChecksumSHA256}.
-			set(list.Upload.Algorithm, p.Checksum)
+			set(own, p.Checksum)
 	}
 	return &model.UploadPartCopyOutput{CopySourceVersionId: optional(version), CopyPartResult: result}, nil
 }
@@ -117,10 +135,15 @@ func (s *Service) CompleteMultipartUpload(ctx context.Context, in *model.Complet
 		return nil, err
 	}
 	want.Checksum = said.value
-	if want.Parts, err = completedParts(in.MultipartUpload); err != nil {
+	id, upload := c.id(in.Bucket, in.Key), text(in.UploadId)
+	own, err := s.uploadAlgorithm(ctx, id, upload)
+	if err != nil && !fault.Is(err, "NoSuchUpload") { // it may have been completed by this very request
 		return nil, err
 	}
-	info, err := s.objects.CompleteUpload(ctx, c.id(in.Bucket, in.Key), text(in.UploadId), want)
+	if want.Parts, err = completedParts(in.MultipartUpload, own); err != nil {
+		return nil, err
+	}
+	info, err := s.objects.CompleteUpload(ctx, id, upload, want)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +156,10 @@ func (s *Service) CompleteMultipartUpload(ctx context.Context, in *model.Complet
 	return out, nil
 }
 
-func completedParts(m *model.CompletedMultipartUpload) ([]object.CompletedPart, error) {
+// completedParts reads the list of parts. Their checksums are held against those
+// of the upload where they are of its algorithm; others have been checked when
+// the parts came (checkBeside).
+func completedParts(m *model.CompletedMultipartUpload, own checksum.Algorithm) ([]object.CompletedPart, error) {
 	malformed := fault.New("MalformedXML", http.StatusBadRequest,
 		"The XML you provided was not well-formed or did not validate against our published schema")
 	if m == nil {
@@ -145,8 +171,15 @@ func completedParts(m *model.CompletedMultipartUpload) ([]object.CompletedPart, 
 		if p.PartNumber == nil || p.ETag == nil {
 			return nil, malformed
 		}
-		_, sum := sums{&p.ChecksumCRC32, &p.ChecksumCRC32C, &p.ChecksumCRC64NVME, &p.ChecksumSHA1, &p.ChecksumSHA256}.get()
-		parts[i] = object.CompletedPart{Number: int(*p.PartNumber), ETag: *p.ETag, Checksum: sum}
+		parts[i] = object.CompletedPart{Number: int(*p.PartNumber), ETag: *p.ETag}
+		a, sum := sums{&p.ChecksumCRC32, &p.ChecksumCRC32C, &p.ChecksumCRC64NVME, &p.ChecksumSHA1, &p.ChecksumSHA256}.get()
+		switch {
+		case a == own:
+			parts[i].Checksum = sum
+		case a != "" && own != "" && own != checksum.Default:
+			return nil, invalidRequest("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
+				strings.ToLower(string(own)), strings.ToLower(string(a)))
+		}
 	}
 	return parts, nil
 }
