@@ -212,6 +212,7 @@ func (k *kit) send(q raw) (*http.Response, string) {
 	for name, value := range q.header {
 		r.Header.Set(name, value)
 	}
+	r.Header.Set("Accept-Encoding", "identity") // or the transport would decode
 	sum := sha256.Sum256([]byte(q.body))
 	hash := hex.EncodeToString(sum[:])
 	if h := r.Header.Get("X-Amz-Content-Sha256"); h != "" {
