@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -15,7 +14,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,10 +21,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/client"
 	"github.com/outcrop/outcrop/internal/session"
@@ -168,92 +164,19 @@ func start(ctx context.Context, dir string) (*bench, error) {
 
 // deploy builds the echo, packs it and creates the runtime.
 func (b *bench) deploy(ctx context.Context, dir string) (arn string, err error) {
-	code, err := echoZip(dir)
+	code, err := agent.Zip(ctx, dir, "github.com/outcrop/outcrop/conformance/bench/echo")
 	if err != nil {
 		return "", err
 	}
-	cfg := aws.Config{
+	to := agent.Account{ID: b.creds.AccountID, Config: aws.Config{
 		Region: b.creds.Region, BaseEndpoint: aws.String("http://" + b.addr),
 		Credentials: credentials.NewStaticCredentialsProvider(b.creds.AccessKeyID, b.creds.SecretAccessKey, ""),
-	}
-	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("bench")}); err != nil {
-		return "", err
-	}
-	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("bench"), Key: aws.String("echo.zip"), Body: bytes.NewReader(code)}); err != nil {
-		return "", err
-	}
-	runtimes := control.NewFromConfig(cfg)
-	created, err := b.create(ctx, runtimes)
+	}}
+	runtime, err := agent.Deploy(ctx, to, "bench", "echo", code)
 	if err != nil {
 		return "", err
 	}
-	for {
-		got, err := runtimes.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
-		if err != nil {
-			return "", err
-		}
-		switch got.Status {
-		case types.AgentRuntimeStatusReady:
-			return *created.AgentRuntimeArn, nil
-		case types.AgentRuntimeStatusCreateFailed:
-			return "", errors.New(aws.ToString(got.FailureReason))
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-// create tries the Pythons from the newest: the agent leaves Python at once.
-func (b *bench) create(ctx context.Context, runtimes *control.Client) (*control.CreateAgentRuntimeOutput, error) {
-	var last error
-	for _, python := range []string{"PYTHON_3_14", "PYTHON_3_13", "PYTHON_3_12", "PYTHON_3_11", "PYTHON_3_10"} {
-		out, err := runtimes.CreateAgentRuntime(ctx, &control.CreateAgentRuntimeInput{
-			AgentRuntimeName: aws.String("echo"), RoleArn: aws.String("arn:aws:iam::" + b.creds.AccountID + ":role/outcrop-default"),
-			NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
-			AgentRuntimeArtifact: &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
-				Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String("bench"), Prefix: aws.String("echo.zip")}},
-				Runtime: types.AgentManagedRuntimeType(python), EntryPoint: []string{"main.py"},
-			}},
-		})
-		if err == nil {
-			return out, nil
-		}
-		last = err
-	}
-	return nil, last
-}
-
-// echoZip holds a static Go server that main.py becomes.
-func echoZip(dir string) ([]byte, error) {
-	exe := filepath.Join(dir, "echo")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", exe, "github.com/outcrop/outcrop/conformance/bench/echo")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build echo: %w: %s", err, out)
-	}
-	code, err := os.ReadFile(exe)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for name, content := range map[string][]byte{
-		"main.py": []byte("import os\nos.execv('/var/task/echo', ['echo'])\n"), "echo": code,
-	} {
-		h := &zip.FileHeader{Name: name, Method: zip.Deflate}
-		h.SetMode(0o755)
-		f, err := w.CreateHeader(h)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := f.Write(content); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	return *runtime.AgentRuntimeArn, nil
 }
 
 // signed is a whole request, as bytes, signed once.

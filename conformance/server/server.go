@@ -35,6 +35,8 @@ type Options struct {
 	Env []string
 	// Binary is the program; empty is Binary().
 	Binary string
+	// User runs the server; nil is whoever runs the test.
+	User *syscall.Credential
 }
 
 // Server is a running `outcrop serve`.
@@ -87,6 +89,9 @@ func (s *Server) start(listen string) {
 	// The state file of whoever runs the tests is left alone.
 	s.Cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(s.DataDir, "..", "state"))
 	s.Cmd.Env = append(s.Cmd.Env, s.opt.Env...)
+	if s.opt.User != nil {
+		s.Cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.opt.User}
+	}
 	stderr, err := s.Cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -145,6 +150,23 @@ func (s *Server) Kill() {
 	_ = s.Cmd.Wait() // it was killed
 }
 
+// End sends the server a signal and returns how it ended, nil for status 0. A
+// server that is still there after limit is killed, which is an error.
+func (s *Server) End(sig os.Signal, limit time.Duration) error {
+	if err := s.Cmd.Process.Signal(sig); err != nil {
+		return err
+	}
+	select {
+	case <-s.drained:
+	case <-time.After(limit):
+		_ = s.Cmd.Process.Kill() // it may be gone after all
+		<-s.drained
+		_ = s.Cmd.Wait() // it was killed
+		return fmt.Errorf("the server did not end within %v of %v", limit, sig)
+	}
+	return s.Cmd.Wait()
+}
+
 // Restart runs a killed server again, on the same port and data.
 func (s *Server) Restart() {
 	s.t.Helper()
@@ -156,15 +178,7 @@ func (s *Server) stop() {
 	if s.Cmd == nil || s.Cmd.Process == nil || s.Cmd.ProcessState != nil {
 		return
 	}
-	_ = s.Cmd.Process.Signal(syscall.SIGTERM) // it may be gone
-	select {
-	case <-s.drained:
-	case <-time.After(60 * time.Second):
-		s.t.Errorf("the server did not end within 60 s of SIGTERM")
-		_ = s.Cmd.Process.Kill()
-		<-s.drained
-	}
-	if err := s.Cmd.Wait(); err != nil {
+	if err := s.End(syscall.SIGTERM, 60*time.Second); err != nil {
 		s.t.Errorf("the server ended with %v:\n%s", err, s.Log())
 	}
 }
