@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/outcrop/outcrop/internal/client"
 	"github.com/outcrop/outcrop/internal/client/statefile"
@@ -139,18 +138,16 @@ func (p *Program) nothingRuns(ctx context.Context, stopped []statefile.Record) *
 		}
 		return fail("Start it again: "+start, "no server is running; the last one was at %s with data directory %s", r.URL, r.DataDirectory)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	if seen, err := client.Probe(ctx, "http://"+defaultListen, nil); err != nil || !seen.Outcrop {
+	if seen, err := client.Probe(ctx, "http://"+p.address, nil); err != nil || !seen.Outcrop {
 		return fail("Start one: outcrop serve", "no server is running")
 	}
 	// None of ours, or its list is elsewhere: without its key it is of no use.
-	holder := whoListens(defaultListen)
+	holder := whoListens(p.address)
 	if holder.uid >= 0 && holder.uid == os.Getuid() {
-		return fail("Name its data directory: --data DIRECTORY", "a server of yours runs at http://%s, but no list names its data directory", defaultListen)
+		return fail("Name its data directory: --data DIRECTORY", "a server of yours runs at http://%s, but no list names its data directory", p.address)
 	}
 	owner := cmp.Or(holder.user, "another user")
-	return fail(othersServer(owner), "the server at http://%s belongs to %s: its key is readable by %s only", defaultListen, owner, owner)
+	return fail(othersServer(owner), "the server at http://%s belongs to %s: its key is readable by %s only", p.address, owner, owner)
 }
 
 // records returns the servers of this user's list, newest first, running or not.

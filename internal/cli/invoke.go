@@ -47,6 +47,9 @@ func newInvoke(p *Program, f *flags) *cobra.Command {
   echo '{"prompt": "hi"}' | outcrop invoke hello - --json`,
 		Args: arguments(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if v.raw && v.json {
+				return misuse("--raw and --json exclude each other")
+			}
 			v.ref = args[0]
 			payload := "{}"
 			if len(args) == 2 {
@@ -66,7 +69,6 @@ func newInvoke(p *Program, f *flags) *cobra.Command {
 	flags.StringVar(&v.accept, "accept", "text/event-stream, application/json, */*", "`types` of answer that are wanted")
 	flags.BoolVar(&v.raw, "raw", false, "print the answer's bytes as they are")
 	flags.BoolVar(&v.json, "json", false, "print one JSON document with the answer and its session")
-	cmd.MarkFlagsMutuallyExclusive("raw", "json")
 	return cmd
 }
 

@@ -44,7 +44,8 @@ type Program struct {
 	// Diagnose checks the host for doctor; nil on systems that cannot serve.
 	Diagnose Diagnose
 
-	target *client.Target // whom this run talks to, for explanations
+	target  *client.Target // whom this run talks to, for explanations
+	address string         // where serve listens unless told otherwise
 }
 
 // Process returns the program as this process was started.
@@ -73,6 +74,7 @@ func (p *Program) Run(ctx context.Context) int {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
+	p.address = cmp.Or(p.address, defaultListen)
 	root := newRoot(p)
 	root.SetArgs(p.Args)
 	root.SetIn(p.Stdin)

@@ -57,7 +57,7 @@ func arguments(least, most int) cobra.PositionalArgs {
 		if len(args) >= least && len(args) <= most {
 			return nil
 		}
-		f := misuse("%s takes %s, not %d", cmd.CommandPath(), count(least, most), len(args))
+		f := misuse("%s takes %s, not %d", cmd.Name(), count(least, most), len(args))
 		f.fix = "Usage: " + cmd.UseLine() + "\nSee: " + cmd.CommandPath() + " --help"
 		return f
 	}

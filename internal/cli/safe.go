@@ -36,7 +36,11 @@ func (t *terminalWriter) Write(b []byte) (int, error) {
 func (t *terminalWriter) Flush() error {
 	var out []byte
 	for _, c := range t.rest {
-		out = visible(out, rune(c))
+		if c == 0x1b {
+			out = append(out, "^["...)
+			continue
+		}
+		out = visible(out, min(rune(c), 0x80)) // of a cut character nothing can be shown
 	}
 	t.rest = nil
 	_, err := t.w.Write(out)

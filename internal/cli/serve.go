@@ -49,7 +49,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` to listen on; port 0 takes a free one")
+	fs.StringVar(&s.listen, "listen", p.address, "`HOST:PORT` to listen on; port 0 takes a free one")
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")

@@ -257,6 +257,18 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+func TestProbeOfWhatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if got, err := Probe(t.Context(), "http://"+l.Addr().String(), nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Probe() = %+v, %v", got, err)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for _, endpoint := range []string{"", "127.0.0.1:8642", "ftp://x", "http://", "http://a/b", "http://u:p@a", "http://a?x", "http://a:b:c"} {
 		_, err := New(Config{Target: Target{Endpoint: endpoint, AccessKeyID: "a", SecretAccessKey: "b"}})

@@ -15,13 +15,18 @@ type Sighting struct {
 	Clock time.Time
 }
 
+// probeTime is how long an answer may take: what listens there may be anything.
+const probeTime = 3 * time.Second
+
 // Probe asks endpoint for something that needs a key, without one. An error
-// means that nothing speaks HTTP there; it wraps what Explain explains.
+// means that nothing speaks HTTP there, or not soon; Explain explains it.
 func Probe(ctx context.Context, endpoint string, proxy func(*http.Request) (*url.URL, error)) (Sighting, error) {
 	base, err := ParseEndpoint(endpoint)
 	if err != nil {
 		return Sighting{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
 	t := transport(proxy)
 	t.DisableKeepAlives = true
 	base.Path = "/_outcrop/v1/server"

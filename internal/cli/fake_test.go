@@ -1,0 +1,251 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/sigv4"
+)
+
+// fake is a server that answers the commands: its runtimes are kept, what they
+// say is scripted. It lets in what the server's own verifier lets in.
+type fake struct {
+	t        *testing.T
+	url      string
+	verifier *sigv4.Verifier
+
+	mu       sync.Mutex
+	runtimes map[string]map[string]any // by id
+	buckets  map[string]bool
+	objects  map[string]int64 // by bucket/key, their sizes
+	calls    []string
+	looks    map[string]int // GetAgentRuntime calls by id, since its last change
+
+	// The script.
+	server   string // what GetServer answers
+	sessions []string
+	logs     func(query map[string]string) string
+	invoke   http.HandlerFunc
+	fails    string // failureReason of what is created from now on
+	conflict func() // called once by CreateAgentRuntime, which then is a conflict
+}
+
+type oneKey struct{}
+
+func (oneKey) Key(_ context.Context, id, _ string) (sigv4.Key, error) {
+	if id != testKey {
+		return sigv4.Key{}, sigv4.ErrUnknownKey
+	}
+	return sigv4.Key{Principal: auth.Principal{ID: "root"}, Secret: testSecret}, nil
+}
+
+const goodServer = `{"version":"9.9","account":"123456789012","os":"linux","architecture":"amd64","dataDirectory":"/srv/outcrop","processId":42,
+"interpreters":[{"runtime":"PYTHON_3_11","version":"3.11.2"},{"runtime":"PYTHON_3_12","version":"3.12.4"},{"runtime":"NODE_22","version":"22.4.0"}],
+"sandbox":{"available":true,"engine":"gVisor 20260905"}}`
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	f := &fake{
+		t: t, verifier: sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: t.TempDir()}), server: goodServer,
+		runtimes: map[string]map[string]any{}, buckets: map[string]bool{}, objects: map[string]int64{}, looks: map[string]int{},
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /_outcrop/v1/server", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.server) })
+	mux.HandleFunc("GET /_outcrop/v1/sessions", f.listSessions)
+	mux.HandleFunc("GET /_outcrop/v1/runtimes/{id}/logs", f.getLogs)
+	mux.HandleFunc("POST /runtimes/{$}", f.list)
+	mux.HandleFunc("PUT /runtimes/{$}", f.create)
+	mux.HandleFunc("GET /runtimes/{id}/{$}", f.get)
+	mux.HandleFunc("PUT /runtimes/{id}/{$}", f.change)
+	mux.HandleFunc("DELETE /runtimes/{id}/{$}", f.remove)
+	mux.HandleFunc("POST /runtimes/{arn}/invocations", func(w http.ResponseWriter, r *http.Request) { f.invoke(w, r) })
+	mux.HandleFunc("POST /runtimes/{arn}/stopruntimesession", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"statusCode":200}`) })
+	mux.HandleFunc("PUT /{bucket}/{$}", f.makeBucket)
+	mux.HandleFunc("PUT /{bucket}", f.makeBucket)
+	mux.HandleFunc("PUT /{bucket}/{key...}", f.put)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.authenticate(w, r, mux) }))
+	t.Cleanup(s.Close)
+	f.url = s.URL
+	return f
+}
+
+func (f *fake) authenticate(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.Header().Set("x-amzn-RequestId", "11111111-2222-3333-4444-555555555555")
+	claim, err := sigv4.Parse(r)
+	var id *sigv4.Identity
+	if err == nil {
+		id, err = f.verifier.Verify(r.Context(), r, claim, sigv4.Expect{})
+	}
+	if err != nil {
+		refuse(w, http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
+		return
+	}
+	body, err := id.Body()
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	defer func() { _ = body.Close() }()
+	r.Body = body
+	f.mu.Lock()
+	f.calls = append(f.calls, r.Method+" "+r.URL.Path)
+	f.mu.Unlock()
+	next.ServeHTTP(w, r)
+}
+
+func refuse(w http.ResponseWriter, status int, code, text string) {
+	w.Header().Set("x-amzn-ErrorType", code)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": text})
+}
+
+func (f *fake) listSessions(w http.ResponseWriter, r *http.Request) {
+	page, next := f.sessions, ""
+	if len(page) > 1 { // two pages, to see that both are read
+		page, next = page[:1], `,"nextToken":"more"`
+	}
+	if r.URL.Query().Get("nextToken") == "more" {
+		page, next = f.sessions[1:], ""
+	}
+	fmt.Fprintf(w, `{"sessions":[%s]%s}`, strings.Join(page, ","), next)
+}
+
+func (f *fake) getLogs(w http.ResponseWriter, r *http.Request) {
+	query := map[string]string{"id": r.PathValue("id")}
+	for name, values := range r.URL.Query() {
+		query[name] = values[0]
+	}
+	fmt.Fprint(w, f.logs(query))
+}
+
+// add makes a runtime that is READY.
+func (f *fake) add(name string) string {
+	id := name + "-0123456789"
+	f.runtimes[id] = map[string]any{
+		"agentRuntimeName": name, "agentRuntimeId": id, "agentRuntimeVersion": "1", "status": "READY", "description": "",
+		"agentRuntimeArn": "arn:aws:bedrock-agentcore:us-east-1:" + testAccount + ":runtime/" + id,
+		"createdAt":       "2026-01-01T00:00:00Z", "lastUpdatedAt": time.Now().Add(-3*time.Hour - time.Second).UTC().Format(time.RFC3339),
+	}
+	return id
+}
+
+func (f *fake) list(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows := []any{}
+	for _, runtime := range f.runtimes {
+		rows = append(rows, runtime)
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"agentRuntimes": rows})
+}
+
+func (f *fake) create(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.conflict != nil {
+		f.conflict()
+		f.conflict = nil
+		refuse(w, http.StatusConflict, "ConflictException", "An agent with this name exists.")
+		return
+	}
+	in := f.body(r)
+	id := f.add(in["agentRuntimeName"].(string))
+	f.apply(id, in, "CREATING")
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(f.runtimes[id])
+}
+
+func (f *fake) change(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := r.PathValue("id")
+	old := f.runtimes[id]
+	for _, member := range []string{"description", "environmentVariables", "lifecycleConfiguration"} {
+		delete(old, member) // what an update leaves out is cleared
+	}
+	f.apply(id, f.body(r), "UPDATING")
+	old["agentRuntimeVersion"] = "2"
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(old)
+}
+
+func (f *fake) apply(id string, in map[string]any, status string) {
+	for member, value := range in {
+		f.runtimes[id][member] = value
+	}
+	f.runtimes[id]["status"] = status
+	f.looks[id] = 0
+}
+
+func (f *fake) body(r *http.Request) map[string]any {
+	var in map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		f.t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	return in
+}
+
+// get shows a change that is done at the third look.
+func (f *fake) get(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := r.PathValue("id")
+	runtime := f.runtimes[id]
+	if runtime != nil {
+		if f.looks[id]++; f.looks[id] > 2 {
+			switch {
+			case runtime["status"] == "DELETING":
+				delete(f.runtimes, id)
+				runtime = nil
+			case f.fails != "":
+				runtime["status"], runtime["failureReason"] = "CREATE_FAILED", f.fails
+			default:
+				runtime["status"] = "READY"
+			}
+		}
+	}
+	if runtime == nil {
+		refuse(w, http.StatusNotFound, "ResourceNotFoundException", "It is not there.")
+		return
+	}
+	_ = json.NewEncoder(w).Encode(runtime)
+}
+
+func (f *fake) remove(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.apply(r.PathValue("id"), nil, "DELETING")
+	w.WriteHeader(http.StatusAccepted)
+	fmt.Fprint(w, `{"status":"DELETING"}`)
+}
+
+func (f *fake) makeBucket(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	bucket := r.PathValue("bucket")
+	if f.buckets[bucket] {
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `<Error><Code>BucketAlreadyOwnedByYou</Code><Message>yours</Message></Error>`)
+		return
+	}
+	f.buckets[bucket] = true
+}
+
+func (f *fake) put(w http.ResponseWriter, r *http.Request) {
+	n, err := io.Copy(io.Discard, r.Body) // the verifier checks its hash
+	if err != nil || n != r.ContentLength || r.Header.Get("x-amz-checksum-sha256") == "" {
+		f.t.Errorf("upload: %d of %d bytes, %v", n, r.ContentLength, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.objects[r.PathValue("bucket")+"/"+r.PathValue("key")] = n
+}

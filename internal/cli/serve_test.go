@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/outcrop/outcrop/internal/client/statefile"
+)
+
+// serving runs serve with a server that is ready at once, calls during, and ends
+// it as Ctrl-C does.
+func serving(t *testing.T, u *account, during func(ServeOptions), args ...string) result {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	u.serve = func(ctx context.Context, opt ServeOptions) error {
+		defer func() { _ = opt.Listener.Close() }()
+		writeKey(t, opt.DataDir)
+		opt.Ready(Ready{Account: testAccount, Region: opt.Region})
+		during(opt)
+		interrupt()
+		<-ctx.Done()
+		return nil
+	}
+	return u.runContext(ctx, append([]string{"serve"}, args...)...)
+}
+
+func TestServeCanBeFoundWhileItRuns(t *testing.T) {
+	u := newUser(t)
+	other := *u
+	r := serving(t, u, func(opt ServeOptions) {
+		if opt.DataDir != u.data() || opt.Region != testRegion || opt.Version != "1.2.3" || len(opt.InterpreterPrefixes) != 1 {
+			t.Errorf("options %+v", opt)
+		}
+		for _, path := range []string{u.program().state().Path, filepath.Join(opt.DataDir, statefile.Name)} {
+			live, err := statefile.File{Path: path}.Live()
+			if err != nil || len(live) != 1 || live[0].URL != opt.URL || live[0].PID != os.Getpid() || live[0].Account != testAccount {
+				t.Errorf("%s: %+v, %v", path, live, err)
+			}
+		}
+		for _, args := range [][]string{{"env"}, {"env", "--data", u.data()}} {
+			if r := other.run(args...); r.code != 0 || !strings.Contains(r.stdout, "AWS_ENDPOINT_URL="+opt.URL) {
+				t.Errorf("%v: %s", args, r)
+			}
+		}
+	}, "--listen", "127.0.0.1:0", "--interpreter", "/opt/python")
+	u.golden("serve/runs", r)
+	if live, err := u.program().state().List(); err != nil || len(live) != 0 {
+		t.Errorf("after the end: %+v, %v", live, err)
+	}
+}
+
+func TestServeWithoutHome(t *testing.T) {
+	u := newUser(t)
+	dir := filepath.Join(u.home, "data")
+	u.environ = nil
+	if r := u.run("env"); r.code != exitFailure || !strings.Contains(r.stderr, "no server is running") {
+		t.Errorf("%s", r)
+	}
+	other := *u
+	r := serving(t, u, func(opt ServeOptions) {
+		if r := other.run("env", "--data", dir); r.code != 0 || !strings.Contains(r.stdout, opt.URL) {
+			t.Errorf("%s", r)
+		}
+	}, "--listen", "127.0.0.1:0", "--data", dir)
+	if r.code != 0 {
+		t.Errorf("%s", r)
+	}
+	if r := u.run("serve"); r.code != exitUsage || !strings.Contains(r.stderr, "--data") {
+		t.Errorf("%s", r)
+	}
+}
+
+func TestServeFails(t *testing.T) {
+	u := newUser(t)
+	u.serve = func(_ context.Context, opt ServeOptions) error {
+		_ = opt.Listener.Close()
+		return errors.New("open store: it is broken")
+	}
+	u.golden("serve/fails", u.run("serve", "--listen", "127.0.0.1:0"))
+	if live, _ := u.program().state().List(); len(live) != 0 {
+		t.Errorf("a server that never ran is listed: %+v", live)
+	}
+	u.golden("serve/no-address", u.run("serve", "--listen", "nonsense"))
+	u.golden("serve/not-ours", u.run("serve", "--listen", "192.0.2.1:9999"))
+}
+
+func TestServeWarnsOfTheWire(t *testing.T) {
+	u := newUser(t)
+	r := serving(t, u, func(opt ServeOptions) {
+		if !strings.HasPrefix(opt.URL, "http://127.0.0.1:") {
+			t.Errorf("URL for this machine is %s", opt.URL)
+		}
+	}, "--listen", "0.0.0.0:0")
+	if !strings.Contains(r.stderr, "plain HTTP") || r.code != 0 {
+		t.Errorf("%s", r)
+	}
+}
+
+func TestServeTwice(t *testing.T) {
+	u := newUser(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	u.address = l.Addr().String()
+	u.knows("http://"+u.address, u.data())
+	u.serve = func(context.Context, ServeOptions) error { t.Error("a second server ran"); return nil }
+	elsewhere := filepath.Join(u.home, "elsewhere")
+	tests := map[string][]string{
+		"again":                {"serve"},
+		"again-same-address":   {"serve", "--listen", u.address},
+		"again-other-address":  {"serve", "--listen", "127.0.0.1:0"},
+		"again-third-address":  {"serve", "--listen", "127.0.0.1:2"},
+		"taken-by-ours":        {"serve", "--data", elsewhere},
+		"taken-by-ours-listen": {"serve", "--data", elsewhere, "--listen", u.address},
+	}
+	for name, args := range tests {
+		u.golden("serve/"+name, u.run(args...))
+	}
+	if _, err := os.Stat(elsewhere); err == nil {
+		t.Error("a server that did not run made its data directory")
+	}
+	// Its list says another data directory, but none was asked for.
+	u.environ = append(u.environ, "XDG_DATA_HOME="+filepath.Join(u.home, "share2"))
+	if r := u.run("serve"); r.code != exitOK || !strings.Contains(r.stderr, "already running") {
+		t.Errorf("%s", r)
+	}
+}
+
+func TestPortTakenByAnother(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("serve runs on Linux")
+	}
+	addr, pid := listener(t)
+	u := newUser(t)
+	u.serve = func(context.Context, ServeOptions) error { t.Error("the server ran"); return nil }
+	for _, args := range [][]string{{"serve", "--listen", addr}, {"serve", "--listen", strings.Replace(addr, "127.0.0.1", "localhost", 1)}} {
+		r := u.run(args...)
+		want := fmt.Sprintf("is taken by cli.test (pid %d, user ", pid)
+		if r.code != exitFailure || !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "outcrop serve --listen ") || strings.Contains(r.stderr, "--listen "+addr) {
+			t.Errorf("says\n%s, want %q", r, want)
+		}
+	}
+	if live, _ := u.program().state().List(); len(live) != 0 {
+		t.Errorf("listed: %+v", live)
+	}
+	if _, err := os.Stat(u.data()); err == nil {
+		t.Error("the data directory was made")
+	}
+}
+
+func TestCannotServe(t *testing.T) {
+	for _, goos := range []string{"darwin", "windows", "freebsd"} {
+		f := cannotServe(goos)
+		u := newUser(t)
+		u.golden("serve/on-"+goos, result{stderr: "outcrop: " + f.text + "\n" + indent(f.fix, 2), code: exitFailure})
+	}
+}
