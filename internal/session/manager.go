@@ -1,9 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -45,7 +47,13 @@ type session struct {
 	m     *Manager
 	key   Key
 	ready chan struct{} // closed when started or failed
+	gone  chan struct{} // closed when nothing is left
 	err   error
+
+	// life ends when the session is stopped, and cuts its start and its
+	// requests short.
+	life context.Context
+	end  context.CancelCauseFunc
 
 	plan      Plan
 	box       sandbox.Sandbox
@@ -58,7 +66,7 @@ type session struct {
 	started  time.Time
 	lastUsed time.Time
 	idle     *time.Timer
-	life     *time.Timer
+	lifetime *time.Timer
 	why      string
 }
 
@@ -83,10 +91,7 @@ func (m *Manager) Acquire(ctx context.Context, key Key, plan func(context.Contex
 	if s.err != nil {
 		return nil, s.err
 	}
-	m.mu.Lock()
-	stopping := s.status == Stopping
-	m.mu.Unlock()
-	if stopping { // while it started
+	if s.life.Err() != nil { // stopped while it started
 		s.release()
 		return nil, ErrStopping
 	}
@@ -102,16 +107,21 @@ func (m *Manager) find(ctx context.Context, key Key, plan func(context.Context) 
 		return nil, ErrClosed
 	}
 	s := m.sessions[key]
+	if s != nil && s.dead() {
+		s = nil // run is about to forget it
+		delete(m.sessions, key)
+	}
 	switch {
 	case s != nil && s.status == Stopping:
 		return nil, ErrStopping
 	case s == nil && len(m.sessions) >= m.limit:
 		return nil, fmt.Errorf("start session: %d are alive: %w", len(m.sessions), ErrLimit)
 	case s == nil:
-		s = &session{m: m, key: key, ready: make(chan struct{}), status: Starting, started: time.Now()}
+		s = &session{m: m, key: key, ready: make(chan struct{}), gone: make(chan struct{}), status: Starting, started: time.Now()}
+		s.life, s.end = context.WithCancelCause(context.WithoutCancel(ctx))
 		m.sessions[key] = s
 		m.running.Add(1)
-		go s.run(context.WithoutCancel(ctx), plan)
+		go s.run(plan)
 	}
 	s.running++
 	s.requests++
@@ -125,65 +135,92 @@ func (m *Manager) find(ctx context.Context, key Key, plan func(context.Context) 
 	return s, nil
 }
 
-// run is the life of a session, from start to end.
-func (s *session) run(ctx context.Context, plan func(context.Context) (Plan, error)) {
-	defer s.m.running.Done()
-	s.err = s.start(ctx, plan)
-	if s.err == nil {
-		s.begin()
+// dead reports whether the guest of a started session has ended.
+func (s *session) dead() bool {
+	select {
+	case <-s.ready:
+	default:
+		return false
 	}
-	if s.err != nil {
-		s.forget()
-		close(s.ready)
-		s.ended(s.err.Error())
-		return
+	if s.box == nil {
+		return true // it never started
 	}
-	close(s.ready)
-	<-s.box.Done()
-	s.forget()
-	s.transport.CloseIdleConnections()
-	s.m.mu.Lock()
-	why := s.why
-	s.m.mu.Unlock()
-	if why == "" {
-		exit := s.box.Exit()
-		why = fmt.Sprintf("%s with status %d", exit.Cause, exit.Code)
+	select {
+	case <-s.box.Done():
+		return true
+	default:
+		return false
 	}
-	s.ended(why)
 }
 
-func (s *session) ended(why string) {
+// run is the life of a session, from start to end.
+func (s *session) run(plan func(context.Context) (Plan, error)) {
+	defer s.m.running.Done()
+	defer close(s.gone)
+	s.err = s.start(plan)
+	if s.err == nil {
+		s.begin()
+		close(s.ready)
+		<-s.box.Done()
+		s.transport.CloseIdleConnections()
+	}
+	why := s.forget()
+	if s.err != nil {
+		if why != "" {
+			s.err = ErrStopping // it was not given the time to succeed
+		}
+		close(s.ready)
+	}
+	var failed *StartError
+	switch {
+	case why != "":
+	case errors.As(s.err, &failed):
+		why = failed.Why()
+	case s.err != nil:
+		why = s.err.Error()
+	default:
+		why = ended(s.box.Exit())
+	}
 	if s.plan.Ended != nil {
 		s.plan.Ended(why)
 	}
 }
 
 // start makes the plan, boots the sandbox and waits until the guest is ready.
-func (s *session) start(ctx context.Context, plan func(context.Context) (Plan, error)) error {
+func (s *session) start(plan func(context.Context) (Plan, error)) error {
 	var err error
-	if s.plan, err = plan(ctx); err != nil {
+	if s.plan, err = plan(s.life); err != nil {
 		return err
 	}
-	spec := s.plan.Spec
-	spec.ID = newID()
-	startCtx, cancel := context.WithTimeout(ctx, s.plan.StartLimit)
+	ctx, cancel := context.WithTimeout(s.life, s.plan.StartLimit)
 	defer cancel()
-	s.box, err = s.m.engine.Start(startCtx, spec)
-	if err != nil {
+	if err := s.boot(ctx); err != nil {
 		return err
 	}
 	s.transport = newTransport(s.box, s.plan.Port)
-	if err := s.await(startCtx); err != nil {
+	if err := s.await(ctx); err != nil {
 		s.transport.CloseIdleConnections()
-		// The guest is useless; nobody waits for it to tidy up.
-		stopCtx, cancel := context.WithTimeout(ctx, Grace)
-		defer cancel()
-		if stopErr := s.box.Stop(stopCtx, 0); stopErr != nil {
-			s.m.log.Error("stop a session that did not become ready", "session", s.key.ID, "error", stopErr)
-		}
+		s.halt(0) // the guest is useless; nobody waits for it to tidy up
 		return err
 	}
 	return nil
+}
+
+// boot starts the sandbox, a second time if the engine broke under the first.
+func (s *session) boot(ctx context.Context) (err error) {
+	spec := s.plan.Spec
+	for range 2 {
+		spec.ID = newID()
+		s.box, err = s.m.engine.Start(ctx, spec)
+		if !errors.Is(err, sandbox.ErrStopped) {
+			break
+		}
+		s.m.log.Warn("start session again", "session", s.key.ID, "owner", s.key.Owner, "error", err)
+	}
+	if err != nil && ctx.Err() != nil {
+		return &StartError{Err: ErrNotReady, Limit: s.plan.StartLimit, Last: err}
+	}
+	return err
 }
 
 // probeEvery is the pause between two probes while a guest starts.
@@ -191,17 +228,20 @@ const probeEvery = 20 * time.Millisecond
 
 // await asks the guest until it is ready.
 func (s *session) await(ctx context.Context) error {
-	var last error
+	var last, told error // told is the last that is not just the end of ctx
 	for {
 		if last = s.plan.Probe(ctx, s.transport); last == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			told = last
+		}
 		select {
 		case <-time.After(probeEvery):
 		case <-s.box.Done():
-			return &StartError{Err: ErrExited, Exit: s.box.Exit(), Limit: s.plan.StartLimit, Last: last}
+			return &StartError{Err: ErrExited, Exit: s.box.Exit(), Limit: s.plan.StartLimit, Last: told}
 		case <-ctx.Done():
-			return &StartError{Err: ErrNotReady, Limit: s.plan.StartLimit, Last: last}
+			return &StartError{Err: ErrNotReady, Limit: s.plan.StartLimit, Last: cmp.Or(told, last)}
 		}
 	}
 }
@@ -211,7 +251,7 @@ func (s *session) begin() {
 	m := s.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.life = time.AfterFunc(s.plan.MaxLife-time.Since(s.started), func() { s.stop("its maximum lifetime is over", Grace) })
+	s.lifetime = time.AfterFunc(s.plan.MaxLife-time.Since(s.started), func() { s.stop("its maximum lifetime is over", Grace) })
 	s.idle = time.AfterFunc(s.plan.IdleLimit, func() { s.expire() })
 	if s.status == Stopping || m.closed { // stopped while it started
 		go s.halt(Grace)
@@ -252,24 +292,32 @@ func (s *session) expire() {
 		s.m.mu.Unlock()
 		return
 	}
-	s.status, s.why = Stopping, "it was idle for "+s.plan.IdleLimit.String()
+	s.mark("it was idle for " + s.plan.IdleLimit.String())
 	s.m.mu.Unlock()
+	s.end(ErrStopping)
 	s.halt(Grace)
 }
 
-// stop marks the session as stopping and halts it, unless somebody else does.
+// stop marks the session as stopping, ends its requests and halts it, unless
+// somebody else does.
 func (s *session) stop(why string, grace time.Duration) {
 	s.m.mu.Lock()
-	first := s.status != Stopping
-	if first {
-		s.why = why
-	}
-	starting := s.status == Starting
-	s.status = Stopping
+	starting := s.mark(why)
 	s.m.mu.Unlock()
-	if !starting { // begin halts a session that was stopped while it started
+	s.end(ErrStopping)
+	if !starting { // start gives up, or begin halts it
 		s.halt(grace)
 	}
+}
+
+// mark puts the session on its way out and reports whether it was starting.
+// The caller holds the mutex.
+func (s *session) mark(why string) (starting bool) {
+	starting = s.status == Starting
+	if s.status != Stopping {
+		s.status, s.why = Stopping, why
+	}
+	return starting
 }
 
 // halt ends the guest: SIGTERM, then SIGKILL. It returns when it is gone.
@@ -281,19 +329,21 @@ func (s *session) halt(grace time.Duration) {
 	}
 }
 
-// forget takes the session out of the table and stops its clocks.
-func (s *session) forget() {
+// forget takes the session out of the table, stops its clocks, and returns why
+// it was stopped, if it was.
+func (s *session) forget() (why string) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	if s.m.sessions[s.key] == s {
 		delete(s.m.sessions, s.key)
 	}
-	for _, t := range []*time.Timer{s.idle, s.life} {
+	for _, t := range []*time.Timer{s.idle, s.lifetime} {
 		if t != nil {
 			t.Stop()
 		}
 	}
 	s.status = Stopping
+	return s.why
 }
 
 // Stop ends a session with its running requests and returns when it is gone.
@@ -318,15 +368,7 @@ func (m *Manager) Stop(ctx context.Context, key Key) error {
 // wait returns when nothing is left of a session that is being stopped.
 func (s *session) wait(ctx context.Context) error {
 	select {
-	case <-s.ready:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if s.err != nil {
-		return nil
-	}
-	select {
-	case <-s.box.Done():
+	case <-s.gone:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -300,7 +300,7 @@ func TestCrashFreesTheKey(t *testing.T) {
 			t.Errorf("%d starts, want 2", n)
 		}
 	})
-	if len(ended) != 1 || ended[0] != "exited with status 3" {
+	if len(ended) != 1 || ended[0] != "its process exited with status 3" {
 		t.Errorf("Ended = %v", ended)
 	}
 }

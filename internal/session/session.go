@@ -45,12 +45,29 @@ type StartError struct {
 	Last error
 }
 
-func (e *StartError) Error() string {
-	text := "start session: " + e.Err.Error()
+func (e *StartError) Error() string { return "start session: " + e.Why() }
+
+// Why says it for the log of the session.
+func (e *StartError) Why() string {
+	if errors.Is(e.Err, ErrExited) {
+		return ended(e.Exit) + " before it was ready"
+	}
+	text := "it was not ready within " + e.Limit.String()
 	if e.Last != nil {
 		text += ": " + e.Last.Error()
 	}
 	return text
+}
+
+// ended says how a guest ended.
+func ended(e sandbox.Status) string {
+	switch e.Cause {
+	case sandbox.Exited:
+		return "its process exited with status " + strconv.Itoa(e.Code)
+	case sandbox.Stopped:
+		return "it was stopped"
+	}
+	return "its sandbox broke, status " + strconv.Itoa(e.Code)
 }
 
 func (e *StartError) Unwrap() error { return e.Err }
@@ -111,6 +128,12 @@ type Info struct {
 // Use is a session in use by one request. It stays alive until Release.
 type Use struct{ s *session }
 
+// Context ends when the session is stopped, by a caller or by one of its
+// clocks; its cause is ErrStopping then. Requests that still run end with it,
+// since servers wait for theirs when they are told to stop. A guest that dies
+// by itself does not end it: what it has said can still be read.
+func (u *Use) Context() context.Context { return u.s.life }
+
 // Transport is an HTTP client connection to the guest's port. It is shared by
 // all requests of the session and keeps connections.
 func (u *Use) Transport() http.RoundTripper { return u.s.transport }
@@ -129,18 +152,22 @@ func (u *Use) Done() <-chan struct{} { return u.s.box.Done() }
 // Release ends the use. It must be called once.
 func (u *Use) Release() { u.s.release() }
 
+// idleConnection is how long a connection to a guest is kept for the next
+// request. A server that closes it at the same moment would lose that request,
+// which cannot be repeated; uvicorn and Node close after five seconds, and the
+// impatient (gunicorn) after two.
+const idleConnection = time.Second
+
 // newTransport returns a client whose connections all lead to the guest's
 // port, whatever the URL says.
 func newTransport(box sandbox.Sandbox, port uint16) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return box.Dial(ctx, port) },
 		// What the agent sends is passed on as it is.
-		DisableCompression:  true,
-		MaxIdleConns:        64,
-		MaxIdleConnsPerHost: 64,
-		// An agent that closes idle connections at five seconds, as uvicorn
-		// does, must not meet one of ours half-way.
-		IdleConnTimeout:        4 * time.Second,
+		DisableCompression:     true,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        idleConnection,
 		MaxResponseHeaderBytes: 64 << 10,
 		WriteBufferSize:        32 << 10,
 		ReadBufferSize:         32 << 10,
