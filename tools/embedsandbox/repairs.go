@@ -34,7 +34,9 @@ const (
 // takes less than it is given once its send buffer is nearly full, so a request
 // of some MiB to an agent that reads slowly loses bytes. And when one side says
 // that it will send no more, the forwarder closes both directions, so that what
-// the other side still had to say is lost.
+// the other side still had to say is lost. And it looks for data, finds none and
+// only then asks to be told of more: what comes in between is not noticed until
+// something else comes, so that one request in some thousands hangs.
 var repairs = []repair{
 	{
 		file: forwarder,
@@ -156,6 +158,36 @@ func (r *fileDescriptionConn) awaitGone(cancel <-chan struct{}) bool {
 }
 
 // Close implements proxyConn.Close.
+`,
+	},
+	{
+		file: forwarderTCP,
+		old: `			e, ch = waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventIn | waiter.EventHUp | waiter.EventErr)
+			n.wq.EventRegister(&e)
+			defer n.wq.EventUnregister(&e)
+		}
+`,
+		new: `			e, ch = waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventIn | waiter.EventHUp | waiter.EventErr)
+			n.wq.EventRegister(&e)
+			defer n.wq.EventUnregister(&e)
+			res, tcpErr = n.ep.Read(b, tcpip.ReadOptions{})
+			continue
+		}
+`,
+	},
+	{
+		file: forwarderTCP,
+		old: `			e, ch = waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventIn | waiter.EventHUp | waiter.EventErr)
+			n.wq.EventRegister(&e)
+			defer n.wq.EventUnregister(&e)
+		}
+`,
+		new: `			e, ch = waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventIn | waiter.EventHUp | waiter.EventErr)
+			n.wq.EventRegister(&e)
+			defer n.wq.EventUnregister(&e)
+			res, tcpErr = n.ep.Write(&b, tcpip.WriteOptions{Atomic: true})
+			continue
+		}
 `,
 	},
 	{

@@ -2,6 +2,7 @@ package gvisor
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,6 +101,26 @@ func TestPrepareRefuses(t *testing.T) {
 				t.Errorf("%d files are left", len(entries))
 			}
 		})
+	}
+}
+
+// TestEmbedded runs what the build carries.
+func TestEmbedded(t *testing.T) {
+	if _, _, err := packed(embedded, goarch); errors.Is(err, fs.ErrNotExist) {
+		t.Skip("this test program was built without `make build` before")
+	}
+	e, err := New(Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close(t.Context())
+	s, err := e.Start(t.Context(), sandbox.Spec{ID: "a", Args: []string{"sh", "-c", "exit 4"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-s.Done()
+	if got := s.Exit().Code; got != 4 {
+		t.Errorf("the guest ended with %d, want 4", got)
 	}
 }
 

@@ -130,6 +130,22 @@ func testDialConcurrently(t *testing.T, b *bench) {
 	wg.Wait()
 }
 
+// testManyRequests finds wake-ups that get lost: the guest answers in two pieces,
+// and a forwarder that misses the second leaves one request in some thousands
+// hanging.
+func testManyRequests(t *testing.T, b *bench) {
+	s, _ := b.server(t, "127.0.0.1:8080")
+	client, closeIdle := Client(s, 8080)
+	defer closeIdle()
+	client.Timeout = 15 * time.Second
+	body := strings.Repeat("x", 1024)
+	for i := range 5000 {
+		if post(t, client, "/", body); t.Failed() {
+			t.Fatalf("request %d failed", i)
+		}
+	}
+}
+
 // testDialDeaf fills a listener's queue. That may keep dials waiting, but never
 // a Stop.
 func testDialDeaf(t *testing.T, b *bench) {

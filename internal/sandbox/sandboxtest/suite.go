@@ -64,6 +64,7 @@ func Run(t *testing.T, h Harness) {
 		{"DialStopped", testDialStopped},
 		{"DialConcurrently", testDialConcurrently},
 		{"DialDeaf", testDialDeaf},
+		{"ManyRequests", testManyRequests},
 		{"Deadline", testDeadline},
 		{"ClientLeaves", testClientLeaves},
 		{"BigBodies", testBigBodies},
