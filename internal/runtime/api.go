@@ -203,7 +203,7 @@ func (s *Service) DeleteAgentRuntime(ctx context.Context, in *agentcorecontrol.D
 		if _, err := s.docs.runtimes.Replace(tx, doc); err != nil {
 			return nil, err
 		}
-		if err := enqueue(tx, deleteKind, scope, id, 0); err != nil {
+		if err := enqueue(tx, deleteKind, payload{Scope: scope, ID: id}); err != nil {
 			return nil, err
 		}
 		return &agentcorecontrol.DeleteAgentRuntimeResponse{AgentRuntimeId: &id, Status: &doc.State.Status}, nil
@@ -268,7 +268,7 @@ func (s *Service) addVersion(ctx context.Context, tx store.Tx, scope store.Scope
 	if err != nil {
 		return err
 	}
-	return enqueue(tx, prepareKind, scope, id, n)
+	return enqueue(tx, prepareKind, payload{Scope: scope, ID: id, Version: n})
 }
 
 // interpreter finds what runs a modelled runtime on this host.

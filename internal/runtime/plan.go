@@ -3,13 +3,16 @@ package runtime
 import (
 	"context"
 	"errors"
-	"net/url"
+	"maps"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
@@ -32,7 +35,8 @@ type Detail struct {
 }
 
 // Plan says how a session of an endpoint is started: which version, from
-// which code, with what environment.
+// which code, with what environment. What is wrong with the version itself is
+// an error of the agent, and is written into the endpoint's log.
 func (s *Service) Plan(ctx context.Context, key session.Key) (session.Plan, error) {
 	rt, v, err := s.live(ctx, key)
 	if err != nil {
@@ -46,36 +50,44 @@ func (s *Service) Plan(ctx context.Context, key session.Key) (session.Plan, erro
 	if err != nil {
 		return session.Plan{}, err
 	}
-	code := spec.AgentRuntimeArtifact.CodeConfiguration
-	in, err := s.interpreter(ctx, *code.Runtime)
+	out := s.output(key)
+	code, launch, err := s.launch(ctx, v, spec.AgentRuntimeArtifact.CodeConfiguration)
 	if err != nil {
-		return session.Plan{}, err
-	}
-	unpacked, err := s.unpack(ctx, v)
-	if err != nil {
-		return session.Plan{}, err
-	}
-	launch, err := s.cfg.Code.Launch(unpacked, in, code.EntryPoint)
-	if err != nil {
-		unpacked.Release()
-		return session.Plan{}, asAgentError(err)
+		return session.Plan{}, out.asAgentError(err)
 	}
 	_, number, _ := strings.Cut(v.ID, ":")
-	out := s.output(key)
 	idle, life := lifecycle(spec.LifecycleConfiguration)
 	return session.Plan{
 		Spec: sandbox.Spec{
-			Args: launch.Args, Env: merge(launch.Env, platformEnv(rt, key), userEnv(env)), Dir: launch.Dir, Code: unpacked.Dir, Mounts: launch.Mounts,
+			Args: launch.Args, Env: merge(launch.Env, platformEnv(rt, key), userEnv(env)), Dir: launch.Dir, Code: code.Dir, Mounts: launch.Mounts,
 			Stdout: out.stdout, Stderr: out.stderr,
 		},
 		Port: Port, Probe: session.HTTPProbe(Port, pingPath), StartLimit: StartLimit,
 		IdleLimit: time.Duration(idle) * time.Second, MaxLife: time.Duration(life) * time.Second,
 		Version: number, Detail: Detail{Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note},
 		Ended: func(why string) {
-			unpacked.Release()
+			code.Release()
 			out.close(why)
 		},
 	}, nil
+}
+
+// launch fetches a version's code, which the caller releases, and says how it
+// is started.
+func (s *Service) launch(ctx context.Context, v versionDoc, c *agentcorecontrol.CodeConfiguration) (*image.Code, image.Launch, error) {
+	in, err := s.interpreter(ctx, *c.Runtime)
+	if err != nil {
+		return nil, image.Launch{}, err
+	}
+	code, err := s.unpack(ctx, v)
+	if err != nil {
+		return nil, image.Launch{}, err
+	}
+	launch, err := s.cfg.Code.Launch(code, in, c.EntryPoint)
+	if err != nil {
+		code.Release()
+	}
+	return code, launch, err
 }
 
 // live reads what an endpoint runs now.
@@ -105,16 +117,6 @@ func (s *Service) live(ctx context.Context, key session.Key) (rt runtimeDoc, v v
 	return rt, v, err
 }
 
-// asAgentError says that what was deployed cannot be started: to an invoker
-// that is the agent's fault, with the reason.
-func asAgentError(err error) error {
-	f := fault.From(err)
-	if f.Status >= 500 {
-		return err
-	}
-	return fault.RuntimeClient("%s", f.Message).Because(err)
-}
-
 // platformEnv is what every agent finds in its environment (spec/runtime.md 11).
 func platformEnv(rt runtimeDoc, key session.Key) []string {
 	arn := ARN(key.Scope, key.Owner)
@@ -122,15 +124,16 @@ func platformEnv(rt runtimeDoc, key session.Key) []string {
 	return []string{
 		"DOCKER_CONTAINER=1", // the SDK's sign that it is on the platform
 		"AWS_REGION=" + key.Scope.Region, "AWS_DEFAULT_REGION=" + key.Scope.Region,
-		"OTEL_RESOURCE_ATTRIBUTES=cloud.resource_id=" + url.QueryEscape(endpoint) + ",service.name=" + rt.Name + "." + key.Endpoint,
+		// As it is: the SDK does not decode it, and nothing in it needs to be encoded.
+		"OTEL_RESOURCE_ATTRIBUTES=cloud.resource_id=" + endpoint + ",service.name=" + rt.Name + "." + key.Endpoint,
 	}
 }
 
 func userEnv(env map[string]string) []string {
 	out := make([]string, 0, len(env))
-	for name, value := range env {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if name != "AWS_REGION" { // the platform's wins (spec/runtime.md 11)
-			out = append(out, name+"="+value)
+			out = append(out, name+"="+env[name])
 		}
 	}
 	return out
@@ -179,6 +182,17 @@ func (s *Service) output(key session.Key) output {
 		stderr: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
 		note:   func(text string) { s.cfg.Logs.Append(group, stream, s.cfg.Now(), "outcrop: "+text) },
 	}
+}
+
+// asAgentError says that what was deployed cannot be started: to an invoker
+// that is the agent's fault, with the reason.
+func (o output) asAgentError(err error) error {
+	f := fault.From(err)
+	if f.Status >= http.StatusInternalServerError {
+		return err
+	}
+	o.note("the agent cannot be started: " + f.Message)
+	return fault.RuntimeClient("%s", f.Message).Because(err)
 }
 
 func (o output) close(why string) {

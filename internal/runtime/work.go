@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"slices"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/protocol"
@@ -20,6 +21,7 @@ import (
 const (
 	prepareKind = "runtime.prepare"
 	deleteKind  = "runtime.delete"
+	pruneKind   = "runtime.prune"
 )
 
 // payload is what an item says about its job.
@@ -27,20 +29,22 @@ type payload struct {
 	Scope   store.Scope `json:"scope"`
 	ID      string      `json:"id"`
 	Version int         `json:"version,omitempty"`
+	// Digests are the code that may have lost its last user, for pruneKind.
+	Digests []string `json:"digests,omitempty"`
 }
 
-func enqueue(tx store.Tx, kind string, scope store.Scope, id string, version int) error {
-	body, err := json.Marshal(payload{scope, id, version})
+func enqueue(tx store.Tx, kind string, job payload) error {
+	body, err := json.Marshal(job)
 	if err != nil {
 		return err
 	}
-	_, err = tx.EnqueueWork(store.Work{Kind: kind, Key: workKey(scope, id), Payload: body})
+	_, err = tx.EnqueueWork(store.Work{Kind: kind, Key: workKey(job.Scope, job.ID), Payload: body})
 	return err
 }
 
 // Handlers are the work handlers of the service, by kind.
 func (s *Service) Handlers() map[string]work.Handler {
-	return map[string]work.Handler{prepareKind: prepare{s}, deleteKind: remove{s}}
+	return map[string]work.Handler{prepareKind: prepare{s}, deleteKind: remove{s}, pruneKind: prune{s}}
 }
 
 // prepare fetches a version's zip, checks and unpacks it, and makes the
@@ -175,8 +179,8 @@ func (s *Service) unpack(ctx context.Context, v versionDoc) (*image.Code, error)
 	return s.cfg.Code.Unpack(ctx, zip, zip.Size(), v.State.Digest)
 }
 
-// remove takes a runtime away: first its sessions, then its documents, then
-// the code that nobody else uses.
+// remove takes a runtime away: first its sessions, then its documents, and by
+// another item the code that nobody else uses.
 type remove struct{ s *Service }
 
 func (d remove) Do(ctx context.Context, item *work.Item) error {
@@ -188,13 +192,17 @@ func (d remove) Do(ctx context.Context, item *work.Item) error {
 	if err := s.cfg.Sessions.StopOwner(ctx, job.Scope, job.ID); err != nil {
 		return err
 	}
-	err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		job.Digests = nil
 		for v, err := range s.docs.versions.Each(tx, job.Scope, job.ID) {
 			if err != nil {
 				return err
 			}
 			if err := s.docs.versions.Delete(tx, job.Scope, v.ID); err != nil {
 				return err
+			}
+			if v.State.Digest != "" && !slices.Contains(job.Digests, v.State.Digest) {
+				job.Digests = append(job.Digests, v.State.Digest)
 			}
 		}
 		for e, err := range s.docs.endpoints.Each(tx, job.Scope, job.ID) {
@@ -208,12 +216,13 @@ func (d remove) Do(ctx context.Context, item *work.Item) error {
 		if err := s.docs.runtimes.Delete(tx, job.Scope, job.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
+		if len(job.Digests) > 0 {
+			if err := enqueue(tx, pruneKind, job); err != nil {
+				return err
+			}
+		}
 		return item.Complete(tx)
 	})
-	if err != nil {
-		return err
-	}
-	return s.prune(ctx)
 }
 
 // Failed leaves a runtime that could not be deleted where a person sees it.
@@ -230,26 +239,39 @@ func (d remove) Failed(tx store.Tx, w store.Work, cause error) error {
 	return err
 }
 
-// prune removes unpacked code that no version refers to.
-func (s *Service) prune(ctx context.Context) error {
-	used := func(digest string) bool {
-		found := true // when in doubt, it stays
-		err := s.cfg.Store.View(ctx, func(r store.Reader) error {
-			found = false
-			for v, err := range s.docs.versions.All(r) {
-				if err != nil {
-					found = true
-					return err
-				}
-				if v.State.Digest == digest {
-					found = true
-					return nil
-				}
-			}
-			return nil
-		})
-		return found || err != nil
+// prune removes the unpacked code of a runtime that is gone, unless another
+// version refers to it.
+type prune struct{ s *Service }
+
+func (p prune) Do(ctx context.Context, item *work.Item) error {
+	var job payload
+	if err := json.Unmarshal(item.Payload, &job); err != nil {
+		return work.Permanent(err)
 	}
-	_, err := s.cfg.Code.Prune(ctx, used)
+	_, err := p.s.cfg.Code.Prune(ctx, func(digest string) bool {
+		// When in doubt, it stays.
+		return !slices.Contains(job.Digests, digest) || p.s.refersTo(ctx, digest)
+	})
 	return err
+}
+
+// Failed leaves the code on the disk, which harms nobody.
+func (prune) Failed(store.Tx, store.Work, error) error { return nil }
+
+// refersTo reports whether a version has this code, or may have.
+func (s *Service) refersTo(ctx context.Context, digest string) bool {
+	found := false
+	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
+		for v, err := range s.docs.versions.All(r) {
+			if err != nil {
+				return err
+			}
+			if v.State.Digest == digest {
+				found = true
+				return nil
+			}
+		}
+		return nil
+	})
+	return found || err != nil
 }

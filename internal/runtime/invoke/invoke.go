@@ -29,8 +29,12 @@ const (
 	streamLimit = 60 * time.Minute
 )
 
-// maxErrorBody is how much of an agent's error is kept for the log, in bytes.
-const maxErrorBody = 8 << 10
+// maxErrorBody is how much of an agent's error is kept for the log, in bytes,
+// and errorBodyLimit how long that may take to arrive.
+const (
+	maxErrorBody   = 8 << 10
+	errorBodyLimit = 5 * time.Second
+)
 
 // Planner says what a session runs.
 type Planner interface {
@@ -63,51 +67,87 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 	if err != nil {
 		return nil, err
 	}
-	use, err := s.sessions.Acquire(ctx, key, func(ctx context.Context) (session.Plan, error) { return s.plans.Plan(ctx, key) })
-	if err != nil {
-		return nil, acquireFault(err)
-	}
-	out, err := ask(ctx, use, call, in, id)
-	if err != nil {
+	// A guest that has just died is found out by the first who dials it. That
+	// one gets a fresh session: nothing was sent yet.
+	for again := true; ; again = false {
+		use, err := s.sessions.Acquire(ctx, key, func(ctx context.Context) (session.Plan, error) { return s.plans.Plan(ctx, key) })
+		if err != nil {
+			return nil, acquireFault(err)
+		}
+		out, err := ask(ctx, use, call, in, id)
+		if err == nil {
+			return out, nil
+		}
+		lost := again && unreached(err) && gone(ctx, use)
 		use.Release()
-		return nil, err
+		if !lost {
+			return nil, err
+		}
 	}
-	return out, nil
+}
+
+// unreached reports that a request never reached the guest.
+func unreached(err error) bool {
+	return errors.Is(err, sandbox.ErrStopped) || errors.Is(err, sandbox.ErrRefused)
+}
+
+// farewell is how long a guest that refuses connections is given to turn out
+// dead rather than deaf.
+const farewell = time.Second
+
+// gone reports whether the guest has died by itself.
+func gone(ctx context.Context, use *session.Use) bool {
+	timer := time.NewTimer(farewell)
+	defer timer.Stop()
+	select {
+	case <-use.Done():
+		return use.Context().Err() == nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // ask sends one request. On success the session is released when the answer's
 // body is closed.
 func ask(ctx context.Context, use *session.Use, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string) (*agentcore.InvokeAgentRuntimeResponse, error) {
+	if use.Context().Err() != nil {
+		return nil, acquireFault(session.ErrStopping)
+	}
 	detail := use.Detail().(runtime.Detail)
 	ctx, cancel := context.WithCancelCause(ctx)
-	deadline := time.AfterFunc(answerLimit, func() { cancel(errTimeout) })
-	req, err := agentRequest(ctx, call, in, id, detail)
+	req, trace, err := agentRequest(ctx, call, in, id, detail)
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
+	deadline := time.AfterFunc(answerLimit, func() { cancel(errTimeout) })
+	unwatch := context.AfterFunc(use.Context(), func() { cancel(session.ErrStopping) })
+	done := func() {
+		deadline.Stop()
+		unwatch()
+		cancel(nil)
+	}
 	resp, err := use.Transport().RoundTrip(req)
 	if err != nil {
-		deadline.Stop()
-		defer cancel(nil)
+		defer done()
 		return nil, agentFault(ctx, detail, err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		defer cancel(nil)
+		defer done()
 		defer resp.Body.Close()
-		deadline.Stop()
+		deadline.Reset(errorBodyLimit)
 		return nil, refusedByAgent(resp, detail)
 	}
 	deadline.Reset(streamLimit)
-	return answer(resp, id, &body{ReadCloser: resp.Body, done: func() {
-		deadline.Stop()
-		cancel(nil)
+	return answer(resp, id, trace, &body{ReadCloser: resp.Body, ctx: ctx, note: detail.Note, done: func() {
+		done()
 		use.Release()
 	}}), nil
 }
 
 // answer is what the caller sees of the agent's response.
-func answer(resp *http.Response, id string, body io.ReadCloser) *agentcore.InvokeAgentRuntimeResponse {
+func answer(resp *http.Response, id string, trace traceContext, body io.ReadCloser) *agentcore.InvokeAgentRuntimeResponse {
 	status := int32(resp.StatusCode)
 	out := &agentcore.InvokeAgentRuntimeResponse{RuntimeSessionId: &id, StatusCode: &status, Response: body}
 	for name, member := range map[string]**string{
@@ -118,53 +158,37 @@ func answer(resp *http.Response, id string, body io.ReadCloser) *agentcore.Invok
 			*member = &v
 		}
 	}
+	if out.TraceId == nil && trace.id != "" {
+		out.TraceId = &trace.id
+	}
 	if out.ContentType == nil {
 		out.ContentType = ptr("application/octet-stream")
 	}
 	return out
 }
 
-// agentRequest is the request as the agent's container contract has it
-// (spec/runtime.md 10).
-func agentRequest(ctx context.Context, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string, detail runtime.Detail) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://localhost:%d/invocations", runtime.Port), in.Payload)
-	if err != nil {
-		return nil, err
-	}
-	req.ContentLength = call.ContentLength
-	h := req.Header
-	for name, values := range call.Header {
-		if detail.Headers[strings.ToLower(name)] {
-			h[name] = values
-		}
-	}
-	set := func(name string, value *string) {
-		if value != nil {
-			h.Set(name, *value)
-		}
-	}
-	set("Content-Type", in.ContentType)
-	set("Accept", in.Accept)
-	set("Mcp-Session-Id", in.McpSessionId)
-	set("Mcp-Protocol-Version", in.McpProtocolVersion)
-	set("Mcp-Method", in.McpMethod)
-	set("Mcp-Name", in.McpName)
-	set("X-Amzn-Trace-Id", in.TraceId)
-	set("Traceparent", in.TraceParent)
-	set("Tracestate", in.TraceState)
-	set("Baggage", in.Baggage)
-	h.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", id)
-	h.Set("X-Amzn-Bedrock-AgentCore-Runtime-Request-Id", call.RequestID)
-	if h.Get("User-Agent") == "" {
-		h["User-Agent"] = nil // not Go's
-	}
-	return req, nil
-}
-
-// body releases the session when the answer has been read or given up.
+// body releases the session when the answer has been read or given up, and
+// tells the session's log of an answer that broke off.
 type body struct {
 	io.ReadCloser
+	ctx  context.Context // of the request
+	note func(string)
 	done func()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil || err == io.EOF || b.note == nil {
+		return n, err
+	}
+	switch {
+	case errors.Is(context.Cause(b.ctx), errTimeout):
+		b.note("the agent's answer was cut off after " + streamLimit.String())
+	case b.ctx.Err() == nil: // neither the caller has left nor the session was stopped
+		b.note("the agent's answer broke off: " + err.Error())
+	}
+	b.note = nil // once
+	return n, err
 }
 
 func (b *body) Close() error {
@@ -178,7 +202,9 @@ func (b *body) Close() error {
 
 // StopRuntimeSession ends a session's sandbox and streams.
 func (s *Service) StopRuntimeSession(ctx context.Context, in *agentcore.StopRuntimeSessionRequest) (*agentcore.StopRuntimeSessionResponse, error) {
-	key, err := sessionKey(pipeline.From(ctx), *in.AgentRuntimeArn, "", text(in.Qualifier), *in.RuntimeSessionId)
+	call := pipeline.From(ctx)
+	// The operation has no accountId: a bare id is the caller's own.
+	key, err := sessionKey(call, *in.AgentRuntimeArn, call.Scope.Account, text(in.Qualifier), *in.RuntimeSessionId)
 	if err != nil {
 		return nil, err
 	}
@@ -250,18 +276,22 @@ func acquireFault(err error) error {
 
 // agentFault words an agent that broke off before it answered.
 func agentFault(ctx context.Context, detail runtime.Detail, err error) error {
-	if errors.Is(context.Cause(ctx), errTimeout) {
+	var f *fault.Error
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errTimeout):
 		detail.Note("the agent did not begin its answer within " + answerLimit.String())
 		return fault.New("RuntimeClientError", http.StatusGatewayTimeout, "The agent did not answer within %s", answerLimit).Because(err)
-	}
-	if ctx.Err() != nil { // the caller has left
+	case errors.Is(cause, session.ErrStopping):
+		return fault.RuntimeClient("The session was stopped before the agent answered").Because(err)
+	case cause != nil: // the caller has left
 		return err
-	}
-	var f *fault.Error
-	if errors.As(err, &f) { // the caller's own body was refused while it was read
+	case errors.As(err, &f): // the caller's own body was refused while it was read
 		return f
+	case errors.Is(err, sandbox.ErrRefused):
+		detail.Note(fmt.Sprintf("nothing listens on port %d any more", runtime.Port))
+	case !unreached(err):
+		detail.Note("the agent broke off before it answered: " + err.Error())
 	}
-	detail.Note("the agent broke off before it answered: " + err.Error())
 	return fault.RuntimeClient("The agent closed the connection before it answered. Please check your CloudWatch logs for more information.").Because(err)
 }
 
@@ -269,7 +299,7 @@ func agentFault(ctx context.Context, detail runtime.Detail, err error) error {
 // its body reaches the caller (spec/runtime.md 8.4).
 func refusedByAgent(resp *http.Response, detail runtime.Detail) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what there is
-	detail.Note(fmt.Sprintf("the agent answered %s: %s", resp.Status, text))
+	detail.Note(strings.TrimSuffix(fmt.Sprintf("the agent answered %s: %s", resp.Status, text), ": "))
 	return fault.RuntimeClient("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", resp.StatusCode)
 }
 

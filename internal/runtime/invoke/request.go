@@ -1,0 +1,93 @@
+package invoke
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcore"
+	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/runtime"
+)
+
+// maxHeader bounds one header that is passed on, in bytes (spec/runtime.md 2.6).
+const maxHeader = 4 << 10
+
+// agentRequest is the request as the agent's container contract has it
+// (spec/runtime.md 10), and the trace that was begun for it, if one was.
+func agentRequest(ctx context.Context, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string, detail runtime.Detail) (*http.Request, traceContext, error) {
+	var trace traceContext
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://localhost:%d/invocations", runtime.Port), nil)
+	if err != nil {
+		return nil, trace, err
+	}
+	if call.ContentLength != 0 {
+		// The body belongs to the pipeline, which closes it.
+		req.Body, req.ContentLength = unclosed{in.Payload}, call.ContentLength
+	}
+	if err := passOn(req.Header, call.Header, detail.Headers); err != nil {
+		return nil, trace, err
+	}
+	if in.TraceId == nil && in.TraceParent == nil {
+		trace = newTrace(time.Now())
+		req.Header.Set("X-Amzn-Trace-Id", trace.id)
+		req.Header.Set("Traceparent", trace.parent)
+	}
+	for name, value := range map[string]*string{
+		"Content-Type": in.ContentType, "Accept": in.Accept,
+		"Mcp-Session-Id": in.McpSessionId, "Mcp-Protocol-Version": in.McpProtocolVersion, "Mcp-Method": in.McpMethod, "Mcp-Name": in.McpName,
+		"X-Amzn-Trace-Id": in.TraceId, "Traceparent": in.TraceParent, "Tracestate": in.TraceState, "Baggage": in.Baggage,
+		"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": &id, "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id": &call.RequestID,
+	} {
+		if value != nil {
+			req.Header.Set(name, *value)
+		}
+	}
+	req.Header["User-Agent"] = nil // not Go's; a caller's cannot be passed on
+	return req, trace, nil
+}
+
+// unclosed is a body that a failed dial does not use up.
+type unclosed struct{ io.Reader }
+
+func (unclosed) Close() error { return nil }
+
+// passOn copies the headers that the runtime's owner has listed.
+func passOn(to, from http.Header, listed map[string]bool) error {
+	if len(listed) == 0 {
+		return nil
+	}
+	for name, values := range from {
+		if !listed[strings.ToLower(name)] {
+			continue
+		}
+		for _, v := range values {
+			if len(v) > maxHeader {
+				return fault.Validation("Header '%s' has %d bytes; one that is passed on to an agent may have at most %d", name, len(v), maxHeader)
+			}
+		}
+		to[name] = values
+	}
+	return nil
+}
+
+// traceContext names a trace in X-Ray's form and in W3C's.
+type traceContext struct{ id, parent string }
+
+// newTrace begins a trace for a request that came without one. It is sampled:
+// whoever instruments an agent wants to see it.
+func newTrace(at time.Time) traceContext {
+	var b [20]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	begun, root, span := fmt.Sprintf("%08x", uint32(at.Unix())), hex.EncodeToString(b[:12]), hex.EncodeToString(b[12:])
+	return traceContext{
+		id:     "Root=1-" + begun + "-" + root + ";Parent=" + span + ";Sampled=1",
+		parent: "00-" + begun + root + "-" + span + "-01",
+	}
+}
