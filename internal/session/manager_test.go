@@ -5,103 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/sandboxfake"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
 )
-
-// engine is a sandbox.Engine whose guests are a channel.
-type engine struct {
-	starts  atomic.Int64
-	startup time.Duration
-	fail    error
-	stuck   bool // guests ignore SIGTERM
-
-	mu   sync.Mutex
-	live map[string]*box
-}
-
-func newEngine() *engine { return &engine{live: map[string]*box{}} }
-
-func (e *engine) Capabilities() sandbox.Capabilities { return sandbox.Capabilities{Engine: "fake"} }
-func (e *engine) Close(context.Context) error        { return nil }
-func (e *engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
-	e.starts.Add(1)
-	select {
-	case <-time.After(e.startup):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if e.fail != nil {
-		return nil, e.fail
-	}
-	b := &box{e: e, id: spec.ID, done: make(chan struct{})}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.live[b.id] = b
-	return b, nil
-}
-
-func (e *engine) alive() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.live)
-}
-
-// crash ends every guest as if it had died by itself.
-func (e *engine) crash() {
-	e.mu.Lock()
-	var all []*box
-	for _, b := range e.live {
-		all = append(all, b)
-	}
-	e.mu.Unlock()
-	for _, b := range all {
-		b.end(sandbox.Status{Cause: sandbox.Exited, Code: 3})
-	}
-}
-
-type box struct {
-	e    *engine
-	id   string
-	once sync.Once
-	exit sandbox.Status
-	done chan struct{}
-}
-
-func (b *box) ID() string                                     { return b.id }
-func (b *box) Dial(context.Context, uint16) (net.Conn, error) { return nil, sandbox.ErrRefused }
-func (b *box) Done() <-chan struct{}                          { return b.done }
-func (b *box) Exit() sandbox.Status                           { return b.exit }
-func (b *box) Stop(ctx context.Context, grace time.Duration) error {
-	if b.e.stuck {
-		select {
-		case <-time.After(grace):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	b.end(sandbox.Status{Cause: sandbox.Stopped, Code: 143})
-	return nil
-}
-
-func (b *box) end(s sandbox.Status) {
-	b.once.Do(func() {
-		b.e.mu.Lock()
-		delete(b.e.live, b.id)
-		b.e.mu.Unlock()
-		b.exit = s
-		close(b.done)
-	})
-}
 
 var scope = store.Scope{Account: "123456789012", Region: "us-east-1"}
 
@@ -136,23 +50,23 @@ func acquire(t *testing.T, m *session.Manager, id string, p func(context.Context
 func all(session.Key) bool { return true }
 
 // bubble runs f with fake time and checks that nothing is left afterwards.
-func bubble(t *testing.T, limit int, f func(t *testing.T, e *engine, m *session.Manager)) {
+func bubble(t *testing.T, limit int, f func(t *testing.T, e *sandboxfake.Engine, m *session.Manager)) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine()
+		e := &sandboxfake.Engine{}
 		m := session.NewManager(e, limit, slog.New(slog.DiscardHandler))
 		f(t, e, m)
 		if err := m.Close(t.Context()); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		if n := e.alive(); n != 0 {
+		if n := e.Alive(); n != 0 {
 			t.Errorf("%d sandboxes outlive the manager", n)
 		}
 	})
 }
 
 func TestStartsOnce(t *testing.T) {
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
-		e.startup = time.Second
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		e.Startup = time.Second
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
@@ -166,14 +80,14 @@ func TestStartsOnce(t *testing.T) {
 			t.Errorf("List = %+v, want one session with 20 running", got)
 		}
 		wg.Wait()
-		if n := e.starts.Load(); n != 1 {
+		if n := e.Starts(); n != 1 {
 			t.Errorf("%d starts for one session, want 1", n)
 		}
 	})
 }
 
 func TestKeysShareNothing(t *testing.T) {
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		other := key("a")
 		other.Endpoint = "prod"
 		foreign := key("a")
@@ -185,7 +99,7 @@ func TestKeysShareNothing(t *testing.T) {
 			}
 			use.Release()
 		}
-		if n := e.alive(); n != 4 {
+		if n := e.Alive(); n != 4 {
 			t.Errorf("%d sandboxes for four keys, want 4", n)
 		}
 	})
@@ -193,25 +107,25 @@ func TestKeysShareNothing(t *testing.T) {
 
 func TestIdleEnds(t *testing.T) {
 	var ended []string
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		acquire(t, m, "a", plan(&ended)).Release()
 		time.Sleep(59 * time.Second)
 		acquire(t, m, "a", plan(&ended)).Release() // starts the clock anew
 		time.Sleep(59 * time.Second)
-		if e.alive() != 1 {
+		if e.Alive() != 1 {
 			t.Fatal("session ended although it was used a minute ago")
 		}
 		use := acquire(t, m, "a", plan(&ended))
 		time.Sleep(10 * time.Minute) // a running request is no idleness
-		if e.alive() != 1 {
+		if e.Alive() != 1 {
 			t.Fatal("session ended under a running request")
 		}
 		use.Release()
 		time.Sleep(61 * time.Second)
-		if e.alive() != 0 || len(m.List(all)) != 0 {
+		if e.Alive() != 0 || len(m.List(all)) != 0 {
 			t.Error("session is alive after its idle time")
 		}
-		if n := e.starts.Load(); n != 1 {
+		if n := e.Starts(); n != 1 {
 			t.Errorf("%d starts, want 1", n)
 		}
 	})
@@ -222,10 +136,10 @@ func TestIdleEnds(t *testing.T) {
 
 func TestMaxLifeEndsABusySession(t *testing.T) {
 	var ended []string
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		use := acquire(t, m, "a", plan(&ended))
 		time.Sleep(time.Hour + time.Second)
-		if e.alive() != 0 {
+		if e.Alive() != 0 {
 			t.Error("session is alive after its maximum lifetime")
 		}
 		use.Release()
@@ -237,11 +151,11 @@ func TestMaxLifeEndsABusySession(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		if err := m.Stop(t.Context(), key("a")); !errors.Is(err, session.ErrNotFound) {
 			t.Errorf("Stop of nothing = %v, want ErrNotFound", err)
 		}
-		e.stuck = true
+		e.Stuck = true
 		use := acquire(t, m, "a", plan(nil))
 		stopped := make(chan error)
 		begun := time.Now()
@@ -260,15 +174,15 @@ func TestStop(t *testing.T) {
 			t.Errorf("Stop took %v, want at most 15 s", took)
 		}
 		use.Release()
-		if e.alive() != 0 {
+		if e.Alive() != 0 {
 			t.Error("sandbox is alive after Stop")
 		}
 	})
 }
 
 func TestStopWhileStarting(t *testing.T) {
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
-		e.startup = 5 * time.Second
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		e.Startup = 5 * time.Second
 		got := make(chan error)
 		go func() {
 			_, err := m.Acquire(context.Background(), key("a"), plan(nil))
@@ -281,7 +195,7 @@ func TestStopWhileStarting(t *testing.T) {
 		if err := <-got; !errors.Is(err, session.ErrStopping) {
 			t.Errorf("Acquire = %v, want ErrStopping", err)
 		}
-		if e.alive() != 0 {
+		if e.Alive() != 0 {
 			t.Error("sandbox is alive after Stop")
 		}
 	})
@@ -289,14 +203,14 @@ func TestStopWhileStarting(t *testing.T) {
 
 func TestCrashFreesTheKey(t *testing.T) {
 	var ended []string
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		use := acquire(t, m, "a", plan(&ended))
-		e.crash()
+		e.Crash(3)
 		<-use.Done()
 		use.Release()
 		synctest.Wait()
 		acquire(t, m, "a", plan(nil)).Release()
-		if n := e.starts.Load(); n != 2 {
+		if n := e.Starts(); n != 2 {
 			t.Errorf("%d starts, want 2", n)
 		}
 	})
@@ -314,19 +228,19 @@ func TestStartFailures(t *testing.T) {
 	}
 	tests := []struct {
 		name  string
-		setup func(*engine)
+		setup func(*sandboxfake.Engine)
 		plan  func(context.Context) (session.Plan, error)
 		want  error
 		after time.Duration
 	}{
-		{"plan", func(*engine) {}, func(context.Context) (session.Plan, error) { return session.Plan{}, boom }, boom, 0},
-		{"engine", func(e *engine) { e.fail = boom }, plan(nil), boom, 0},
-		{"never ready", func(*engine) {}, never, session.ErrNotReady, 30 * time.Second},
-		{"exits first", func(e *engine) { time.AfterFunc(time.Second, e.crash) }, never, session.ErrExited, time.Second},
+		{"plan", func(*sandboxfake.Engine) {}, func(context.Context) (session.Plan, error) { return session.Plan{}, boom }, boom, 0},
+		{"engine", func(e *sandboxfake.Engine) { e.Fail = boom }, plan(nil), boom, 0},
+		{"never ready", func(*sandboxfake.Engine) {}, never, session.ErrNotReady, 30 * time.Second},
+		{"exits first", func(e *sandboxfake.Engine) { time.AfterFunc(time.Second, func() { e.Crash(3) }) }, never, session.ErrExited, time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+			bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 				tt.setup(e)
 				begun := time.Now()
 				var wg sync.WaitGroup
@@ -341,7 +255,7 @@ func TestStartFailures(t *testing.T) {
 				if took := time.Since(begun); took < tt.after || took > tt.after+time.Second {
 					t.Errorf("took %v, want %v", took, tt.after)
 				}
-				e.fail = nil
+				e.Fail = nil
 				acquire(t, m, "a", plan(nil)).Release() // nothing of the failure is left
 			})
 		})
@@ -349,8 +263,8 @@ func TestStartFailures(t *testing.T) {
 }
 
 func TestStartOutlivesItsCaller(t *testing.T) {
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
-		e.startup = 5 * time.Second
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		e.Startup = 5 * time.Second
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := m.Acquire(ctx, key("a"), plan(nil)); !errors.Is(err, context.DeadlineExceeded) {
@@ -361,14 +275,14 @@ func TestStartOutlivesItsCaller(t *testing.T) {
 			t.Errorf("List = %+v, want the session idle", got)
 		}
 		time.Sleep(time.Minute)
-		if e.alive() != 0 {
+		if e.Alive() != 0 {
 			t.Error("a session nobody came back to is alive after its idle time")
 		}
 	})
 }
 
 func TestLimit(t *testing.T) {
-	bubble(t, 2, func(t *testing.T, e *engine, m *session.Manager) {
+	bubble(t, 2, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		a, b := acquire(t, m, "a", plan(nil)), acquire(t, m, "b", plan(nil))
 		if _, err := m.Acquire(t.Context(), key("c"), plan(nil)); !errors.Is(err, session.ErrLimit) {
 			t.Errorf("third session = %v, want ErrLimit", err)
@@ -380,7 +294,7 @@ func TestLimit(t *testing.T) {
 }
 
 func TestStopOwner(t *testing.T) {
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		other := key("a")
 		other.Owner = "other-0123456789"
 		for _, k := range []session.Key{key("a"), key("b"), other} {
@@ -400,7 +314,7 @@ func TestStopOwner(t *testing.T) {
 }
 
 func TestCloseRefuses(t *testing.T) {
-	bubble(t, 10, func(t *testing.T, e *engine, m *session.Manager) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		acquire(t, m, "a", plan(nil)).Release()
 		if err := m.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -409,4 +323,96 @@ func TestCloseRefuses(t *testing.T) {
 			t.Errorf("Acquire after Close = %v, want ErrClosed", err)
 		}
 	})
+}
+
+// TestStopEndsRequests: a server that is told to stop waits for its running
+// requests, so these are ended first; and nobody waits for a start.
+func TestStopEndsRequests(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		e.Stuck = true
+		use := acquire(t, m, "a", plan(nil))
+		if err := use.Context().Err(); err != nil {
+			t.Fatalf("the context of a live session has ended: %v", err)
+		}
+		begun := time.Now()
+		go func() { _ = m.Stop(context.Background(), key("a")) }()
+		<-use.Context().Done()
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("the requests ended %v after the stop", took)
+		}
+		if err := context.Cause(use.Context()); !errors.Is(err, session.ErrStopping) {
+			t.Errorf("cause %v, want ErrStopping", err)
+		}
+		use.Release()
+	})
+}
+
+func TestStopCutsAStartShort(t *testing.T) {
+	var ended []string
+	never := func(context.Context) (session.Plan, error) {
+		p, _ := plan(&ended)(context.Background())
+		p.Probe = func(context.Context, http.RoundTripper) error { return errors.New("boom") }
+		return p, nil
+	}
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		got := make(chan error)
+		go func() {
+			_, err := m.Acquire(context.Background(), key("a"), never)
+			got <- err
+		}()
+		time.Sleep(time.Second)
+		begun := time.Now()
+		if err := m.Stop(t.Context(), key("a")); err != nil {
+			t.Error(err)
+		}
+		if err := <-got; !errors.Is(err, session.ErrStopping) {
+			t.Errorf("Acquire = %v, want ErrStopping", err)
+		}
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("stopping a start took %v", took)
+		}
+	})
+	if fmt.Sprint(ended) != "[it was stopped]" {
+		t.Errorf("Ended = %q", ended)
+	}
+}
+
+// TestDeathLeavesTheContext: what a guest said before it died can be read.
+func TestDeathLeavesTheContext(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		use := acquire(t, m, "a", plan(nil))
+		e.Crash(1)
+		synctest.Wait()
+		if err := use.Context().Err(); err != nil {
+			t.Errorf("the context ended with the guest: %v", err)
+		}
+		use.Release()
+	})
+}
+
+// TestStartsAgainWhenTheEngineBroke: ErrStopped of Start is nobody's fault.
+func TestStartsAgainWhenTheEngineBroke(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		e.Fail = fmt.Errorf("the supervisor died: %w", sandbox.ErrStopped)
+		if _, err := m.Acquire(t.Context(), key("a"), plan(nil)); !errors.Is(err, sandbox.ErrStopped) {
+			t.Errorf("Acquire = %v, want ErrStopped", err)
+		}
+		if n := e.Starts(); n != 2 {
+			t.Errorf("%d attempts, want 2", n)
+		}
+	})
+}
+
+func TestSlowEngineIsNotReady(t *testing.T) {
+	var ended []string
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		e.Startup = time.Minute
+		var failed *session.StartError
+		if _, err := m.Acquire(t.Context(), key("a"), plan(&ended)); !errors.As(err, &failed) || !errors.Is(err, session.ErrNotReady) {
+			t.Errorf("Acquire = %v, want a StartError", err)
+		}
+	})
+	if fmt.Sprint(ended) != "[it was not ready within 30s: context deadline exceeded]" {
+		t.Errorf("Ended = %q", ended)
+	}
 }

@@ -1,0 +1,222 @@
+// Package sandboxfake is a sandbox.Engine for tests whose guests are Go
+// functions of the test's own process. It isolates nothing. Its connections are
+// pipes in memory, so that it works inside testing/synctest.
+package sandboxfake
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+)
+
+// Engine starts pretended sandboxes. Its exported fields are set before use, or
+// between two starts.
+type Engine struct {
+	// Startup is how long a start takes.
+	Startup time.Duration
+	// Fail, when set, is what Start returns.
+	Fail error
+	// Stuck guests ignore SIGTERM.
+	Stuck bool
+	// Handler is what a guest serves on every port; nil: nothing listens.
+	Handler http.Handler
+	// Conn takes raw connections in place of Handler, each in a goroutine.
+	Conn func(net.Conn)
+
+	mu     sync.Mutex
+	starts int
+	specs  []sandbox.Spec
+	live   map[string]*guest
+}
+
+var _ sandbox.Engine = (*Engine)(nil)
+
+// Capabilities implements sandbox.Engine.
+func (e *Engine) Capabilities() sandbox.Capabilities { return sandbox.Capabilities{Engine: "fake"} }
+
+// Close implements sandbox.Engine.
+func (e *Engine) Close(context.Context) error {
+	e.endAll(sandbox.Status{Cause: sandbox.Stopped, Code: 137})
+	return nil
+}
+
+// Start implements sandbox.Engine.
+func (e *Engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	e.mu.Lock()
+	e.starts++
+	e.mu.Unlock()
+	select {
+	case <-time.After(e.Startup):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if e.Fail != nil {
+		return nil, e.Fail
+	}
+	g := &guest{engine: e, spec: spec, stuck: e.Stuck, conn: e.Conn, done: make(chan struct{})}
+	if e.Handler != nil {
+		g.listener = &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+		g.server = &http.Server{Handler: e.Handler}
+		go func() { _ = g.server.Serve(g.listener) }() // it ends with the guest
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.live == nil {
+		e.live = map[string]*guest{}
+	}
+	e.live[spec.ID] = g
+	e.specs = append(e.specs, spec)
+	return g, nil
+}
+
+// Starts is how often Start was called.
+func (e *Engine) Starts() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.starts
+}
+
+// Alive is how many guests have not ended.
+func (e *Engine) Alive() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.live)
+}
+
+// Specs are those of all guests that ever ran, in order.
+func (e *Engine) Specs() []sandbox.Spec {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]sandbox.Spec(nil), e.specs...)
+}
+
+// Crash ends every guest as if it had died by itself.
+func (e *Engine) Crash(code int) { e.endAll(sandbox.Status{Cause: sandbox.Exited, Code: code}) }
+
+func (e *Engine) endAll(s sandbox.Status) {
+	e.mu.Lock()
+	all := make([]*guest, 0, len(e.live))
+	for _, g := range e.live {
+		all = append(all, g)
+	}
+	e.mu.Unlock()
+	for _, g := range all {
+		g.end(s)
+	}
+}
+
+// guest is one pretended sandbox.
+type guest struct {
+	engine   *Engine
+	spec     sandbox.Spec
+	stuck    bool
+	conn     func(net.Conn)
+	listener *listener
+	server   *http.Server
+
+	once sync.Once
+	exit sandbox.Status
+	done chan struct{}
+}
+
+func (g *guest) ID() string            { return g.spec.ID }
+func (g *guest) Done() <-chan struct{} { return g.done }
+
+func (g *guest) Exit() sandbox.Status {
+	select {
+	case <-g.done:
+		return g.exit
+	default:
+		return sandbox.Status{}
+	}
+}
+
+func (g *guest) Dial(ctx context.Context, _ uint16) (net.Conn, error) {
+	select {
+	case <-g.done:
+		return nil, sandbox.ErrStopped
+	default:
+	}
+	if g.conn == nil && g.listener == nil {
+		return nil, sandbox.ErrRefused
+	}
+	ours, theirs := net.Pipe()
+	if g.conn != nil {
+		go g.conn(theirs)
+		return ours, nil
+	}
+	select {
+	case g.listener.conns <- theirs:
+		return ours, nil
+	case <-g.done:
+		return nil, sandbox.ErrStopped
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (g *guest) Stop(ctx context.Context, grace time.Duration) error {
+	if g.stuck && grace > 0 {
+		select {
+		case <-time.After(grace):
+		case <-g.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	g.end(sandbox.Status{Cause: sandbox.Stopped, Code: 143})
+	return nil
+}
+
+func (g *guest) end(s sandbox.Status) {
+	g.once.Do(func() {
+		if g.server != nil {
+			_ = g.server.Close() // its pipes close without fail
+		}
+		g.engine.mu.Lock()
+		delete(g.engine.live, g.spec.ID)
+		g.engine.mu.Unlock()
+		g.exit = s
+		close(g.done)
+	})
+}
+
+// Print lets the newest guest write to its standard output or error.
+func (e *Engine) Print(stderr bool, text string) {
+	e.mu.Lock()
+	spec := e.specs[len(e.specs)-1]
+	e.mu.Unlock()
+	w := spec.Stdout
+	if stderr {
+		w = spec.Stderr
+	}
+	_, _ = io.WriteString(w, text) // a writer that has had enough says so
+}
+
+// listener hands the connections of Dial to the guest's server.
+type listener struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
