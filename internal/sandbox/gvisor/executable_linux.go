@@ -46,10 +46,10 @@ func (e *executable) Close() error {
 // one, unpacked into dir unless it is there already.
 func prepare(files fs.FS, external, dir string) (*executable, error) {
 	if external != "" {
-		if err := unix.Access(external, unix.X_OK); err != nil {
+		if err := executableByAll(external); err != nil {
 			return nil, &sandbox.UnavailableError{
 				Reason: fmt.Sprintf("the configured sandbox executable %s cannot be executed (%v)", external, err),
-				Fix:    "configure another one, or none to use the one inside outcrop",
+				Fix:    "chmod 755 it, configure another one, or none to use the one inside outcrop",
 			}
 		}
 		return &executable{path: external}, nil
@@ -74,6 +74,26 @@ func prepare(files fs.FS, external, dir string) (*executable, error) {
 	return unpackToDir(data, digest, dir)
 }
 
+// executableMode is that of the executable. As root, a sandbox's process is
+// nobody and executes the file itself, so that others need the right to; nobody
+// else can reach it in a directory that is the owner's alone.
+const executableMode = 0o555
+
+// executableByAll tells why a file cannot be executed by everybody.
+func executableByAll(path string) error {
+	if err := unix.Access(path, unix.X_OK); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o005 != 0o005 {
+		return fmt.Errorf("mode %v, and sandboxes run it as a user of their own", info.Mode())
+	}
+	return nil
+}
+
 // mountedNoexec tells whether nothing in dir can be executed.
 func mountedNoexec(dir string) (bool, error) {
 	var st unix.Statfs_t
@@ -90,6 +110,9 @@ func unpackToDir(data []byte, digest, dir string) (*executable, error) {
 	if ok, err := hasDigest(path, digest); err != nil {
 		return nil, err
 	} else if ok {
+		if err := os.Chmod(path, executableMode); err != nil { // one of ours with another mode
+			return nil, fmt.Errorf("unpack sandbox executable: %w", err)
+		}
 		return &executable{path: path, digest: digest}, nil
 	}
 	tmp, err := os.CreateTemp(dir, ".unpack-*")
@@ -97,7 +120,7 @@ func unpackToDir(data []byte, digest, dir string) (*executable, error) {
 		return nil, fmt.Errorf("unpack sandbox executable: %w", err)
 	}
 	defer os.Remove(tmp.Name()) // gone after the rename
-	err = errors.Join(unpack(tmp, data, digest), tmp.Chmod(0o555), tmp.Close())
+	err = errors.Join(unpack(tmp, data, digest), tmp.Chmod(executableMode), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
@@ -143,7 +166,7 @@ func unpackToMemory(data []byte, digest string) (*executable, error) {
 		file.Close()
 		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
 	}
-	if err := file.Chmod(0o555); err != nil {
+	if err := file.Chmod(executableMode); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
 	}

@@ -35,7 +35,7 @@ func TestPrepareUnpacks(t *testing.T) {
 		if err != nil || string(got) != string(content) || exe.path != path {
 			t.Errorf("%s: %s holds %d bytes (%v), want %s with %d", when, exe.path, len(got), err, path, len(content))
 		}
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o500 {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o555 {
 			t.Errorf("%s: mode %v, %v", when, info.Mode(), err)
 		}
 		if entries, _ := os.ReadDir(dir); len(entries) != 1 {
@@ -47,7 +47,10 @@ func TestPrepareUnpacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("again")
+	if err := os.Chmod(path, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	check("again, with another mode")
 	after, err := os.Stat(path)
 	if err != nil || !os.SameFile(before, after) {
 		t.Errorf("an intact file was replaced (%v)", err)
@@ -77,6 +80,10 @@ func TestPrepareRefuses(t *testing.T) {
 	if err := os.WriteFile(notExecutable, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	private := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(private, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name     string
 		files    fstest.MapFS
@@ -89,6 +96,7 @@ func TestPrepareRefuses(t *testing.T) {
 		{"no digest", bad, "", "is no digest", false},
 		{"external one is missing", nil, "/none", "the configured sandbox executable /none cannot be executed (no such file or directory)", true},
 		{"external one is not executable", nil, notExecutable, "permission denied", true},
+		{"external one is for its owner alone", nil, private, "mode -rwx------", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
