@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
@@ -348,4 +353,39 @@ func served(svc *schema.Service) *schema.Service {
 		s.Operations[i].Refused = ""
 	}
 	return &s
+}
+
+// TestHeadersThatAskForMoreAreSigned: a User-Id added on the way to us would
+// make the agent act for somebody else.
+func TestHeadersThatAskForMoreAreSigned(t *testing.T) {
+	const target = "/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A111122223333%3Aruntime%2Fa-0123456789/invocations"
+	const header = "X-Amzn-Bedrock-AgentCore-Runtime-User-Id"
+	k := newKit(t)
+	signed := newRequest("POST", target, "{}")
+	signed.Header.Set(header, "ann")
+	if w := k.do(signAs(t, signed, testKey, "bedrock-agentcore", "{}")); w.Code != http.StatusOK {
+		t.Errorf("signed: %d %s", w.Code, w.Body)
+	}
+	added := signAs(t, newRequest("POST", target, "{}"), testKey, "bedrock-agentcore", "{}")
+	added.Header.Set(header, "ann")
+	w := k.do(added)
+	if got := parseRefusal(t, w.Body); w.Code != http.StatusForbidden || !strings.Contains(strings.ToLower(got.Message), strings.ToLower(header)) {
+		t.Errorf("added after signing: %d %+v, want 403 that names the header", w.Code, got)
+	}
+}
+
+// TestRegions: what the client signs for owns resources, so it must be a region.
+func TestRegions(t *testing.T) {
+	k := newKit(t)
+	for region, want := range map[string]int{"eu-central-1": http.StatusOK, "global": http.StatusForbidden, "Us-East-1": http.StatusForbidden, "x": http.StatusForbidden} {
+		r := newRequest("POST", "/runtimes/", "")
+		sum := sha256.Sum256(nil)
+		creds := aws.Credentials{AccessKeyID: testKey, SecretAccessKey: testSecret}
+		if err := v4.NewSigner().SignHTTP(t.Context(), creds, r, hex.EncodeToString(sum[:]), "bedrock-agentcore", region, testTime); err != nil {
+			t.Fatal(err)
+		}
+		if w := k.do(r); w.Code != want {
+			t.Errorf("region %q: %d %s, want %d", region, w.Code, w.Body, want)
+		}
+	}
 }

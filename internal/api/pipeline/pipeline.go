@@ -20,6 +20,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/api/validation"
 	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/sigv2"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
@@ -124,6 +125,7 @@ type exchange struct {
 	codec   protocol.Codec
 	wire    protocol.Call
 	id      *sigv4.Identity
+	v2      *sigv2.Claim // set for URLs presigned in S3's older version
 	taken   bool // the body has been taken from id
 	audited bool
 }
@@ -152,7 +154,7 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // request is an API call whatever its path (S3 lists buckets at "/").
 func (p *Pipeline) openRoute(r *http.Request) http.Handler {
 	h := p.cfg.Open[r.URL.Path]
-	if h == nil || r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-") {
+	if h == nil || r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-") || strings.Contains(r.URL.RawQuery, "AWSAccessKeyId=") {
 		return nil
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -165,6 +167,9 @@ func (p *Pipeline) openRoute(r *http.Request) http.Handler {
 func (e *exchange) serve() (any, error) {
 	claim, claimErr := sigv4.Parse(e.r)
 	e.claim = claim
+	if claimErr != nil && e.claimV2() {
+		claimErr = nil
+	}
 	if err := e.route(claimErr); err != nil {
 		return nil, err
 	}
@@ -249,6 +254,11 @@ func (e *exchange) authorize(in any) error {
 	e.r = e.r.WithContext(ctx)
 	if in == nil { // a refused operation whose input is not described
 		return e.call.Authorize(ctx, auth.Requirement{Action: op.Requires[0].Action, Resource: "*"})
+	}
+	if op.Input >= 0 {
+		if err := e.headersSigned(svc, op); err != nil {
+			return err
+		}
 	}
 	return e.call.Authorize(ctx, requirements(svc, op, in, e.call.Scope)...)
 }

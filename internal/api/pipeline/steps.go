@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/api/protocol"
@@ -96,6 +98,10 @@ func (e *exchange) use(svc *schema.Service, op *schema.Operation) {
 	}
 }
 
+// regionName is what may own resources. Everything the client signed for is
+// kept apart by it.
+var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,31}$`)
+
 // mismatch is printed by AWS when a bearer token meets a runtime that wants
 // SigV4 (spec/runtime.md 8.3).
 const mismatch = "Authorization method mismatch. The agent is configured for a different authorization method than what was used in your request. " +
@@ -109,6 +115,9 @@ func (e *exchange) authenticate(claimErr error) error {
 	svc, op := e.match.svc, e.match.op
 	if op != nil && op.Unsigned && claimErr != nil {
 		return nil
+	}
+	if e.v2 != nil {
+		return e.authenticateV2()
 	}
 	if claimErr != nil {
 		if scheme, _, _ := strings.Cut(e.r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") && svc.SigningName == defaultSigning {
@@ -124,8 +133,28 @@ func (e *exchange) authenticate(claimErr error) error {
 		hoistHeaders(e.r)
 	}
 	e.id = id
+	if !regionName.MatchString(id.Claim.Region) || id.Claim.Region == store.Global {
+		return fault.Denied("The request is signed for the region '%s', which is no region; sign for one such as us-east-1", clip(id.Claim.Region))
+	}
 	e.call.Principal = id.Principal
 	e.call.Scope = store.Scope{Account: id.Principal.Account, Region: id.Claim.Region}
+	return nil
+}
+
+// headersSigned refuses a header that asks for more rights and is not under the
+// signature: anybody between the client and us could have added it.
+func (e *exchange) headersSigned(svc *schema.Service, op *schema.Operation) error {
+	if e.id == nil {
+		return nil
+	}
+	members := svc.Shape(op.Input).Members
+	for _, r := range op.Requires {
+		i := slices.IndexFunc(members, func(m schema.Member) bool { return m.Name == r.When && m.In == schema.InHeader })
+		if i < 0 || e.r.Header.Get(members[i].Wire) == "" || e.id.Claim.Signed(strings.ToLower(members[i].Wire)) {
+			continue
+		}
+		return fault.Denied("The header '%s' asks for %s and must be among the signed headers", members[i].Wire, r.Action)
+	}
 	return nil
 }
 
