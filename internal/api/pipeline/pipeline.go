@@ -126,7 +126,7 @@ type exchange struct {
 	wire    protocol.Call
 	id      *sigv4.Identity
 	v2      *sigv2.Claim // set for URLs presigned in S3's older version
-	taken   bool // the body has been taken from id
+	taken   bool         // the body has been taken from id
 	audited bool
 }
 
