@@ -94,7 +94,7 @@ func (p *Program) deploy(ctx context.Context, f *flags, d deployment) error {
 	if err != nil {
 		return err
 	}
-	r := release{deployment: d, name: cmp.Or(d.name, b.Name), env: env, account: aws.ToString(server.Account), bundle: b, code: code}
+	r := release{deployment: d, name: cmp.Or(d.name, b.Name), env: env, account: aws.ToString(server.Account), bundle: b, code: code, where: f.suffix()}
 	return p.release(ctx, c, r)
 }
 

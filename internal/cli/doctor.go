@@ -64,7 +64,7 @@ func (p *Program) findings(ctx context.Context, f *flags, s serveFlags) []Findin
 func checkDirectory(dir string) []Finding {
 	all := checkMount(dir)
 	info, err := os.Stat(dir)
-	f := Finding{Name: "data directory"}
+	f := Finding{Name: "permissions"}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.OK, f.Detail = true, dir+" is not there yet; serve makes it"
@@ -81,7 +81,7 @@ func checkDirectory(dir string) []Finding {
 }
 
 func checkKey(dir string) Finding {
-	f := Finding{Name: "data directory"}
+	f := Finding{Name: "permissions"}
 	_, err := client.ReadCredentials(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -227,7 +227,7 @@ func (p *Program) printFindingLines(all []Finding) error {
 		if f.Fix == "" || f.OK {
 			continue
 		}
-		if _, err := fmt.Fprint(p.Stdout, indent(f.Fix, width+8)); err != nil {
+		if _, err := fmt.Fprint(p.Stdout, indent(p.typed(f.Fix), width+8)); err != nil {
 			return err
 		}
 	}

@@ -54,3 +54,25 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%s", r)
 	}
 }
+
+func TestCommandsAreShownAsTheyAreTyped(t *testing.T) {
+	u := newUser(t)
+	for text, want := range map[string]string{
+		"Start one: outcrop serve":                      "Start one: /opt/oc serve",
+		`eval "$(outcrop env --unset)"; outcrop ls`:     `eval "$(/opt/oc env --unset)"; /opt/oc ls`,
+		"limactl shell outcrop outcrop serve   (where)": "limactl shell outcrop outcrop serve   (where)",
+		"wsl outcrop env":                               "wsl outcrop env",
+		"See: outcrop logs --help, outcrop --help":      "See: /opt/oc logs --help, /opt/oc --help",
+		"outcrop: it failed; the outcrop server":        "outcrop: it failed; the outcrop server",
+		"/home/outcrop/x s3://outcrop-deploy-1":         "/home/outcrop/x s3://outcrop-deploy-1",
+	} {
+		p := u.program()
+		p.Name = "/opt/oc"
+		var out strings.Builder
+		p.Stderr = &out
+		p.say("%s", text)
+		if got := strings.TrimSuffix(out.String(), "\n"); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}

@@ -102,12 +102,21 @@ func commandOf(pid int) string {
 	dir := "/proc/" + strconv.Itoa(pid)
 	if line, err := os.ReadFile(dir + "/cmdline"); err == nil {
 		if first, _, _ := bytes.Cut(line, []byte{0}); len(first) > 0 {
-			return filepath.Base(string(first))
+			return printable(filepath.Base(string(first)))
 		}
 	}
 	name, err := os.ReadFile(dir + "/comm")
 	if err != nil {
 		return "a process"
 	}
-	return strings.TrimSpace(string(name))
+	return printable(strings.TrimSpace(string(name)))
+}
+
+// printable shows what another user may have chosen to call a process.
+func printable(s string) string {
+	var out []byte
+	for _, r := range s {
+		out = visible(out, r)
+	}
+	return string(out)
 }

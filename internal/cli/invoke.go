@@ -33,6 +33,7 @@ type invocation struct {
 	ref, session, qualifier, contentType, accept string
 	payload                                      []byte
 	raw, json                                    bool
+	where                                        string // flags that lead to the server
 }
 
 func newInvoke(p *Program, f *flags) *cobra.Command {
@@ -110,6 +111,7 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 	if err := checkRef(v.ref, f); err != nil {
 		return err
 	}
+	v.where = f.suffix()
 	if v.session == "" {
 		v.session = uuid.NewString()
 	} else if err := checkSession(v.session); err != nil {
@@ -144,7 +146,7 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 	}
 	err = p.printAnswer(out, v)
 	if !v.json {
-		p.say("Session %s. To continue it: outcrop invoke %s -s %s PAYLOAD", v.session, v.ref, v.session)
+		p.say("Session %s. To continue it: outcrop invoke %s -s %s%s PAYLOAD", v.session, v.ref, v.session, v.where)
 	}
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
@@ -159,11 +161,17 @@ func invokeFailure(err error, v invocation) error {
 		return err
 	}
 	f := explainRefusal(refused)
-	f.fix = fmt.Sprintf("Its log says why: outcrop logs %s -s %s", v.ref, v.session)
-	if v.qualifier != "" {
-		f.fix += " --qualifier " + v.qualifier
-	}
+	f.fix = "Its log says why: " + v.logCommand()
 	return f
+}
+
+// logCommand shows what the agent said in this session.
+func (v invocation) logCommand() string {
+	command := fmt.Sprintf("outcrop logs %s -s %s", v.ref, v.session)
+	if v.qualifier != "" {
+		command += " --qualifier " + quotePOSIX(v.qualifier)
+	}
+	return command + v.where
 }
 
 // printAnswer writes the body in the way that fits its type and the reader.
@@ -250,8 +258,7 @@ func printEvents(w io.Writer, r io.Reader, v invocation) error {
 	err := copyAnswer(events, r)
 	err = errors.Join(err, events.Close(), text.end())
 	if err == nil && text.failure != nil {
-		err = fail(fmt.Sprintf("Its log says more: outcrop logs %s -s %s", v.ref, v.session),
-			"the agent failed: %s: %s", text.failure.Type, text.failure.Text)
+		err = fail("Its log says more: "+v.logCommand(), "the agent failed: %s: %s", text.failure.Type, text.failure.Text)
 	}
 	return err
 }

@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv("OUTCROP_TEST_AS_MAIN") != "":
 		p := Process("1.2.3")
+		p.Name = ""
 		p.address = os.Getenv("OUTCROP_TEST_ADDRESS")
 		p.Serve = func(context.Context, ServeOptions) error { return errors.New("it got as far as serving") }
 		os.Exit(p.Run(context.Background()))

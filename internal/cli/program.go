@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -28,6 +30,8 @@ const (
 
 // Program is one run of the command line.
 type Program struct {
+	// Name is what to type for this program in any directory; "" is outcrop.
+	Name string
 	// Args are the arguments without the program's name.
 	Args           []string
 	Stdin          io.Reader
@@ -51,13 +55,27 @@ type Program struct {
 // Process returns the program as this process was started.
 func Process(version string) *Program {
 	return &Program{
-		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Name: typedName(), Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Environ:        os.Environ(),
 		Version:        version,
 	}
+}
+
+// typedName is outcrop where the shell finds this program by that name, and else
+// its path: what we tell people to type must work.
+func typedName() string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	found, err := exec.LookPath("outcrop")
+	if err == nil && canonical(found) == canonical(self) {
+		return ""
+	}
+	return quotePOSIX(self)
 }
 
 // Main runs the program until it is done or a signal asks it to end, and returns
@@ -107,8 +125,25 @@ func (p *Program) printFailure(f *failure) {
 
 // say writes a line for the person at the terminal.
 func (p *Program) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.Stderr, format+"\n", args...) // nobody is left to tell
+	_, _ = io.WriteString(p.Stderr, p.typed(fmt.Sprintf(format+"\n", args...))) // nobody is left to tell
 }
+
+// typed shows commands, which begin with "outcrop" in our texts, as this person
+// has to type them.
+func (p *Program) typed(text string) string {
+	if p.Name == "" {
+		return text
+	}
+	return ownCommand.ReplaceAllStringFunc(text, func(match string) string {
+		if rest, ours := strings.CutPrefix(match, "outcrop "); ours && !strings.HasPrefix(rest, "outcrop") {
+			return p.Name + " " + rest
+		}
+		return match // typed into another machine's shell
+	})
+}
+
+// ownCommand finds our commands in a text, and what runs them elsewhere.
+var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|env|deploy|invoke|logs|sessions|ls|stop|delete|doctor|--help)\b`)
 
 // env returns a variable of the environment, or "".
 func (p *Program) env(name string) string {

@@ -22,6 +22,7 @@ type release struct {
 	env           map[string]string
 	bundle        *bundle.Bundle
 	code          codeObject
+	where         string // flags that lead to the server
 }
 
 // release creates or updates the runtime, waits for it and says what is next.
@@ -176,6 +177,6 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 	if _, err := fmt.Fprintln(p.Stdout, aws.ToString(out.AgentRuntimeArn)); err != nil {
 		return err
 	}
-	p.say("Next: outcrop invoke %s '{\"prompt\": \"hi\"}'", r.name)
+	p.say("Next: outcrop invoke %s '{\"prompt\": \"hi\"}'%s", r.name, r.where)
 	return nil
 }

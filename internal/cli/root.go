@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -9,12 +11,26 @@ type flags struct {
 	endpoint, data, region string
 }
 
+// suffix repeats the flags that lead to the server, for commands we suggest.
+func (f *flags) suffix() string {
+	var b strings.Builder
+	for _, flag := range []struct{ name, value string }{{"endpoint", f.endpoint}, {"data", f.data}, {"region", f.region}} {
+		if flag.value != "" {
+			b.WriteString(" --" + flag.name + " " + quotePOSIX(flag.value))
+		}
+	}
+	return b.String()
+}
+
 const longHelp = `Outcrop is an open, self-hosted server that is compatible with the Amazon Bedrock AgentCore API.
 
   outcrop serve                                   run the server, on this machine
   eval "$(outcrop env)"                           point boto3, the AWS CLI and every AWS SDK at it
   outcrop deploy examples/hello                   package an agent's folder and deploy it
-  outcrop invoke hello '{"prompt": "hi"}'         run it and stream its answer`
+  outcrop invoke hello '{"prompt": "hi"}'         run it and stream its answer
+
+What is meant for scripts goes to standard output, everything else to standard error. Exit codes: 0 it worked,
+1 it did not, 2 the command was misused, 130 Ctrl-C.`
 
 // newRoot builds the tree of commands for one run.
 func newRoot(p *Program) *cobra.Command {

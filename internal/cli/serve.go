@@ -95,14 +95,14 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	p.warnBefore(listener.Addr(), dir)
 	record := statefile.Record{URL: opt.URL, PID: os.Getpid(), DataDirectory: dir, StartedAt: p.Now().UTC()}
 	record.ProcessStart, _ = statefile.Process(record.PID)
-	lists := []statefile.File{{Path: filepath.Join(dir, statefile.Name)}, p.state()}
+	lists := serverLists(p, dir)
 	opt.Ready = func(r Ready) {
 		record.Account, record.Region = r.Account, r.Region
 		p.announce(lists, record)
 	}
 	err = p.Serve(ctx, opt)
 	for _, list := range lists {
-		if list.Path != "" && record.Account != "" {
+		if record.Account != "" {
 			if removeErr := list.Remove(record); removeErr != nil {
 				opt.Log.Warn("take this server out of the list of running ones", "error", removeErr)
 			}
@@ -112,6 +112,16 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 		return p.explainServe(err, dir)
 	}
 	return nil
+}
+
+// serverLists are where a server with this data directory is noted: in the
+// directory itself, for those who name it, and in the user's list.
+func serverLists(p *Program, dir string) []statefile.File {
+	lists := []statefile.File{{Path: filepath.Join(dir, statefile.Name)}}
+	if own := p.state(); own.Path != "" {
+		lists = append(lists, own)
+	}
+	return lists
 }
 
 // logger writes to standard error: times are for files, and a person sees when.
@@ -129,9 +139,6 @@ func (p *Program) logger(s serveFlags) *slog.Logger {
 // announce makes the server findable and says what to do next.
 func (p *Program) announce(lists []statefile.File, r statefile.Record) {
 	for _, list := range lists {
-		if list.Path == "" {
-			continue
-		}
 		if err := list.Add(r); err != nil {
 			p.say("outcrop: clients need --data %s to find this server: %v", quotePOSIX(r.DataDirectory), err)
 		}
@@ -149,9 +156,13 @@ func nextCommand(r statefile.Record, defaultData string) string {
 // alreadyServes reports whether this user's server runs on dir, and says so.
 // Being told to listen elsewhere than it does is an error.
 func (p *Program) alreadyServes(dir string, s serveFlags) (bool, error) {
-	records, err := p.records()
-	if err != nil {
-		return false, nil //nolint:nilerr // clients report it; a server can run without the list
+	var records []statefile.Record
+	for _, list := range serverLists(p, dir) {
+		found, err := list.List()
+		if err != nil {
+			continue // clients report it; a server can run without the list
+		}
+		records = append(records, found...)
 	}
 	for _, r := range records {
 		if r.DataDirectory != dir || !p.state().Alive(r) {
