@@ -24,7 +24,7 @@ func wire(p *cli.Program) {
 func config(opt cli.ServeOptions) app.Config {
 	return app.Config{
 		Listener: opt.Listener, DataDir: opt.DataDir, Region: opt.Region, Sandbox: opt.Sandbox,
-		InterpreterPrefixes: opt.InterpreterPrefixes, MaxSessions: opt.MaxSessions, Version: opt.Version, Log: opt.Log,
+		InterpreterPrefixes: opt.InterpreterPrefixes, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
 		Ready: func(account, region string) { opt.Ready(cli.Ready{Account: account, Region: region}) },
 	}
 }

@@ -158,7 +158,16 @@ func (s *Server) foundation(ctx context.Context, cfg Config) (f foundation, err 
 	if err != nil {
 		return f, err
 	}
-	return f, os.MkdirAll(join(cfg.DataDir, "spool"), 0o700)
+	return f, emptyDir(join(cfg.DataDir, "spool"))
+}
+
+// emptyDir makes a directory, or empties it: a killed server may have left a body
+// that had not lost its name yet.
+func emptyDir(path string) error {
+	if err := os.RemoveAll(path); err != nil {
+		return err
+	}
+	return os.MkdirAll(path, 0o700)
 }
 
 func (s *Server) operator(cfg Config, f foundation, runtimes *runtime.Service, engine gvisor.Config) *operator.Service {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,10 @@ which only you can read. Clients of the same user find the server by themselves.
 
 It needs Linux. It needs neither root nor a configuration; outcrop doctor tells what the host allows.`
 
+// defaultGrace is short enough for service managers, which kill after 90 s, and
+// for a person at a terminal.
+const defaultGrace = 30 * time.Second
+
 // serveFlags are serve's own.
 type serveFlags struct {
 	listen       string
@@ -29,6 +34,7 @@ type serveFlags struct {
 	sandbox      string
 	interpreters []string
 	maxSessions  int
+	grace        time.Duration
 	verbose      bool
 	logJSON      bool
 }
@@ -52,6 +58,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.StringVar(&s.listen, "listen", p.address, "`HOST:PORT` to listen on; port 0 takes a free one")
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
+	fs.DurationVar(&s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
 	fs.BoolVarP(&s.verbose, "verbose", "v", false, "log more")
 	fs.BoolVar(&s.logJSON, "log-json", false, "log JSON")
@@ -84,7 +91,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	opt := ServeOptions{
 		Listener: listener, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
-		MaxSessions: s.maxSessions, Version: p.Version, Log: p.logger(s),
+		MaxSessions: s.maxSessions, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
 		opt.Region = client.DefaultRegion

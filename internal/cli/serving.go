@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"time"
 )
 
 // Server runs the server until ctx ends and returns nil after an orderly stop.
@@ -29,6 +30,8 @@ type ServeOptions struct {
 	InterpreterPrefixes []string
 	// MaxSessions bounds the sessions alive at once; 0 is the server's default.
 	MaxSessions int
+	// Grace is how long running requests may go on after ctx has ended.
+	Grace time.Duration
 	// Version is the program's version.
 	Version string
 	// Log is where the server writes what happens.
