@@ -46,7 +46,7 @@ func TestKeyOfAnotherUser(t *testing.T) {
 	run := func(args ...string) string {
 		cmd := exec.Command(program, args...)
 		cmd.Dir = "/"
-		cmd.Env = []string{"HOME=" + home, "OUTCROP_TEST_AS_MAIN=1"}
+		cmd.Env = []string{"HOME=" + home, "OUTCROP_TEST_AS_MAIN=1", "OUTCROP_TEST_ADDRESS=" + strings.TrimPrefix(f.url, "http://")}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		out, err := cmd.CombinedOutput()
 		if err == nil {
@@ -54,7 +54,7 @@ func TestKeyOfAnotherUser(t *testing.T) {
 		}
 		return string(out)
 	}
-	for _, args := range [][]string{{"ls", "--data", data}, {"env", "--data", data}, {"invoke", "hello", "--data", data}} {
+	for _, args := range [][]string{{"ls", "--data", data}, {"env", "--data", data}, {"invoke", "hello", "--data", data}, {"ls"}, {"env"}} {
 		got := run(args...)
 		for _, want := range []string{"its key is readable by root only", "outcrop serve --data", "let root run outcrop env"} {
 			if !strings.Contains(got, want) {
