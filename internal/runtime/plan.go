@@ -180,7 +180,11 @@ func (s *Service) output(key session.Key) output {
 	return output{
 		stdout: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
 		stderr: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
-		note:   func(text string) { s.cfg.Logs.Append(group, stream, s.cfg.Now(), "outcrop: "+text) },
+		note: func(text string) {
+			for line := range strings.Lines(text) {
+				s.cfg.Logs.Append(group, stream, s.cfg.Now(), "outcrop: "+strings.TrimRight(line, "\r\n"))
+			}
+		},
 	}
 }
 
