@@ -157,6 +157,12 @@ func (k *kit) get(in *s3.GetObjectInput) (string, *s3.GetObjectOutput) {
 	return readAll(k.t, out.Body), out
 }
 
+// presigned is the URL of a GET.
+func (k *kit) presigned(key string) string {
+	k.t.Helper()
+	return must(s3.NewPresignClient(k.Client).PresignGetObject(k.t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key}))(k.t).URL
+}
+
 func (k *kit) enableVersioning() {
 	k.t.Helper()
 	must(k.PutBucketVersioning(k.t.Context(), versioning("Enabled")))(k.t)
