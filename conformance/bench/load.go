@@ -55,6 +55,9 @@ func connection(addr string, request []byte, size int, until time.Time) (took, h
 		return nil, nil, err
 	}
 	defer conn.Close()
+	if err := conn.SetDeadline(until.Add(30 * time.Second)); err != nil { // nothing hangs for ever
+		return nil, nil, err
+	}
 	r := bufio.NewReaderSize(conn, 128<<10)
 	buf := make([]byte, size)
 	for time.Now().Before(until) {
