@@ -227,6 +227,10 @@ var services = []service{
 				UpdateBucketMetadataAnnotationTableConfiguration UpdateBucketMetadataInventoryTableConfiguration
 				UpdateBucketMetadataJournalTableConfiguration UpdateObjectEncryption`,
 				notHere: `WriteGetObjectResponse`}}},
+		Patterns: map[string]override{
+			// JavaScript's encodeURIComponent leaves no slash, and S3 takes it.
+			"CopySource": {`[\s\S]+`, "S3 reads it decoded, and it may be encoded whole"},
+		},
 		Requires: map[string][]string{
 			"AbortMultipartUpload":    {"s3:AbortMultipartUpload " + objectARN},
 			"CompleteMultipartUpload": {"s3:PutObject " + objectARN},

@@ -90,7 +90,7 @@ func TestCopy(t *testing.T) {
 		}
 		return k.CopyObject(ctx, in)
 	}
-	for i, source := range []string{bucket + "/dir/a%20b%2Bc", "/" + bucket + "/dir/a+b%2Bc", bucket + "/dir/a b%2bc", bucket + "/dir%2Fa%20b%2Bc"} {
+	for i, source := range []string{bucket + "/dir/a%20b%2Bc", "/" + bucket + "/dir/a+b%2Bc", bucket + "/dir/a b%2bc", bucket + "%2Fdir%2Fa%20b%2Bc"} {
 		key := fmt.Sprint("copy", i)
 		out := must(copyTo(key, source, nil))(t)
 		body, got := k.get(&s3.GetObjectInput{Key: &key})

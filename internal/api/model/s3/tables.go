@@ -253,7 +253,7 @@ var shapes = [...]schema.Shape{
 		{Name: "ChecksumXXHASH3", Shape: 39, Wire: "ChecksumXXHASH3"},
 		{Name: "ChecksumXXHASH128", Shape: 38, Wire: "ChecksumXXHASH128"},
 	}},
-	/* 60 */ {Name: "CopySource", Kind: schema.String, Pattern: &schema.Pattern{Source: "\\/?.+\\/.+", Go: "\\/?[^\\n\\r\\x{2028}\\x{2029}]+\\/[^\\n\\r\\x{2028}\\x{2029}]+"}},
+	/* 60 */ {Name: "CopySource", Kind: schema.String, Pattern: &schema.Pattern{Source: "[\\s\\S]+"}},
 	/* 61 */ {Name: "CopySourceIfMatch", Kind: schema.String},
 	/* 62 */ {Name: "CopySourceIfModifiedSince", Kind: schema.Timestamp},
 	/* 63 */ {Name: "CopySourceIfNoneMatch", Kind: schema.String},
