@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,8 +23,9 @@ type footprint struct {
 	// of the supervisor of its sandboxes.
 	serverFiles, supervisorFiles   int
 	serverMemory, supervisorMemory int64
-	// mounts and leftovers are in the supervisor's namespace.
-	mounts, leftovers int
+	// mounts and what runsc keeps of sandboxes are in the supervisor's namespace.
+	mounts int
+	kept   []string
 }
 
 // TestSoak starts and stops sessions one after the other and wants the server to
@@ -60,9 +62,9 @@ func TestSoak(t *testing.T) {
 		}
 		return after.level(before)
 	})
-	t.Logf("%d sessions in %v: server %d -> %d descriptors, %d -> %d KiB; supervisor %d -> %d descriptors, %d -> %d KiB, %d -> %d mounts; %+v",
+	t.Logf("%d sessions in %v: server %d -> %d descriptors, %d -> %d KiB; supervisor %d -> %d descriptors, %d -> %d KiB, %d -> %d mounts, %v kept",
 		sessions, time.Since(begun).Round(time.Millisecond), before.serverFiles, after.serverFiles, before.serverMemory>>10, after.serverMemory>>10,
-		before.supervisorFiles, after.supervisorFiles, before.supervisorMemory>>10, after.supervisorMemory>>10, before.mounts, after.mounts, after.census.Processes)
+		before.supervisorFiles, after.supervisorFiles, before.supervisorMemory>>10, after.supervisorMemory>>10, before.mounts, after.mounts, after.kept)
 	r.goroutines(t, sessions)
 }
 
@@ -105,7 +107,9 @@ func (r *rig) footprint(t *testing.T) (footprint, error) {
 		if err != nil {
 			return f, err
 		}
-		f.leftovers += len(left)
+		for _, e := range left {
+			f.kept = append(f.kept, dir+"/"+e.Name())
+		}
 	}
 	return f, nil
 }
@@ -142,7 +146,7 @@ func (f footprint) level(before footprint) error {
 	switch {
 	case f.serverFiles > before.serverFiles+spareFiles, f.supervisorFiles > before.supervisorFiles,
 		f.serverMemory > before.serverMemory+spareMemory, f.supervisorMemory > before.supervisorMemory+spareMemory,
-		f.mounts != before.mounts, f.leftovers > 0:
+		f.mounts != before.mounts, !slices.Equal(f.kept, before.kept):
 		return fmt.Errorf("it grew from %+v to %+v", before, f)
 	}
 	return nil
