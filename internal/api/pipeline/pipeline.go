@@ -306,7 +306,7 @@ func (e *exchange) abort() { panic(http.ErrAbortHandler) }
 
 // refuse writes an error in the words of the service.
 func (e *exchange) refuse(err error) {
-	f := e.family().Fault(err)
+	f := e.family().Fault(e.fullDisk(err))
 	if e.family() == sigv4.S3 {
 		f = s3Words(f)
 	}

@@ -1,0 +1,46 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// TestFullDisk: whoever meets it, the caller is told what it is, in an answer
+// that no SDK tries again.
+func TestFullDisk(t *testing.T) {
+	full := []error{
+		fmt.Errorf("commit update: %w", store.ErrFull),
+		fmt.Errorf("write body spool: %w", &os.PathError{Op: "write", Path: "spool", Err: syscall.ENOSPC}),
+		fmt.Errorf("unpack: %w", syscall.EDQUOT),
+	}
+	for _, err := range full {
+		k := newKit(t)
+		fail := func(context.Context, any) (any, error) { return nil, err }
+		k.serve["ListAgentRuntimes"], k.serve["ListBuckets"] = fail, fail
+		w := k.call(t, "bedrock-agentcore", "POST", "/runtimes/", "{}")
+		if w.Code != 402 || !strings.Contains(w.Body.String(), "disk of this server is full") ||
+			!strings.HasPrefix(w.Header().Get("X-Amzn-Errortype"), "ServiceQuotaExceededException") {
+			t.Errorf("%v: %d %v %s", err, w.Code, w.Header(), w.Body)
+		}
+		w = k.do(sign(t, httptest.NewRequest("GET", "http://localhost:8642/", nil), "s3", ""))
+		if w.Code != 507 || !strings.Contains(w.Body.String(), "<Code>InsufficientStorage</Code>") || strings.Contains(w.Body.String(), "spool") {
+			t.Errorf("%v: %d %s", err, w.Code, w.Body)
+		}
+	}
+	// A refusal that says something else keeps its words.
+	k := newKit(t)
+	k.serve["ListAgentRuntimes"] = func(context.Context, any) (any, error) {
+		return nil, fault.Conflict("taken").Because(store.ErrFull)
+	}
+	if w := k.call(t, "bedrock-agentcore", "POST", "/runtimes/", "{}"); w.Code != 409 {
+		t.Errorf("a conflict became %d %s", w.Code, w.Body)
+	}
+}
