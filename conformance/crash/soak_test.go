@@ -70,7 +70,7 @@ func TestSoak(t *testing.T) {
 
 // visit is the life of one session.
 func (r *rig) visit(ctx context.Context, session string) error {
-	if _, err := r.ask(ctx, session, question{Write: []string{"/tmp/file"}, Text: strings.Repeat("x", 1<<20)}); err != nil {
+	if _, err := r.ask(ctx, session, question{Write: []string{"/tmp/file"}, Text: strings.Repeat("x", 512<<10)}); err != nil {
 		return fmt.Errorf("invoke in session %s: %w", session, err)
 	}
 	if err := r.end(ctx, session); err != nil {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"syscall"
 
@@ -16,16 +17,32 @@ import (
 // quota that is modelled. Any other error is returned as it is.
 func (e *exchange) fullDisk(err error) error {
 	var told *fault.Error
-	if errors.As(err, &told) {
-		return err
+	if errors.As(err, &told) && told.Status != http.StatusInternalServerError {
+		return err // it says something better
 	}
 	if !errors.Is(err, store.ErrFull) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 		return err
 	}
+	if told != nil {
+		err = errors.Unwrap(told) // what it hides is what we came for
+	}
+	e.drain()
 	const text = "The disk of this server is full; nothing was written. Free some space and try again."
-	e.p.cfg.Log.WarnContext(e.r.Context(), "disk is full", "request", e.call.RequestID, "error", err)
 	if e.family() == sigv4.S3 {
 		return fault.New("InsufficientStorage", http.StatusInsufficientStorage, text).Because(err)
 	}
+	// A refusal of this status is not logged for operators, who should know.
+	e.p.cfg.Log.WarnContext(e.r.Context(), "disk is full", "request", e.call.RequestID, "error", err)
 	return fault.Quota(text).Because(err)
+}
+
+// drainLimit bounds what is read, in bytes, only to be thrown away.
+const drainLimit = 64 << 20
+
+// drain reads the rest of a body that nobody wants any more. A client that still
+// sends when the connection is closed meets a reset and may never see the answer.
+func (e *exchange) drain() {
+	if e.r.Body != nil {
+		_, _ = io.CopyN(io.Discard, e.r.Body, drainLimit) // as far as it goes
+	}
 }

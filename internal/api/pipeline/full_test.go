@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -20,6 +21,7 @@ func TestFullDisk(t *testing.T) {
 		fmt.Errorf("commit update: %w", store.ErrFull),
 		fmt.Errorf("write body spool: %w", &os.PathError{Op: "write", Path: "spool", Err: syscall.ENOSPC}),
 		fmt.Errorf("unpack: %w", syscall.EDQUOT),
+		fault.Internal(fmt.Errorf("read body: %w", syscall.ENOSPC)),
 	}
 	for _, err := range full {
 		k := newKit(t)
@@ -42,5 +44,26 @@ func TestFullDisk(t *testing.T) {
 	}
 	if w := k.call(t, "bedrock-agentcore", "POST", "/runtimes/", "{}"); w.Code != 409 {
 		t.Errorf("a conflict became %d %s", w.Code, w.Body)
+	}
+}
+
+// TestFullDiskDrains: over a real connection, a client that is still sending when
+// its body is refused gets the answer and not a reset.
+func TestFullDiskDrains(t *testing.T) {
+	k := newKit(t)
+	k.serve["PutObject"] = func(context.Context, any) (any, error) { return nil, store.ErrFull }
+	server := httptest.NewServer(k)
+	defer server.Close()
+	body := strings.Repeat("x", 16<<20)
+	r := httptest.NewRequest(http.MethodPut, server.URL+"/bucket/key", strings.NewReader(body))
+	r.RequestURI = ""
+	r = signHash(t, r, testKey, "s3", "UNSIGNED-PAYLOAD")
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusInsufficientStorage {
+		t.Errorf("status %s", resp.Status)
 	}
 }

@@ -214,9 +214,12 @@ func (s *Service) StopRuntimeSession(ctx context.Context, in *agentcore.StopRunt
 	case err != nil:
 		return nil, acquireFault(err)
 	}
-	return store.Reply(ctx, s.store, func(store.Tx) (*agentcore.StopRuntimeSessionResponse, error) {
-		return &agentcore.StopRuntimeSessionResponse{RuntimeSessionId: in.RuntimeSessionId, StatusCode: ptr(int32(http.StatusOK))}, nil
-	})
+	done := &agentcore.StopRuntimeSessionResponse{RuntimeSessionId: in.RuntimeSessionId, StatusCode: ptr(int32(http.StatusOK))}
+	out, err := store.Reply(ctx, s.store, func(store.Tx) (*agentcore.StopRuntimeSessionResponse, error) { return done, nil })
+	if errors.Is(err, store.ErrFull) {
+		return done, nil // it is stopped, although a repetition will not know
+	}
+	return out, err
 }
 
 // sessionKey reads the runtime out of the path: a whole ARN, or an id with the
