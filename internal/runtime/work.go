@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
+	"syscall"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/protocol"
@@ -100,7 +101,7 @@ func (p prepare) Failed(tx store.Tx, w store.Work, cause error) error {
 	if err := json.Unmarshal(w.Payload, &job); err != nil {
 		return err
 	}
-	now, reason := tx.Now(), fault.From(cause).Message
+	now, reason := tx.Now(), reasonOf(cause)
 	_, err := s.docs.versions.Update(tx, job.Scope, versionID(job.ID, job.Version), func(d *versionDoc) error {
 		d.State.Status, d.State.FailureReason, d.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusCREATE_FAILED, reason, now
 		return nil
@@ -128,6 +129,16 @@ func (p prepare) Failed(tx store.Tx, w store.Work, cause error) error {
 		return nil
 	})
 	return err
+}
+
+// reasonOf is what a caller reads of work that failed. A full disk is nobody's
+// secret, and nothing can be done about "an internal error".
+func reasonOf(cause error) string {
+	f := fault.From(cause)
+	if f.Status == http.StatusInternalServerError && (errors.Is(cause, store.ErrFull) || errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EDQUOT)) {
+		return "The disk of this server is full. Free some space and try again."
+	}
+	return f.Message
 }
 
 // job reads an item's payload and the version it is about. A version that is
@@ -233,7 +244,7 @@ func (d remove) Failed(tx store.Tx, w store.Work, cause error) error {
 	}
 	_, err := d.s.docs.runtimes.Update(tx, job.Scope, job.ID, func(doc *runtimeDoc) error {
 		doc.State.Status = agentcorecontrol.AgentRuntimeStatusDELETE_FAILED
-		doc.State.FailureReason, doc.State.LastUpdated = fault.From(cause).Message, tx.Now()
+		doc.State.FailureReason, doc.State.LastUpdated = reasonOf(cause), tx.Now()
 		return nil
 	})
 	return err
