@@ -31,6 +31,14 @@ type fixture struct {
 	zip, runtime string
 }
 
+// TestEveryOperation calls all that boto3 knows.
+func TestEveryOperation(t *testing.T) {
+	s := server.Start(t, server.Options{})
+	cmd := exec.CommandContext(t.Context(), venv(t, "python"), "testdata/smoke.py")
+	cmd.Env = s.Env()
+	tell(t, cmd)
+}
+
 func TestClients(t *testing.T) {
 	s := server.Start(t, server.Options{})
 	f := fixture{Server: s}
@@ -91,6 +99,7 @@ func venv(t *testing.T, program string) string {
 func tell(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
 	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "story told") {
 		t.Fatalf("%v: %s", err, out)
 	}
