@@ -97,12 +97,12 @@ func (k kit) gone(id string) {
 	k.Helper()
 	for {
 		changed := k.Store.Changed("document/runtime")
-		_, err := k.Control.GetAgentRuntime(k.Context(), &control.GetAgentRuntimeInput{AgentRuntimeId: &id})
+		got, err := k.Control.GetAgentRuntime(k.Context(), &control.GetAgentRuntimeInput{AgentRuntimeId: &id})
 		if codeOf(err) == "ResourceNotFoundException" {
 			return
 		}
-		if err != nil {
-			k.Fatal(err)
+		if err != nil || got.Status != types.AgentRuntimeStatusDeleting {
+			k.Fatalf("%+v, %v\n%s", got, err, k.Log)
 		}
 		k.wait(changed)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
+	"github.com/outcrop/outcrop/internal/session"
 )
 
 func arn(id string) string {
@@ -55,3 +56,6 @@ func (k kit) raw(method, path, body string) string {
 	}
 	return string(b)
 }
+
+// everything matches every session.
+func everything(session.Key) bool { return true }
