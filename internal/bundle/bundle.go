@@ -144,7 +144,7 @@ func Build(ctx context.Context, o Options) (*Bundle, error) {
 		return nil, err
 	}
 	b.Runtime, b.Reason, b.EntryPoint, b.Name = target.Runtime, reason, []string{p.entry}, Name(o.Folder)
-	o.tell(StepPackage, "%s in %d files, %s zipped", sizeText(b.Unzipped), b.Files, sizeText(b.Size))
+	o.tell(StepPackage, "%s in %s, %s zipped", sizeText(b.Unzipped), filesText(b.Files), sizeText(b.Size))
 	return b, nil
 }
 
@@ -171,6 +171,13 @@ func Name(folder string) string {
 		return name
 	}
 	return "agent"
+}
+
+func filesText(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }
 
 // sizeText writes a size for a person, in units of 1024.

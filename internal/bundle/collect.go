@@ -54,7 +54,10 @@ func collect(o Options, vendored string) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	if over > 0 {
+	switch {
+	case over == 1:
+		o.tell(StepPackage, "one of your files stands in for a file of the packages with the same name")
+	case over > 1:
 		o.tell(StepPackage, "%d of your files stand in for files of the packages with the same name", over)
 	}
 	sorted := slices.Collect(maps.Values(files))

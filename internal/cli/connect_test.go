@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/client"
 )
 
 func TestConnectFindsTheServer(t *testing.T) {
@@ -141,6 +143,46 @@ func TestWrongKeySaysWhatToDo(t *testing.T) {
 	u.environ = append(u.environ, "AWS_ACCESS_KEY_ID=AKIAOTHER", "AWS_SECRET_ACCESS_KEY=x", "AWS_ENDPOINT_URL="+f.url)
 	u.golden("connect/wrong-key-sdk", u.run("ls"))
 	u.golden("connect/wrong-key-own", u.run("sessions"))
+}
+
+// TestClockOff wants each call's first error to say that the clock is off and
+// what to do, whoever's clock it is, whichever way, and whoever signed the call.
+func TestClockOff(t *testing.T) {
+	for name, off := range map[string]time.Duration{"behind": -7 * time.Minute, "ahead": 7 * time.Minute} {
+		u, f := withServer(t)
+		folder := agentFolder(t, u, "hello")
+		check := func(whose string, args ...string) {
+			t.Helper()
+			r := u.run(args...)
+			if r.code != exitFailure || !strings.Contains(r.stderr, "clocks of this machine and the server differ by more than 5 minutes") ||
+				!strings.Contains(r.stderr, "outcrop doctor\n") || !strings.Contains(r.stderr, "sudo timedatectl set-ntp true") {
+				t.Errorf("%s's clock %s, %v: %s", whose, name, args, r)
+			}
+		}
+		// Our own API is signed by the program's clock, the SDK's by the system's.
+		u.now = func() time.Time { return time.Now().Add(off) }
+		for _, args := range [][]string{{"deploy", folder}, {"sessions"}, {"logs", "hello-0123456789"}} {
+			check("this machine", args...)
+		}
+		u.now = nil
+		f.now = func() time.Time { return time.Now().Add(off) }
+		for _, args := range [][]string{{"deploy", folder}, {"sessions"}, {"ls"}, {"invoke", "hello"}} {
+			check("the server", args...)
+		}
+	}
+	for text, want := range map[string]bool{
+		"Signature expired: 20261121T100000Z is now earlier than 20261121T100200Z (20261121T100700Z - 5 min.)": true,
+		"Signature not yet current: 20261121T100000Z is still later than 20261121T095000Z":                     true,
+		"The request signature we calculated does not match the signature you provided.":                       false,
+	} {
+		f := explainRefusal(&client.Error{Code: "InvalidSignatureException", Message: text})
+		if strings.Contains(f.fix, "clocks") != want {
+			t.Errorf("%s: %s", text, f.fix)
+		}
+	}
+	if f := explainRefusal(&client.Error{Code: "RequestTimeTooSkewed", Message: "too large"}); !strings.Contains(f.fix, "clocks") {
+		t.Errorf("S3's: %s", f.fix)
+	}
 }
 
 // The host is not looked at here: what it allows differs.

@@ -184,7 +184,7 @@ func (p *Program) checkClock(ctx context.Context, endpoint string) (Finding, err
 	if skew.Abs() > maxSkew {
 		f.OK = false
 		f.Detail = fmt.Sprintf("this machine's clock differs from the server's by %s; signatures are refused from 5 minutes on", skew.Abs().Round(time.Second))
-		f.Fix = "Set it, for example: sudo timedatectl set-ntp true"
+		f.Fix = clockFix
 		return f, nil
 	}
 	f.Detail = "agrees with the server's"

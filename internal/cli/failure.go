@@ -9,6 +9,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/bundle"
 	"github.com/outcrop/outcrop/internal/client"
+	"github.com/outcrop/outcrop/internal/store"
 )
 
 // failure is an error as a person reads it.
@@ -58,7 +59,7 @@ func (p *Program) explain(err error) *failure {
 		return fail("Check --endpoint and AWS_ENDPOINT_URL.", "%w", err)
 	case errors.As(err, &unpackable):
 		return &failure{text: unpackable.Reason, fix: unpackable.Fix, cause: err}
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrFull):
 		return fail("Free some space, then try again.", "the disk is full: %w", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fail("Run outcrop as the user who owns the file.", "%w", err)
@@ -76,12 +77,16 @@ func explainRefusal(e *client.Error) *failure {
 	if e.Code != "" && e.Code != f.text {
 		f.text = e.Code + ": " + f.text
 	}
+	if clockRefused(e) {
+		f.fix = "The clocks of this machine and the server differ by more than 5 minutes; by how much: outcrop doctor\n" + clockFix
+		return f
+	}
 	switch e.Code {
 	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch",
 		"InvalidSignatureException", "IncompleteSignatureException", "MissingAuthenticationTokenException":
 		f.fix = "The server does not know this access key. Take its own:\neval \"$(outcrop env --unset)\"; eval \"$(outcrop env)\""
-	case "RequestExpired", "RequestTimeTooSkewed", "ExpiredTokenException":
-		f.fix = "The clocks of this machine and the server differ too much; see: outcrop doctor"
+	case "ExpiredTokenException", "ExpiredToken":
+		f.fix = "The session token of this shell has expired. Take the server's own key:\neval \"$(outcrop env --unset)\"; eval \"$(outcrop env)\""
 	case "InternalServerException", "InternalError", "InternalFailure":
 		f.fix = "The server's own log says more."
 		if e.RequestID != "" {
@@ -89,4 +94,17 @@ func explainRefusal(e *client.Error) *failure {
 		}
 	}
 	return f
+}
+
+// clockFix sets a clock on a machine with systemd.
+const clockFix = "Set the one that is wrong, for example: sudo timedatectl set-ntp true"
+
+// clockRefused reports whether a signature was refused for its time alone. Only
+// S3 has a code for that; the others put AWS's words into that of any signature.
+func clockRefused(e *client.Error) bool {
+	switch e.Code {
+	case "RequestTimeTooSkewed", "RequestExpired":
+		return true
+	}
+	return strings.HasPrefix(e.Message, "Signature expired:") || strings.HasPrefix(e.Message, "Signature not yet current:")
 }

@@ -35,8 +35,9 @@ type fake struct {
 	sessions []string
 	logs     func(query map[string]string) string
 	invoke   http.HandlerFunc
-	fails    string // failureReason of what is created from now on
-	conflict func() // called once by CreateAgentRuntime, which then is a conflict
+	fails    string           // failureReason of what is created from now on
+	conflict func()           // called once by CreateAgentRuntime, which then is a conflict
+	now      func() time.Time // its clock
 }
 
 type oneKey struct{}
@@ -55,9 +56,10 @@ const goodServer = `{"version":"9.9","account":"123456789012","os":"linux","arch
 func newFake(t *testing.T) *fake {
 	t.Helper()
 	f := &fake{
-		t: t, verifier: sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: t.TempDir()}), server: goodServer,
+		t: t, server: goodServer, now: time.Now,
 		runtimes: map[string]map[string]any{}, buckets: map[string]bool{}, objects: map[string]int64{}, looks: map[string]int{},
 	}
+	f.verifier = sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: t.TempDir(), Now: func() time.Time { return f.now() }})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_outcrop/v1/server", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.server) })
 	mux.HandleFunc("GET /_outcrop/v1/sessions", f.listSessions)
@@ -86,7 +88,8 @@ func (f *fake) authenticate(w http.ResponseWriter, r *http.Request, next http.Ha
 		id, err = f.verifier.Verify(r.Context(), r, claim, sigv4.Expect{})
 	}
 	if err != nil {
-		refuse(w, http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
+		refusal := sigv4.JSON.Fault(err)
+		refuse(w, refusal.Status, refusal.Code, refusal.Message)
 		return
 	}
 	body, err := id.Body()

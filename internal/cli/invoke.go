@@ -161,7 +161,9 @@ func invokeFailure(err error, v invocation) error {
 		return err
 	}
 	f := explainRefusal(refused)
-	f.fix = "Its log says why: " + v.logCommand()
+	if !strings.HasPrefix(refused.Message, "This host cannot run sandboxes") { // that says its own fix, and no agent wrote a line
+		f.fix = "Its log says why: " + v.logCommand()
+	}
 	return f
 }
 

@@ -146,6 +146,30 @@ func FuzzEventReader(f *testing.F) {
 	})
 }
 
+// However a stream is cut, a person reads the same, and it ends with its line.
+func FuzzEventText(f *testing.F) {
+	f.Add([]byte("data: \"a\\n\"\n\ndata: {\"error\":\"e\",\"error_type\":\"T\"}\n\ndata: \"\\u001b[2J\"\n\ndata: [1]\n\n"), 3)
+	f.Fuzz(func(t *testing.T, in []byte, step int) {
+		step = max(1, step%16)
+		read := func(step int) (string, *agentError) {
+			var out bytes.Buffer
+			text := &eventText{w: &out}
+			if err := errors.Join(feed(&eventReader{emit: text.event}, string(in), step), text.end()); err != nil {
+				t.Fatal(err)
+			}
+			return out.String(), text.failure
+		}
+		whole, failure := read(1 << 20)
+		cut, again := read(step)
+		if cut != whole || (failure == nil) != (again == nil) || failure != nil && *failure != *again {
+			t.Fatalf("cut in %d: %q, %v; whole: %q, %v", step, cut, again, whole, failure)
+		}
+		if whole != "" && !strings.HasSuffix(whole, "\n") {
+			t.Fatalf("%q has no line end", whole)
+		}
+	})
+}
+
 func BenchmarkEventText(b *testing.B) {
 	stream := []byte(strings.Repeat("data: \"a piece of an answer, as agents send it\"\n\n", 100))
 	b.SetBytes(int64(len(stream)))

@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/outcrop/outcrop/internal/client"
 	"github.com/outcrop/outcrop/internal/client/statefile"
+	"github.com/outcrop/outcrop/internal/store"
 )
 
 const serveLong = `Runs the server until Ctrl-C or SIGTERM. The first start creates an account and its access key in the data directory,
@@ -232,6 +234,8 @@ func (p *Program) explainServe(err error, dir string) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrFull):
+		return fail("Free some space, or choose another place with --data.", "the disk that holds %s is full: %w", dir, err)
 	case errors.Is(err, os.ErrPermission):
 		if owner := ownerOf(dir); owner != "" {
 			return fail("Choose a data directory of your own with --data, or run as "+owner+".", "the data directory %s belongs to %s: %w", dir, owner, err)

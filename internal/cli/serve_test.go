@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/client/statefile"
+	"github.com/outcrop/outcrop/internal/store"
 )
 
 // serving runs serve with a server that is ready at once, calls during, and ends
@@ -88,6 +89,11 @@ func TestServeFails(t *testing.T) {
 	if live, _ := u.program().state().List(); len(live) != 0 {
 		t.Errorf("a server that never ran is listed: %+v", live)
 	}
+	u.serve = func(_ context.Context, opt ServeOptions) error {
+		_ = opt.Listener.Close()
+		return fmt.Errorf("open store: %w", store.ErrFull)
+	}
+	u.golden("serve/full", u.run("serve", "--listen", "127.0.0.1:0"))
 	u.golden("serve/no-address", u.run("serve", "--listen", "nonsense"))
 	u.golden("serve/not-ours", u.run("serve", "--listen", "192.0.2.1:9999"))
 }

@@ -161,7 +161,7 @@ func (f *finder) resolve(c candidate) (string, error) {
 		return "", errNotOurs
 	}
 	if c.source != "declared" {
-		if uid, safe := trusted(info); !safe {
+		if uid, safe := trusted(path, info); !safe {
 			return "", fmt.Errorf("user %d or others can change it; declare it to use it all the same", uid)
 		}
 	}
