@@ -54,6 +54,9 @@ func newEngine(cfg Config, h host, files fs.FS) (*engine, error) {
 		return nil, fmt.Errorf("make gvisor engine: %w", err)
 	}
 	cfg.Dir = dir
+	if err := removeUnpacked(dir); err != nil {
+		return nil, fmt.Errorf("make gvisor engine: %w", err)
+	}
 	e := &engine{
 		cfg: cfg, host: h, files: files,
 		guests: map[string]*guest{}, names: map[string]*guest{},

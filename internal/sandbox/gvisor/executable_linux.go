@@ -22,6 +22,7 @@ import (
 
 const (
 	executablePrefix = "outcrop-sandbox-"
+	unpackPrefix     = ".unpack-"
 	maxUnpacked      = 512 << 20 // bytes; the executable has about 85 MB
 	lowestDescriptor = 64        // beyond every one a child is given
 )
@@ -115,7 +116,7 @@ func unpackToDir(data []byte, digest, dir string) (*executable, error) {
 		}
 		return &executable{path: path, digest: digest}, nil
 	}
-	tmp, err := os.CreateTemp(dir, ".unpack-*")
+	tmp, err := os.CreateTemp(dir, unpackPrefix+"*")
 	if err != nil {
 		return nil, fmt.Errorf("unpack sandbox executable: %w", err)
 	}
@@ -141,11 +142,28 @@ func unpackToDir(data []byte, digest, dir string) (*executable, error) {
 func removeOthers(dir, keep string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		old := strings.HasPrefix(e.Name(), executablePrefix) || strings.HasPrefix(e.Name(), ".unpack-")
+		old := strings.HasPrefix(e.Name(), executablePrefix) || strings.HasPrefix(e.Name(), unpackPrefix)
 		if old && e.Name() != keep {
 			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
+}
+
+// removeUnpacked deletes what a killed server was unpacking.
+func removeUnpacked(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), unpackPrefix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unpackToMemory makes an anonymous file: for a data directory mounted noexec.

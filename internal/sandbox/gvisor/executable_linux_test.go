@@ -64,6 +64,27 @@ func TestPrepareUnpacks(t *testing.T) {
 	check("after it was cut short")
 }
 
+// TestNewRemovesHalfUnpacked: what a killed server left goes at the start, not
+// with the first session, and nothing else does.
+func TestNewRemovesHalfUnpacked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "[odd] name")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".unpack-1", ".unpack-2", "outcrop-sandbox-0123456789abcdef"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := newEngine(Config{Dir: dir}, host{}, fstest.MapFS{}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 || left[0].Name() != "outcrop-sandbox-0123456789abcdef" {
+		t.Errorf("left are %v (%v)", left, err)
+	}
+}
+
 func TestPrepareRefuses(t *testing.T) {
 	files, err := pack([]byte("one"))
 	if err != nil {
