@@ -218,3 +218,30 @@ func (k *kills) tidy(ctx context.Context, s *survey) {
 
 // tail is the end of a text.
 func tail(s string) string { return s[max(0, len(s)-8<<10):] }
+
+// TestKillUnpacking kills a server that starts its first session: the sandbox
+// executable and the code are then half on the disk.
+func TestKillUnpacking(t *testing.T) {
+	random := newRand(t)
+	r := newRig(t, server.Options{})
+	for round := range 3 {
+		begun := make(chan struct{})
+		go func() {
+			close(begun)
+			_, _ = r.ask(t.Context(), sessionID("unpack"), question{}) // it breaks, or is in time
+		}()
+		<-begun
+		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
+		r.Kill()
+		r.Restart()
+		r.connect()
+		for _, name := range inventory(t, r.DataDir).Others {
+			if strings.HasPrefix(name, "sandbox/") {
+				t.Errorf("round %d: %s is left", round, name)
+			}
+		}
+	}
+	if err := r.visit(t.Context(), sessionID("after")); err != nil {
+		t.Fatalf("%v\n%s", err, tail(r.Log()))
+	}
+}

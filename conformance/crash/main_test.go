@@ -163,18 +163,25 @@ type answer struct {
 	Env               []string
 }
 
-// eventually wants check to return nil within limit.
+// eventually wants check to return nil within limit, and says in the log what
+// took long.
 func eventually(t *testing.T, limit time.Duration, check func() error) {
 	t.Helper()
 	begun := time.Now()
+	var last error
 	for {
 		err := check()
-		if err == nil {
+		took := time.Since(begun)
+		switch {
+		case err == nil && took > limit/6 && last != nil:
+			t.Logf("it took %v: %v", took.Round(time.Millisecond), last)
 			return
-		}
-		if time.Since(begun) > limit {
+		case err == nil:
+			return
+		case took > limit:
 			t.Fatalf("after %v: %v", limit, err)
 		}
+		last = err
 		time.Sleep(100 * time.Millisecond)
 	}
 }
