@@ -75,15 +75,18 @@ func (h host) number(path string, missing int64) int64 {
 	return n
 }
 
-// blocker returns the setting that keeps ordinary users from making namespaces,
-// or nil if none is known.
-func (h host) blocker() *sandbox.UnavailableError {
+// blocker returns the setting that keeps us from making the namespaces that
+// sandboxes need, or nil if none is known. Root needs user namespaces too: gVisor
+// starts its file server in one, whoever it is.
+func (h host) blocker(p privileges) *sandbox.UnavailableError {
 	switch {
 	case h.number("/proc/sys/user/max_user_namespaces", 1) == 0:
 		return &sandbox.UnavailableError{
 			Reason: "user namespaces are switched off on this machine (user.max_user_namespaces is 0)",
-			Fix:    "as root: sysctl -w user.max_user_namespaces=15000, and write that line to /etc/sysctl.d/99-outcrop.conf to keep it; or run outcrop as root",
+			Fix:    "as root: sysctl -w user.max_user_namespaces=15000, and write that line to /etc/sysctl.d/99-outcrop.conf to keep it",
 		}
+	case !p.userNamespace:
+		return nil // what follows is for ordinary users
 	case h.number("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0:
 		return &sandbox.UnavailableError{
 			Reason: "user namespaces are for root only on this machine (kernel.unprivileged_userns_clone is 0)",
@@ -106,8 +109,8 @@ func (h host) explain(p privileges, step string, err error) error {
 	switch {
 	case errors.As(err, &u):
 		return err
-	case p.userNamespace && h.blocker() != nil:
-		u = h.blocker()
+	case h.blocker(p) != nil:
+		u = h.blocker(p)
 		u.Err = err
 		return u
 	case h.older(5, 12):

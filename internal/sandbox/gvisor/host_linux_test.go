@@ -45,7 +45,8 @@ func TestExplain(t *testing.T) {
 			"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n",
 		}, user, errDenied, "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"},
 		{"a container without privileges", nil, user, unix.EPERM, "--privileged"},
-		{"root in a container", map[string]string{"/proc/sys/user/max_user_namespaces": "0\n"}, privileges{}, errDenied, "--privileged"},
+		{"namespaces off for root", map[string]string{"/proc/sys/user/max_user_namespaces": "0\n"}, privileges{}, unix.ENOSPC, "sysctl -w user.max_user_namespaces=15000"},
+		{"root in a container", map[string]string{"/proc/sys/kernel/unprivileged_userns_clone": "0\n"}, privileges{}, errDenied, "--privileged"},
 		{"an old kernel", map[string]string{"/proc/sys/kernel/osrelease": "5.10.0-30-amd64\n"}, privileges{}, errDenied, "use a newer kernel"},
 		{"anything else", nil, user, unix.ENOMEM, ""},
 	}

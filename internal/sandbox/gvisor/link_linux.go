@@ -43,6 +43,10 @@ type link struct {
 
 // connect starts a supervisor and has it set up.
 func connect(ctx context.Context, exe *executable, h host, dir string, ended func(*wire.Ended)) (*link, error) {
+	p := h.privileges()
+	if blocker := h.blocker(p); blocker != nil {
+		return nil, blocker // root's supervisor would start, and no sandbox in it
+	}
 	root := filepath.Join(dir, "root")
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
@@ -57,7 +61,6 @@ func connect(ctx context.Context, exe *executable, h host, dir string, ended fun
 		return nil, err
 	}
 	l := &link{conn: conn, ended: ended, waiting: map[uint64]chan error{}, lost: make(chan struct{}), words: new(tail)}
-	p := h.privileges()
 	exited := make(chan struct{})
 	if err := spawn(command(exe, p, theirs, l.words), exited); err != nil {
 		conn.Close()

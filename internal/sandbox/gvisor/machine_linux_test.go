@@ -365,7 +365,7 @@ func TestUserNamespacesOff(t *testing.T) {
 		AmbientCaps: []uintptr{unix.CAP_SYS_RESOURCE}, // to switch them off
 	})
 	err := cmd.Run()
-	const fix = "user namespaces are switched off on this machine (user.max_user_namespaces is 0); as root: sysctl -w user.max_user_namespaces=15000, and write that line to /etc/sysctl.d/99-outcrop.conf to keep it; or run outcrop as root\n"
+	const fix = "user namespaces are switched off on this machine (user.max_user_namespaces is 0); as root: sysctl -w user.max_user_namespaces=15000, and write that line to /etc/sysctl.d/99-outcrop.conf to keep it\n"
 	want := "start sandbox x: sandboxes are not available: " + fix + "user namespaces: " + fix
 	if err != nil || out.String() != want {
 		t.Errorf("got %v\n%s\nwant\n%s", err, out, want)

@@ -45,14 +45,14 @@ func (h host) probeKernel() Finding {
 func (h host) probeNamespaces() Finding {
 	f := Finding{Name: "user namespaces", OK: true}
 	p := h.privileges()
-	blocker := h.blocker()
+	blocker := h.blocker(p)
 	switch {
+	case blocker != nil:
+		f.OK, f.Detail, f.Fix = false, blocker.Reason, blocker.Fix
 	case p.separate:
 		f.Detail = "running as root: sandbox processes are a user of their own, nobody, without capabilities"
 	case !p.userNamespace:
 		f.Detail = "running with root's capabilities but without other users: sandbox processes are this user"
-	case blocker != nil:
-		f.OK, f.Detail, f.Fix = false, blocker.Reason, blocker.Fix
 	default:
 		f.Detail = "allowed for ordinary users: sandbox processes are this user, in a namespace of their own"
 	}
