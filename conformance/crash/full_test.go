@@ -97,7 +97,20 @@ func (f *full) prepare() {
 	if err := f.visit(f.t.Context(), sessionID("before")); err != nil { // unpacks the sandbox executable
 		f.t.Fatal(err)
 	}
+	roomy, err := archive(map[string][]byte{"main.py": []byte("pass\n"), "zeros": make([]byte, roomySize)})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := f.objects.PutObject(f.t.Context(), &s3.PutObjectInput{Bucket: aws.String(codeBucket), Key: aws.String(roomyKey), Body: bytes.NewReader(roomy)}); err != nil {
+		f.t.Fatal(err)
+	}
 }
+
+// roomy is a zip that is small until it is unpacked.
+const (
+	roomyKey  = "roomy.zip"
+	roomySize = 32 << 20
+)
 
 // put stores an object and journals it. A refused one must leave nothing.
 func (f *full) put(key string, size int) error {
@@ -246,6 +259,19 @@ func (f *full) free() {
 func (f *full) works() {
 	f.t.Helper()
 	ctx := f.t.Context()
+	// There is room for a runtime, but not yet for its code: its work waits.
+	in := f.account.Input(codeBucket, "roomy", f.python())
+	in.AgentRuntimeArtifact = f.artifact(roomyKey)
+	roomy, err := f.runtimes.CreateAgentRuntime(ctx, in)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	eventually(f.t, recovery, func() error {
+		if !strings.Contains(f.Log(), "work will be tried again") {
+			return errors.New("the work for a zip that does not fit was not tried")
+		}
+		return nil
+	})
 	for name := range f.journal.fates {
 		key, ok := strings.CutPrefix(name, "object/"+plainBucket+"/")
 		if !ok {
@@ -259,7 +285,10 @@ func (f *full) works() {
 		}
 	}
 	// The bytes go in the background.
-	eventually(f.t, recovery, func() error { return f.put("large", 64<<20) })
+	eventually(f.t, recovery, func() error { return f.put("large", 32<<20) })
+	if err := f.settled(ctx, *roomy.AgentRuntimeId); err != nil {
+		f.t.Errorf("the runtime that waited for room: %v", err)
+	}
 	out, err := f.runtimes.CreateAgentRuntime(ctx, f.account.Input(codeBucket, "after", f.python()))
 	if err != nil {
 		f.t.Fatal(err)

@@ -27,32 +27,41 @@ func (r *rig) putVariants(ctx context.Context, workers int) (map[string]string, 
 	out := map[string]string{}
 	for worker := range workers {
 		for n := range variants {
-			var b bytes.Buffer
-			w := zip.NewWriter(&b)
-			for i := range 20 { // some files, so that unpacking takes a moment
-				name := fmt.Sprintf("package/module%d.py", i)
-				if i == 0 {
-					name = "main.py"
-				}
-				f, err := w.Create(name)
-				if err != nil {
-					return nil, err
-				}
-				if _, err := fmt.Fprintf(f, "variant = %d, %d, %d\n", worker, n, i); err != nil {
-					return nil, err
-				}
+			files := map[string][]byte{"main.py": fmt.Appendf(nil, "variant = %d, %d\n", worker, n)}
+			for i := range 20 { // so that unpacking takes a moment
+				files[fmt.Sprintf("package/module%d.py", i)] = fmt.Appendf(nil, "module = %d\n", i)
 			}
-			if err := w.Close(); err != nil {
+			code, err := archive(files)
+			if err != nil {
 				return nil, err
 			}
 			key := variantKey(worker, n)
-			if _, err := r.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(codeBucket), Key: &key, Body: bytes.NewReader(b.Bytes())}); err != nil {
+			if _, err := r.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(codeBucket), Key: &key, Body: bytes.NewReader(code)}); err != nil {
 				return nil, err
 			}
-			out[key] = digest(b.Bytes())
+			out[key] = digest(code)
 		}
 	}
 	return out, nil
+}
+
+// archive is a zip of some files.
+func archive(files map[string][]byte) ([]byte, error) {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, name := range keys(files) {
+		f, err := w.Create(name)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.Write(files[name]); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // tokened is a call with a client token: made again it must change nothing and
@@ -180,10 +189,10 @@ func (l *load) remove(ctx context.Context, r *rand.Rand, name, id string) error 
 	return l.fire(ctx, c, absent)
 }
 
-func (l *load) artifact(key string) *types.AgentRuntimeArtifactMemberCodeConfiguration {
+func (r *rig) artifact(key string) *types.AgentRuntimeArtifactMemberCodeConfiguration {
 	return &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
 		Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String(codeBucket), Prefix: &key}},
-		Runtime: l.python(), EntryPoint: []string{"main.py"},
+		Runtime: r.python(), EntryPoint: []string{"main.py"},
 	}}
 }
 
