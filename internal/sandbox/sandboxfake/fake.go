@@ -30,6 +30,8 @@ type Engine struct {
 
 	mu     sync.Mutex
 	starts int
+	dials  int
+	deaf   bool
 	specs  []sandbox.Spec
 	live   map[string]*guest
 }
@@ -79,6 +81,20 @@ func (e *Engine) Starts() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.starts
+}
+
+// Dials is how often a guest was dialled.
+func (e *Engine) Dials() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.dials
+}
+
+// Deafen lets no guest listen any more.
+func (e *Engine) Deafen() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.deaf = true
 }
 
 // Alive is how many guests have not ended.
@@ -142,7 +158,11 @@ func (g *guest) Dial(ctx context.Context, _ uint16) (net.Conn, error) {
 		return nil, sandbox.ErrStopped
 	default:
 	}
-	if g.conn == nil && g.listener == nil {
+	g.engine.mu.Lock()
+	g.engine.dials++
+	deaf := g.engine.deaf
+	g.engine.mu.Unlock()
+	if deaf || g.conn == nil && g.listener == nil {
 		return nil, sandbox.ErrRefused
 	}
 	ours, theirs := net.Pipe()
