@@ -16,12 +16,12 @@ help: ## Show what can be made
 build: bin/outcrop ## Build bin/outcrop, one static file with the sandbox inside
 
 demo: ## Build, start, deploy examples/hello and stream an answer
-	@scripts/preflight go pip venv
+	@scripts/preflight linux go pip
 	@$(MAKE) --no-print-directory build
 	@scripts/demo
 
 test: ## Run every test, with the race detector
-	@scripts/preflight go cc pip venv
+	@scripts/preflight linux go cc pip venv
 	@$(MAKE) --no-print-directory build clients
 	@scripts/test
 

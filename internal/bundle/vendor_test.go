@@ -123,6 +123,9 @@ func installers(t *testing.T, w wheelhouse) map[string][]string {
 		t.Logf("%s by %s", in.name, in.python)
 		found["pip"] = env
 	}
+	if len(found) == 0 && os.Getenv("OUTCROP_PYTHON") != "" {
+		t.Fatal("make test brings a pip, and it is not on the PATH")
+	}
 	if len(found) == 0 {
 		t.Skip("neither uv nor pip is installed")
 	}
