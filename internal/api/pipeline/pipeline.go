@@ -5,8 +5,6 @@ package pipeline
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/api/schema"
@@ -133,7 +133,7 @@ type exchange struct {
 // ServeHTTP answers one request.
 func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &exchange{p: p, w: &response{ResponseWriter: w}, r: r, started: p.cfg.Now(), call: &Call{
-		RequestID: newRequestID(), Header: r.Header, ContentLength: r.ContentLength,
+		RequestID: uuid.NewString(), Header: r.Header, ContentLength: r.ContentLength,
 		authorizer: p.cfg.Authorizer, BaseURL: baseURL(r),
 	}}
 	defer e.close()
@@ -399,19 +399,4 @@ func (e *exchange) recover() {
 		e.abort()
 	}
 	e.refuse(fault.Internal(fmt.Errorf("panic: %v", v)))
-}
-
-// newRequestID returns a random UUID.
-func newRequestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	var out [36]byte
-	hex.Encode(out[:8], b[:4])
-	hex.Encode(out[9:13], b[4:6])
-	hex.Encode(out[14:18], b[6:8])
-	hex.Encode(out[19:23], b[8:10])
-	hex.Encode(out[24:], b[10:])
-	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
-	return string(out[:])
 }
