@@ -48,8 +48,8 @@ func (s *Service) Handlers() map[string]work.Handler {
 	return map[string]work.Handler{prepareKind: prepare{s}, deleteKind: remove{s}, pruneKind: prune{s}}
 }
 
-// prepare fetches a version's zip, checks and unpacks it, and makes the
-// version READY, pinned by digest.
+// prepare fetches a version's zip, checks and unpacks it, looks for its entry
+// point, and makes the version READY, pinned by digest.
 type prepare struct{ s *Service }
 
 func (p prepare) Do(ctx context.Context, item *work.Item) error {
@@ -58,7 +58,7 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 	if err != nil || v.State.Status != agentcorecontrol.AgentRuntimeStatusCREATING {
 		return err
 	}
-	code, err := s.unpack(ctx, v)
+	code, err := s.startable(ctx, v)
 	if err != nil {
 		if f := fault.From(err); f.Status < http.StatusInternalServerError {
 			return work.Permanent(err)
@@ -91,6 +91,17 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 		}
 		return item.Complete(tx)
 	})
+}
+
+// startable fetches a version's code, which the caller releases, if a session
+// could be started from it.
+func (s *Service) startable(ctx context.Context, v versionDoc) (*image.Code, error) {
+	spec, err := s.configuration(v)
+	if err != nil {
+		return nil, err
+	}
+	code, _, err := s.launch(ctx, v, spec.AgentRuntimeArtifact.CodeConfiguration)
+	return code, err
 }
 
 // Failed settles a version that cannot be prepared. DEFAULT stays with the

@@ -30,6 +30,7 @@ func TestCreateFails(t *testing.T) {
 		{"empty", "zip", nil},
 		{"hostile", "../../etc/cron.d/x", runtimetest.Zip(t, "main.py", "x", "../../etc/cron.d/x", "boo")},
 		{"absolute", "/etc/passwd", runtimetest.Zip(t, "/etc/passwd", "boo")},
+		{"no_main", "\"main.py\" is not in the code zip, which holds \"agent\" at its top", runtimetest.Zip(t, "agent/main.py", "x")},
 		{"cut_off", "zip", runtimetest.Zip(t, "main.py", strings.Repeat("x", 1000))[:100]},
 	}
 	k := newKit(t, runtimetest.Options{})
