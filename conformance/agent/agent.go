@@ -24,7 +24,7 @@ import (
 // serves 127.0.0.1:8080, as every agent does.
 func Zip(ctx context.Context, dir, program string) ([]byte, error) {
 	exe := filepath.Join(dir, "agent")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", exe, program)
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", exe, program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build agent %s: %w: %s", program, err, out)
