@@ -68,8 +68,11 @@ func publicCopy(t *testing.T, dir string) string {
 	return path
 }
 
+// marker is in every file and behind every listener that must not be reached.
 const marker = "this must stay where it is"
 
+// isolated starts a server with a neighbour in it and wants a session to find
+// neither the host's files and listeners nor the neighbour's.
 func isolated(t *testing.T, opt server.Options) {
 	r := newRig(t, opt)
 	other := r.neighbours(t)

@@ -117,7 +117,7 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// put writes, overwrites and deletes objects.
+// putWorker writes, overwrites and deletes objects.
 func (l *load) putWorker(ctx context.Context, r *rand.Rand, i int) error {
 	key := fmt.Sprintf("put-%d/%d", i, r.IntN(8))
 	name := "object/" + plainBucket + "/" + key
@@ -135,7 +135,7 @@ func (l *load) putWorker(ctx context.Context, r *rand.Rand, i int) error {
 	})
 }
 
-// version overwrites objects in a bucket that keeps what was before.
+// versionWorker overwrites objects in a bucket that keeps what was before.
 func (l *load) versionWorker(ctx context.Context, r *rand.Rand, i int) error {
 	key := fmt.Sprintf("version-%d/%d", i, r.IntN(3))
 	body, sum := content(r)
@@ -147,7 +147,7 @@ func (l *load) versionWorker(ctx context.Context, r *rand.Rand, i int) error {
 	})
 }
 
-// multipart uploads an object in one or two parts, and now and then gives up.
+// multipartWorker uploads an object in one or two parts, and now and then gives up.
 func (l *load) multipartWorker(ctx context.Context, r *rand.Rand, i int) error {
 	bucket, key := aws.String(plainBucket), fmt.Sprintf("multipart-%d/%d-%d", i, l.round, r.IntN(1<<30))
 	upload := "upload/" + plainBucket + "/" + key
@@ -216,7 +216,7 @@ func (l *load) multipartWorker(ctx context.Context, r *rand.Rand, i int) error {
 	return nil
 }
 
-// bucket makes buckets and deletes most of them.
+// bucketWorker makes buckets and deletes most of them.
 func (l *load) bucketWorker(ctx context.Context, r *rand.Rand, i int) error {
 	name := fmt.Sprintf("crash-bucket-%d-%d-%d", i, l.round, r.IntN(1<<30))
 	err := l.change("bucket/"+name, "there", func() error {
@@ -232,7 +232,7 @@ func (l *load) bucketWorker(ctx context.Context, r *rand.Rand, i int) error {
 	})
 }
 
-// stream holds one endless answer open.
+// streamWorker holds one endless answer open.
 func (l *load) streamWorker(ctx context.Context, _ *rand.Rand, i int) error {
 	return l.fly(func() error {
 		body, err := l.open(ctx, sessionID("stream", i), question{Stream: 1 << 30, Every: 20})
@@ -247,7 +247,7 @@ func (l *load) streamWorker(ctx context.Context, _ *rand.Rand, i int) error {
 	})
 }
 
-// session starts sessions and stops most of them.
+// sessionWorker starts sessions and stops most of them.
 func (l *load) sessionWorker(ctx context.Context, r *rand.Rand, i int) error {
 	id := sessionID("short", i, "-", l.round, "-", r.IntN(1<<30))
 	err := l.fly(func() error {
