@@ -2,12 +2,17 @@ package crash
 
 import (
 	"bufio"
+	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/outcrop/outcrop/conformance/server"
 )
@@ -40,6 +45,52 @@ func TestGracefulStop(t *testing.T) {
 		}
 		t.Logf("ended after %v", took.Round(time.Millisecond))
 	})
+}
+
+// TestStopInTheMiddle ends the server while runtimes are being made and a
+// session is being started. What was acknowledged goes on after the restart.
+func TestStopInTheMiddle(t *testing.T) {
+	ctx := t.Context()
+	r := newRig(t, server.Options{Args: []string{"--grace", "10s"}})
+	idle := take(t, r.DataDir, r.Cmd.Process.Pid)
+	started := make(chan error, 1)
+	go func() {
+		_, err := r.ask(ctx, sessionID("starts"), question{})
+		started <- err
+	}()
+	var ids []string
+	for i := range 5 {
+		name := fmt.Sprintf("unfinished%d", i)
+		key := name + ".zip"
+		if _, err := r.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(codeBucket), Key: &key, Body: bytes.NewReader(commented(r.zip, name))}); err != nil {
+			t.Fatal(err)
+		}
+		in := r.account.Input(codeBucket, name, r.python())
+		in.AgentRuntimeArtifact = r.artifact(key)
+		out, err := r.runtimes.CreateAgentRuntime(ctx, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, *out.AgentRuntimeId)
+	}
+	if err := r.End(syscall.SIGTERM, time.Minute); err != nil {
+		t.Fatalf("%v\n%s", err, tail(r.Log()))
+	}
+	if err := <-started; err != nil {
+		t.Errorf("a request that came before SIGTERM: %v", err)
+	}
+	none := idle
+	none.Processes, none.Namespaces = map[string]int{}, map[string]int{}
+	if err := take(t, r.DataDir, 0).same(none); err != nil {
+		t.Error(err)
+	}
+	r.Restart()
+	r.connect()
+	for _, id := range ids {
+		if err := r.settled(ctx, id); err != nil {
+			t.Errorf("%s after the restart: %v", id, err)
+		}
+	}
 }
 
 // streams are answers under way.
