@@ -9,6 +9,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/fault"
 )
 
@@ -157,7 +158,7 @@ type match struct {
 // Within one path the query is compared as S3 does: by the presence of a
 // parameter, and by its value only where the template has one.
 func (rt *router) find(req *http.Request) (match, error) {
-	path := escapedPath(req)
+	path := sigv4.Path(req)
 	if rt.hosted {
 		path = hostedPath(req.Host, path)
 	}
@@ -257,19 +258,4 @@ func segments(path string) []string {
 		return nil
 	}
 	return strings.Split(path, "/")
-}
-
-// escapedPath is the path as the client sent it.
-func escapedPath(r *http.Request) string {
-	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if i := strings.Index(path, "://"); i >= 0 && !strings.HasPrefix(path, "/") { // absolute form, through a proxy
-		if j := strings.IndexByte(path[i+3:], '/'); j >= 0 {
-			return path[i+3+j:]
-		}
-		return "/"
-	}
-	if path == "" {
-		return r.URL.EscapedPath()
-	}
-	return path
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bufio"
 	"context"
 	"net/http"
 	"net/http/httptest"
@@ -144,6 +145,35 @@ func TestHoistedHeaders(t *testing.T) {
 	r.Header.Set("X-Amz-Acl", "public-read")
 	if w := k.do(r); w.Code != http.StatusForbidden {
 		t.Errorf("an added header: %d", w.Code)
+	}
+}
+
+// TestOddTargets signs for one object and sends a target that could be read as
+// another: the path that is routed is the one that was signed.
+func TestOddTargets(t *testing.T) {
+	k := newKit(t)
+	var bucket, key string
+	k.serve["GetObject"] = func(_ context.Context, in any) (any, error) {
+		bucket, key = *in.(*s3.GetObjectRequest).Bucket, *in.(*s3.GetObjectRequest).Key
+		return &s3.GetObjectOutput{}, nil
+	}
+	const signed, path = "http://localhost:8642/uploads/q%3A//x/victim/secret", "/uploads/q://x/victim/secret"
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+	presigned, _, err := signer.PresignHTTP(t.Context(), aws.Credentials{AccessKeyID: testKey, SecretAccessKey: testSecret},
+		httptest.NewRequest(http.MethodGet, signed+"?X-Amz-Expires=60", nil), "UNSIGNED-PAYLOAD", "s3", testRegion, testTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, query, _ := strings.Cut(presigned, "?")
+	for _, target := range []string{path, "a:" + path, "http://localhost:8642" + path} {
+		bucket, key = "", ""
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + target + "?" + query + " HTTP/1.1\r\nHost: localhost:8642\r\n\r\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := k.do(r); w.Code != http.StatusOK || bucket != "uploads" || key != "q://x/victim/secret" {
+			t.Errorf("%s: %d, bucket %q, key %q %s", target, w.Code, bucket, key, w.Body)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/outcrop/outcrop/internal/auth/sigv2"
+	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -23,7 +24,7 @@ func (e *exchange) claimV2() bool {
 
 // authenticateV2 proves it. The body of such a request is never signed.
 func (e *exchange) authenticateV2() error {
-	path := hostedPath(e.r.Host, escapedPath(e.r))
+	path := hostedPath(e.r.Host, sigv4.Path(e.r))
 	p, err := sigv2.Verify(e.r.Context(), e.p.cfg.Verifier.Keys(), e.r, *e.v2, path, e.p.cfg.Now())
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ type param struct{ start, mid, end int }
 func (s *scratch) canonicalRequest(r *http.Request, host string, c *Claim, rawPath bool, contentHash string) *Error {
 	b := append(s.buf[:0], r.Method...)
 	b = append(b, '\n')
-	b = appendPath(b, pathAsSent(r), rawPath)
+	b = appendPath(b, Path(r), rawPath)
 	b = append(b, '\n')
 	b, err := s.appendQuery(b, r.URL.RawQuery, c.Presigned)
 	if err != nil {
@@ -58,13 +58,24 @@ func (s *scratch) canonicalRequest(r *http.Request, host string, c *Claim, rawPa
 	return nil
 }
 
-// pathAsSent returns the path of the request line, still escaped. net/http keeps
-// it in RequestURI; URL.EscapedPath is its own rendering, which differs where a
-// client sent bytes that ought to have been escaped.
-func pathAsSent(r *http.Request) string {
-	if strings.HasPrefix(r.RequestURI, "/") {
-		path, _, _ := strings.Cut(r.RequestURI, "?")
+// Path returns the path of the request line, still escaped. Whoever routes a
+// request must use it too: where two readings of one target differ, a signature
+// for one resource opens another.
+//
+// net/http keeps the target in RequestURI; URL.EscapedPath is its own rendering,
+// which differs where a client sent bytes that ought to have been escaped. What
+// comes through a proxy has scheme and authority before the path.
+func Path(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if strings.HasPrefix(path, "/") {
 		return path
+	}
+	// Only net/url says whether there is an authority: in a:/b://c/d there is none.
+	if at := len(r.URL.Scheme) + len("://"); r.URL.Host != "" && at <= len(path) {
+		if slash := strings.IndexByte(path[at:], '/'); slash >= 0 {
+			return path[at+slash:]
+		}
+		return "/"
 	}
 	return r.URL.EscapedPath()
 }

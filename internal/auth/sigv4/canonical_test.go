@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"bufio"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,21 +37,31 @@ func TestPath(t *testing.T) {
 	}
 }
 
+// TestPathAsSent reads targets the way net/http hands them over.
 func TestPathAsSent(t *testing.T) {
-	u, err := url.Parse("http://h/a%2Fb?q=1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct{ target, want string }{
-		{"/x%2Fy?a=/b", "/x%2Fy"},
-		{"//host/x", "//host/x"},
-		{"http://other/x", "/a%2Fb"}, // absolute form: net/http has parsed it
-		{"", "/a%2Fb"},
-	}
-	for _, tt := range tests {
-		if got := pathAsSent(&http.Request{RequestURI: tt.target, URL: u}); got != tt.want {
-			t.Errorf("target %q: path %q, want %q", tt.target, got, tt.want)
+	for target, want := range map[string]string{
+		"/x%2Fy?a=/b":              "/x%2Fy",
+		"//host/x":                 "//host/x",
+		"http://h/a%2Fb:c?q=1":     "/a%2Fb:c", // through a proxy
+		"HTTP://h:80//a?http://x/": "//a",
+		"http://h":                 "/",
+		"http://h?a=/b":            "/",
+		"a:/b/c":                   "/b/c", // a scheme, but no authority
+		"a:/b/c://d/e":             "/b/c://d/e",
+		"a:///b":                   "/b",
+		"*":                        "*",
+	} {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n")))
+		if err != nil {
+			t.Fatal(err)
 		}
+		if got := Path(r); got != want {
+			t.Errorf("target %q: path %q, want %q", target, got, want)
+		}
+	}
+	// What a program makes itself has no target.
+	if got := Path(&http.Request{URL: &url.URL{Path: "/a b"}}); got != "/a%20b" {
+		t.Errorf("no target: path %q", got)
 	}
 }
 
