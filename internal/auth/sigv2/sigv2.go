@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
@@ -29,7 +30,11 @@ const (
 	paramKey       = "AWSAccessKeyId"
 	paramSignature = "Signature"
 	paramExpires   = "Expires"
-	tokenHeader    = "x-amz-security-token"
+)
+
+const (
+	headerPrefix = "x-amz-"
+	tokenHeader  = headerPrefix + "security-token"
 )
 
 // Claim is what a presigned URL says about its own signature. Nothing in it is
@@ -65,6 +70,9 @@ func Verify(ctx context.Context, keys sigv4.KeySource, r *http.Request, c Claim,
 	}
 	if now.Unix() > expires {
 		return auth.Principal{}, denied("Request has expired")
+	}
+	if err := c.unambiguous(r); err != nil {
+		return auth.Principal{}, err
 	}
 	key, err := keys.Key(ctx, c.AccessKeyID, c.header(r, tokenHeader))
 	switch {
@@ -112,6 +120,38 @@ func (c Claim) header(r *http.Request, name string) string {
 	return ""
 }
 
+// unambiguous refuses what could be read in two ways, of which the signer meant
+// one. The text that is signed has a line for each header and no escapes, so a
+// line end in a name or value would move what is signed from one header to
+// another; and a header that is there twice, in the query by its letters' case,
+// is one joined value to the signature and the first of several to a handler.
+func (c Claim) unambiguous(r *http.Request) error {
+	seen := map[string]bool{}
+	for parameter, values := range c.query {
+		name := strings.ToLower(parameter)
+		if !strings.HasPrefix(name, headerPrefix) && name != "content-md5" && name != "content-type" {
+			continue
+		}
+		if seen[name] || len(values) != 1 || strings.ContainsFunc(name, notASCII) || strings.ContainsFunc(values[0], unicode.IsControl) {
+			return ambiguous(name)
+		}
+		seen[name] = true
+	}
+	for name, values := range r.Header {
+		if len(values) > 1 && strings.HasPrefix(strings.ToLower(name), headerPrefix) {
+			return ambiguous(name)
+		}
+	}
+	return nil
+}
+
+func notASCII(r rune) bool { return r <= ' ' || r > '~' }
+
+func ambiguous(name string) error {
+	return fault.New("InvalidArgument", http.StatusBadRequest,
+		"The header %q of a presigned URL must be there once, and without control characters", name)
+}
+
 // toSign is the text that is signed.
 func (c Claim) toSign(r *http.Request, path string) string {
 	var b strings.Builder
@@ -128,7 +168,7 @@ func (c Claim) toSign(r *http.Request, path string) string {
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		if strings.HasPrefix(name, "x-amz-") {
+		if strings.HasPrefix(name, headerPrefix) {
 			b.WriteString(name + ":" + strings.TrimSpace(c.header(r, name)) + "\n")
 		}
 	}

@@ -2,8 +2,12 @@ package sigv2_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +109,42 @@ func TestBotocore(t *testing.T) {
 		err := verify(t, c.method, c.target, path, c.header, 1_799_999_000)
 		if (c.code == "") != (err == nil) || err != nil && !fault.Is(err, c.code) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.code)
+		}
+	}
+}
+
+// TestAmbiguous changes a URL that was signed for a copy so that the text that is
+// signed stays the same.
+func TestAmbiguous(t *testing.T) {
+	const signed = "/b/k?x-amz-copy-source=%2Fb%2Ffrom&x-amz-metadata-directive=COPY&"
+	sign := func(text string) string {
+		mac := hmac.New(sha1.New, []byte("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"))
+		mac.Write([]byte(text))
+		return signer + url.QueryEscape(base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	}
+	tail := sign("PUT\n\n\n1800000000\nx-amz-copy-source:/b/from\nx-amz-metadata-directive:COPY\n/b/k")
+	if err := verify(t, http.MethodPut, signed+tail, "/b/k", nil, 1_799_999_000); err != nil {
+		t.Fatal(err)
+	}
+	joined := sign("PUT\n\n\n1800000000\nx-amz-copy-source:/b/from,1\n/b/k")
+	filename := sign("GET\n\n\n1700000000\n/b/k?response-content-disposition=x\n1800000000\n/b/secret")
+	for name, c := range map[string]struct {
+		method, target, path string
+		header               http.Header
+	}{
+		"two headers folded into one name": {"PUT", "/b/k?x-amz-copy-source%3A%2Fb%2Ffrom%0Ax-amz-metadata-directive=COPY&" + tail, "/b/k", nil},
+		"two headers folded into a value":  {"PUT", "/b/k?x-amz-copy-source=%2Fb%2Ffrom%0Ax-amz-metadata-directive%3ACOPY&" + tail, "/b/k", nil},
+		"a second one in other letters":    {"PUT", signed + "X-Amz-Copy-Source=%2Fb%2Fsecret&" + tail, "/b/k", nil},
+		"a second one in odd letters":      {"PUT", signed + "x-amz-copy-%C5%BFource=%2Fb%2Fsecret&" + tail, "/b/k", nil},
+		"a value taken apart":              {"PUT", "/b/k?x-amz-copy-source=%2Fb%2Ffrom&x-amz-copy-source=1&" + joined, "/b/k", nil},
+		"a value taken apart, as headers":  {"PUT", "/b/k?" + joined, "/b/k", http.Header{"X-Amz-Copy-Source": {"/b/from", "1"}}},
+		"a path that was a parameter": {"GET", "/b/secret?content-md5=%0A%0A1700000000&" +
+			"content-type=%2Fb%2Fk%3Fresponse-content-disposition%3Dx&" + filename, "/b/secret", nil},
+	} {
+		for range 20 { // the order of a map decides nothing
+			if err := verify(t, c.method, c.target, c.path, c.header, 1_799_999_000); !fault.Is(err, "InvalidArgument") {
+				t.Fatalf("%s: %v", name, err)
+			}
 		}
 	}
 }
