@@ -139,6 +139,7 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.close()
 	defer e.recover()
 	if open := p.openRoute(r); open != nil {
+		e.hurry()
 		open.ServeHTTP(e.w, r)
 		return
 	}
@@ -169,6 +170,9 @@ func (e *exchange) serve() (any, error) {
 	e.claim = claim
 	if claimErr != nil && e.claimV2() {
 		claimErr = nil
+	}
+	if claimErr != nil {
+		e.hurry()
 	}
 	if err := e.route(claimErr); err != nil {
 		return nil, err
@@ -316,6 +320,9 @@ func (e *exchange) refuse(err error) {
 	e.logRefusal(f)
 	if err := e.audit(f, f.Status); err != nil {
 		e.p.cfg.Log.ErrorContext(e.r.Context(), "audit of a refusal was lost", "request", e.call.RequestID, "error", err)
+	}
+	if e.call.Principal.Kind == auth.Nobody {
+		e.hurry()
 	}
 	e.setHeaders()
 	if e.codec == nil {
