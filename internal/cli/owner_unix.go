@@ -3,15 +3,23 @@
 package cli
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
 
-// ownerOf names the user who owns a file, or is "" when that cannot be told.
+// ownerOf names the user who owns a file, or who keeps us from seeing it, as root
+// does with all that is in /root. It is "" when that cannot be told.
 func ownerOf(path string) string {
 	info, err := os.Stat(path)
+	for errors.Is(err, fs.ErrPermission) && path != filepath.Dir(path) {
+		path = filepath.Dir(path)
+		info, err = os.Stat(path)
+	}
 	if err != nil {
 		return ""
 	}
