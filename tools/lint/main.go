@@ -68,6 +68,9 @@ func check(p pkg) ([]string, error) {
 		out = append(out, fmt.Sprintf("%s: has no package comment; say what the package is for", name))
 	}
 	for _, imp := range p.Imports {
+		if local, ours := strings.CutPrefix(imp, module); ours && forTests(local) && !forTests(name) && !within(name, "conformance") {
+			out = append(out, fmt.Sprintf("%s imports %s: packages for tests are imported by tests alone", name, local))
+		}
 		for _, r := range rules {
 			if r.applies(name) && r.forbids(imp) {
 				out = append(out, fmt.Sprintf("%s imports %s: %s", name, strings.TrimPrefix(imp, module), r.why))
@@ -86,7 +89,7 @@ var (
 // checkFiles looks for what only some packages may do.
 func checkFiles(p pkg, name string) ([]string, error) {
 	// Test suites and the guests they run are programs of their own.
-	program := within(name, "cmd", "tools", "conformance", "examples") || strings.Contains(name+"/", "test/")
+	program := within(name, "cmd", "tools", "conformance", "examples") || forTests(name)
 	var out []string
 	for _, f := range p.GoFiles {
 		file, err := os.Open(filepath.Join(p.Dir, f))
