@@ -251,10 +251,14 @@ func (c *Cache) unpack(ctx context.Context, zip io.ReaderAt, size int64, digest,
 		return err
 	}
 	defer os.RemoveAll(tmp) // after the rename there is nothing left to remove
-	if err := os.Mkdir(filepath.Join(tmp, taskName), 0o755); err != nil {
+	task := filepath.Join(tmp, taskName)
+	if err := os.Mkdir(task, 0o755); err != nil {
 		return err
 	}
-	if err := plan.extract(ctx, zip, filepath.Join(tmp, taskName)); err != nil {
+	if err := os.Chmod(task, 0o755); err != nil { // whatever the umask
+		return err
+	}
+	if err := plan.extract(ctx, zip, task); err != nil {
 		return err
 	}
 	text, err := json.Marshal(manifest{Format: manifestFormat, Digest: digest, Size: plan.size, Files: plan.files})
