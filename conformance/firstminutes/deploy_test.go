@@ -15,6 +15,7 @@ import (
 // TestDeployHere deploys a folder that holds more than the agent, among it the
 // server's own data.
 func TestDeployHere(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	project := p.agent("project", map[string]string{
 		"keep/me.txt": "kept", ".git/HEAD": "ref: refs/heads/main\n", ".git/objects/ab/cdef": "secret",
@@ -34,6 +35,7 @@ func TestDeployHere(t *testing.T) {
 }
 
 func TestDeployTooLarge(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	python(t, p.serve())
 	dir := p.agent("mine", map[string]string{"small/one.txt": "x"})

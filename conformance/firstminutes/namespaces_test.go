@@ -40,6 +40,7 @@ func needsRoot(t *testing.T, why string) {
 // TestUserNamespacesOff is an ordinary user on a machine without user
 // namespaces.
 func TestUserNamespacesOff(t *testing.T) {
+	t.Parallel()
 	needsRoot(t, "to have both root and an ordinary user in the namespace")
 	if inside(t, off(ordinaryUser, 0, ordinaryUser), offVariable+"=1") {
 		testNamespacesOff(t)
@@ -49,6 +50,7 @@ func TestUserNamespacesOff(t *testing.T) {
 // TestUserNamespacesOffRootUnmapped is the same where the machine's root has no
 // number, so that its files are nobody's.
 func TestUserNamespacesOffRootUnmapped(t *testing.T) {
+	t.Parallel()
 	uid := os.Getuid()
 	if uid == 0 {
 		uid = ordinaryUser
@@ -60,6 +62,7 @@ func TestUserNamespacesOffRootUnmapped(t *testing.T) {
 
 // TestUserNamespacesOffRoot is root, who needs them for gVisor's file server.
 func TestUserNamespacesOffRoot(t *testing.T) {
+	t.Parallel()
 	needsRoot(t, "to be it")
 	if inside(t, off(0, 0, nobodyID), offVariable+"=1") {
 		testNamespacesOff(t)

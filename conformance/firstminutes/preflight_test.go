@@ -80,6 +80,7 @@ func (b bare) files() []string {
 }
 
 func TestMissingTools(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("make is not installed")
 	}

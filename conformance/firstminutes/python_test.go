@@ -74,6 +74,7 @@ func realPython(runtimes []string) (path, version string) {
 
 // TestPythonDiffers deploys from a shell whose Python the server has not.
 func TestPythonDiffers(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	s := p.serve()
 	has, lacks := python(t, s), absent(t, s)
@@ -114,6 +115,7 @@ func TestPythonDiffers(t *testing.T) {
 }
 
 func TestRuntimeThatIsAbsent(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	s := p.serve()
 	python(t, s)
@@ -127,6 +129,7 @@ func TestRuntimeThatIsAbsent(t *testing.T) {
 
 // TestPackageWithoutWheel names what would have to be built.
 func TestPackageWithoutWheel(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	s := p.serve()
 	has := python(t, s)
@@ -204,6 +207,7 @@ const whereami = `{
 // TestShimAndEnvironmentStayOutside has a virtual environment and pyenv's shims
 // first on the PATH of server and client alike.
 func TestShimAndEnvironmentStayOutside(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	base, err := exec.LookPath("/usr/bin/python3")
 	if err != nil {
@@ -244,6 +248,7 @@ func TestShimAndEnvironmentStayOutside(t *testing.T) {
 // TestDeclaredPrefix runs an agent with an interpreter that lies anywhere, here a
 // copy of the system's.
 func TestDeclaredPrefix(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	where, err := exec.Command("/usr/bin/python3", "-I", "-S", "-c", "import os, sys; print(os.path.realpath(sys.executable), os.path.dirname(os.__file__))").Output()
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 )
 
 func TestPortTaken(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	s := p.serve()
 	address := strings.TrimPrefix(s.URL, "http://")
@@ -43,6 +44,7 @@ func TestPortTaken(t *testing.T) {
 }
 
 func TestSecondTerminal(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	s := p.serve()
 	elsewhere := filepath.Join(p.home, "somewhere", "else")
@@ -150,6 +152,7 @@ cmp "$HOME/before" "$HOME/after" && echo restored
 // TestEnvForPython has unmodified boto3 follow the variables, in a shell that
 // led it elsewhere, and wants the shell back as it was.
 func TestEnvForPython(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t)
 	python := clients(t)
 	s := p.serve()
@@ -166,6 +169,7 @@ func TestEnvForPython(t *testing.T) {
 
 // TestDataOfRoot runs the client as somebody who may not read root's key.
 func TestDataOfRoot(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to have data that is root's")
 	}
