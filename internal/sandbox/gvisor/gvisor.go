@@ -7,19 +7,20 @@
 //
 // Root and ordinary users run the same code. Who may not make namespaces gets a
 // user namespace first, with one UID in it, and the guest's own UID is the
-// sentry's invention either way: guests are 1000:1000, never root, and what the
+// sentry's invention either way: guests are never root, and what the
 // host thinks of its files only decides which of them others may read.
 package gvisor
 
 import (
 	"log/slog"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
 const (
-	// GuestUID and GuestGID are whom all guests run as. They exist inside the
-	// sandbox only; no UID of the host is behind them.
-	GuestUID, GuestGID = 1000, 1000
+	// GuestUID and GuestGID are whom all guests run as.
+	GuestUID, GuestGID = wire.GuestID, wire.GuestID
 
 	// DefaultTmpBytes and MaxTmpBytes bound a guest's /tmp and /dev/shm, each.
 	DefaultTmpBytes = 512 << 20

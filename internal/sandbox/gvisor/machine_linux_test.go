@@ -397,3 +397,29 @@ func TestProbe(t *testing.T) {
 		t.Errorf("the findings are about %q, want %q", names, want)
 	}
 }
+
+// TestUmask starts a guest for an engine whose umask would keep the guest, who is
+// another user, from its own root.
+func TestUmask(t *testing.T) {
+	e := open(t)
+	dir, err := os.MkdirTemp(os.Getenv(dirVariable), "umask-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	code := sandboxtest.NewCode(t, dir, os.Getenv(guestVariable))
+	var out sandboxtest.Buffer
+	old := unix.Umask(0o077)
+	s, err := e.Start(t.Context(), sandbox.Spec{ID: "umask", Code: code, Args: []string{sandbox.CodePath + "/guest", "read", "/etc/passwd", "/"}, Stdout: &out})
+	unix.Umask(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-s.Done()
+	if got := out.String(); !strings.Contains(got, "sandbox:x:") || !strings.Contains(got, "/: directory ") {
+		t.Errorf("the guest sees %q", got)
+	}
+}

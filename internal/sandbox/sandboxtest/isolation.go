@@ -33,9 +33,16 @@ func testHostFiles(t *testing.T, b *bench) {
 			t.Errorf("%q is missing in:\n%s", want, stdout)
 		}
 	}
+	caps := b.engine.Capabilities()
 	shown := []string{"/var/task", "/tmp", "/etc/passwd", "/root", "/"}
+	wanted := []string{"/var/task: directory guest\n", "/tmp: directory \n", fmt.Sprintf("sandbox:x:%d:%d", caps.GuestUID, caps.GuestGID)}
+	for _, p := range []string{"/usr/etc", "/usr/local/etc"} { // configuration, which may hold tokens
+		if info, err := os.Lstat(p); err == nil && info.IsDir() {
+			shown, wanted = append(shown, p), append(wanted, p+": directory \n")
+		}
+	}
 	stdout, _, _ = b.output(t, b.spec(t, append([]string{"read"}, shown...)...))
-	for _, want := range []string{"/var/task: directory guest\n", "/tmp: directory \n", "sandbox:x:1000:1000"} {
+	for _, want := range wanted {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is missing in:\n%s", want, stdout)
 		}
@@ -110,6 +117,12 @@ func testMounts(t *testing.T, b *bench) {
 	}
 	for name, mode := range map[string]os.FileMode{"lib/file": 0o644, "lib/private": 0o600} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Whoever the guest is, it is nobody whom the host knows.
+	if os.Geteuid() == 0 {
+		if err := os.Chown(filepath.Join(dir, "lib/private"), 1000, 1000); err != nil {
 			t.Fatal(err)
 		}
 	}

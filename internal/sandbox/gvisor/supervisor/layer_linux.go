@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
 // The host layer (spec/sandbox.md 2): the root file system of a guest that has
@@ -24,9 +26,12 @@ var layerEtc = [...]string{
 	"/etc/protocols", "/etc/services", "/etc/fonts", "/etc/os-release",
 }
 
-// layerMasks are patterns of directories that guests see empty: the host's own
-// Python packages must not be importable, or an agent works here and nowhere else.
+// layerMasks are patterns of directories that guests see empty. The host's own
+// Python packages must not be importable, or an agent works here and nowhere
+// else; and what is configured below /usr is the host's own business: npm keeps
+// registry tokens in etc/npmrc, Homebrew its services' data in var.
 var layerMasks = [...]string{
+	"/usr/etc", "/usr/local/etc", "/usr/local/var",
 	"/usr/lib/python*/dist-packages", "/usr/lib/python*/site-packages", "/usr/lib64/python*/site-packages",
 	"/usr/local/lib/python*/dist-packages", "/usr/local/lib/python*/site-packages",
 }
@@ -34,9 +39,9 @@ var layerMasks = [...]string{
 // layerFiles are made up: the machine's own name its users and its network.
 var layerFiles = map[string]string{
 	"/etc/passwd": "root:x:0:0:root:/:/usr/sbin/nologin\n" +
-		"sandbox:x:1000:1000:sandbox:/tmp:/bin/sh\n" +
+		fmt.Sprintf("sandbox:x:%[1]d:%[1]d:sandbox:/tmp:/bin/sh\n", wire.GuestID) +
 		"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-	"/etc/group":         "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n",
+	"/etc/group":         fmt.Sprintf("root:x:0:\nsandbox:x:%d:\nnogroup:x:65534:\n", wire.GuestID),
 	"/etc/hosts":         "127.0.0.1 localhost sandbox\n::1 localhost\n",
 	"/etc/hostname":      hostname + "\n",
 	"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",

@@ -34,6 +34,9 @@ func Run(socket *os.File) error {
 	// ignoring would be inherited by the sandboxes.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	unix.CloseOnExec(ControlFD)
+	// Guests must be able to read the layer that is made here, whatever the
+	// engine's umask.
+	unix.Umask(0o022)
 	conn, err := wire.NewConn(socket)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func request() *wire.Start {
 	return &wire.Start{
 		Sandbox: "0123456789abcdef", Args: []string{"python3", "main.py"}, Env: []string{"A=1"}, Dir: "/var/task",
-		UID: 1000, GID: 1000, TmpBytes: 1 << 20,
+		UID: wire.GuestID, GID: wire.GuestID, TmpBytes: 1 << 20,
 		Mounts: []wire.Mount{{Source: "/data/code", Target: "/var/task"}, {Source: "/opt/python", Target: "/opt/python"}},
 	}
 }

@@ -48,6 +48,12 @@ type Start struct {
 	Mounts   []Mount  `json:"mounts"` // all read-only
 }
 
+// GuestID is the uid and gid of every guest. It exists inside the sandbox only,
+// but as root the modes of the host's files are held against it: so it is one
+// that no file has, in a range that nobody assigns (systemd's "Users, Groups,
+// UIDs and GIDs"), and not 1000, which is the host's first person.
+const GuestID = 2000001000
+
 // IDLength is the length of every sandbox's id: runsc takes a unique prefix for
 // the whole, so that ids of different lengths could be mistaken for each other.
 const IDLength = 16
