@@ -212,9 +212,15 @@ func repaired() (string, error) {
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		cache = os.TempDir()
+		// Not the machine's temporary directory: what lies there under this name
+		// may be another user's, and would be built.
+		root, err := moduleRoot()
+		if err != nil {
+			return "", err
+		}
+		cache = filepath.Join(root, ".cache")
 	}
-	text, err := json.Marshal(fmt.Sprint(repairs))
+	text, err := json.Marshal(fmt.Sprint(notice, repairs))
 	if err != nil {
 		return "", err
 	}
@@ -234,10 +240,8 @@ func repaired() (string, error) {
 	if err := copySource(dir, source); err != nil {
 		return "", fmt.Errorf("copy gVisor: %w", err)
 	}
-	for _, r := range repairs {
-		if err := r.apply(dir); err != nil {
-			return "", fmt.Errorf("repair gVisor %s: %w", version, err)
-		}
+	if err := repairAll(dir); err != nil {
+		return "", fmt.Errorf("repair gVisor %s: %w", version, err)
 	}
 	if err := os.Rename(dir, target); err != nil {
 		if _, gone := os.Stat(target); gone == nil { // another run was faster
@@ -246,6 +250,32 @@ func repaired() (string, error) {
 		return "", err
 	}
 	return target, nil
+}
+
+// notice stands at the head of each repaired file, as gVisor's licence asks of
+// whoever changes one (Apache License 2.0, 4 b).
+const notice = "// This file was changed by the Outcrop project; see tools/embedsandbox there.\n\n"
+
+// repairAll applies all repairs to the gVisor in dir.
+func repairAll(dir string) error {
+	changed := map[string]bool{}
+	for _, r := range repairs {
+		if err := r.apply(dir); err != nil {
+			return err
+		}
+		changed[r.file] = true
+	}
+	for file := range changed {
+		path := filepath.Join(dir, filepath.FromSlash(file))
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, append([]byte(notice), data...), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r repair) apply(dir string) error {

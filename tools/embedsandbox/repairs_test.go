@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestRepairsFit holds every repair to the pinned gVisor.
+// TestRepairsFit holds every repair to the pinned gVisor, and what is repaired
+// to the notice that its licence asks for.
 func TestRepairsFit(t *testing.T) {
 	_, source, err := module()
 	if err != nil {
@@ -28,8 +29,17 @@ func TestRepairsFit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := r.apply(dir); err != nil {
-			t.Error(err)
+	}
+	if err := repairAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range repairs {
+		data, err := os.ReadFile(filepath.Join(dir, r.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(data); strings.Count(text, notice) != 1 || !strings.HasPrefix(text, notice+"// Copyright") {
+			t.Errorf("%s does not say first, and once, that it was changed: %.200s", r.file, text)
 		}
 	}
 }
