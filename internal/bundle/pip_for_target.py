@@ -2,10 +2,12 @@
 # and --platform choose the wheels, but markers such as python_version < "3.11" are
 # still evaluated for the Python that runs pip; so they are answered for the target.
 # The first argument is a JSON object of marker values, the rest are pip's.
-import json
-import sys
+import sys  # built in, and so not looked for
 
 sys.path = [entry for entry in sys.path if entry]  # the agent's folder may hold a types.py
+
+import json
+
 target = json.loads(sys.argv[1])
 
 from pip._vendor.packaging import markers
