@@ -40,6 +40,10 @@ type Options struct {
 	AuditAge time.Duration
 	// AuditRecords is the most that are kept; 0 is a million.
 	AuditRecords int64
+	// StrangerRecords is how many of them may be of calls by nobody who is
+	// known, the newest; 0 is 10,000. Anybody can make such calls, who must not
+	// push out what others have done.
+	StrangerRecords int64
 	// TrimEvery is how often both are enforced; 0 is a minute.
 	TrimEvery time.Duration
 	// Now is the clock; nil is time.Now.
@@ -61,6 +65,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.AuditRecords <= 0 {
 		o.AuditRecords = 1_000_000
+	}
+	if o.StrangerRecords <= 0 {
+		o.StrangerRecords = 10_000
 	}
 	if o.TrimEvery <= 0 {
 		o.TrimEvery = time.Minute

@@ -314,6 +314,16 @@ func TestAWriteThatFailsKeepsAuditRecords(t *testing.T) {
 	if err == nil {
 		t.Error("a full queue took more")
 	}
+	for i := range 10_000 { // calls go on; they cannot fill the memory
+		r := record("stranger")
+		r.Scope, r.UserAgent = store.Scope{}, strings.Repeat("x", 60_000)
+		if err := d.Audit(t.Context(), r); i == 9999 && err == nil {
+			t.Error("the queue takes records for ever")
+		}
+	}
+	if n := d.Waiting(); n > 8192 {
+		t.Errorf("%d records wait", n)
+	}
 	alter("ALTER TABLE hidden RENAME TO audit")
 	flush(t, d)
 	for _, id := range []string{"queued", "durable", "0"} {

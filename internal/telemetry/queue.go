@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"cmp"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -133,14 +135,23 @@ func (q *queue) dropFrom(w *waiting) {
 	q.dropped++
 }
 
+// errAuditsFull says that audit records cannot be written and no more are taken.
+var errAuditsFull = errors.New("the queue of audit records is full")
+
 // pushAudit queues a record. It returns the number to wait for, and whether the
-// queue has room for more.
+// queue has room for more. A queue that cannot be written takes some more than
+// it has room for, and then none: strangers can make records too, and those must
+// not fill the memory while the disk is full.
 func (q *queue) pushAudit(r Record, durable bool) (number int64, room bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return 0, false, ErrClosed
 	}
+	if len(q.audits) >= 2*maxQueuedAudits {
+		return 0, false, errAuditsFull
+	}
+	r.UserAgent = strings.Clone(clip(r.UserAgent)) // not all that a caller sent
 	q.audits = append(q.audits, r)
 	q.accepted++
 	q.urgent = q.urgent || durable

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/telemetry"
 )
 
@@ -266,6 +267,50 @@ func TestTrimKeepsTheNewestThatFit(t *testing.T) {
 	records, _, err := d.Records(t.Context(), telemetry.AuditQuery{Scope: home, Limit: 1000, Token: ""})
 	if err != nil || len(records) != 1000 || records[0].RequestID != "4599" {
 		t.Errorf("%d records left, %v", len(records), err)
+	}
+}
+
+// TestStrangersPushNobodyOut: calls by nobody who is known leave no more than
+// their share, and never cost the record of anybody else.
+func TestStrangersPushNobodyOut(t *testing.T) {
+	d := open(t, t.TempDir(), telemetry.Options{AuditRecords: 500, StrangerRecords: 100, Now: func() time.Time { return begin }})
+	audit := func(id string, scope store.Scope) {
+		t.Helper()
+		r := record(id)
+		r.Scope = scope
+		if err := d.Audit(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 400 {
+		audit(fmt.Sprint("known", i), home)
+		for j := range 12 { // 4,800, more than one step removes
+			audit(fmt.Sprint("stranger", 12*i+j), store.Scope{})
+		}
+	}
+	flush(t, d)
+	if err := d.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for scope, want := range map[store.Scope]struct {
+		left   int
+		newest string
+	}{home: {400, "known399"}, {}: {100, "stranger4799"}} {
+		records, _, err := d.Records(t.Context(), telemetry.AuditQuery{Scope: scope, Limit: 1000})
+		if err != nil || len(records) != want.left || records[0].RequestID != want.newest {
+			t.Errorf("%v: %d records left, %v; want %d, the newest %s", scope, len(records), err, want.left, want.newest)
+		}
+	}
+	for i := range 300 {
+		audit(fmt.Sprint("later", i), home)
+	}
+	flush(t, d)
+	if err := d.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	records, _, err := d.Records(t.Context(), telemetry.AuditQuery{Scope: home, Limit: 1000})
+	if err != nil || len(records) < 400 || len(records) > 500 || records[0].RequestID != "later299" {
+		t.Errorf("%d records left of 700, %v", len(records), err)
 	}
 }
 

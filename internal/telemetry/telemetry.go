@@ -15,6 +15,8 @@
 // FlushEvery (50 ms), a power failure what the system had not written back yet.
 // AuditDurable returns when the record is on the disk (fsync), with everything
 // queued before it; calls that hand out a secret use it.
+// They are kept for a time and up to a number, and of calls by strangers, which
+// anybody can make, only the newest few (Options).
 package telemetry
 
 import (

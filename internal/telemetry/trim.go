@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/store/sqlite/dbfile"
@@ -152,20 +153,39 @@ func (d *DB) trimStreams(ctx context.Context) error {
 	})
 }
 
-// trimAudit removes records that are too old or too many.
+// trimAudit removes records that are too old or too many, those of strangers
+// first.
 func (d *DB) trimAudit(ctx context.Context) error {
+	if err := d.removeRecords(ctx, math.MaxInt64, `SELECT id FROM audit WHERE account = '' AND region = ''
+		ORDER BY time DESC, id DESC LIMIT ? OFFSET ?`, d.options.StrangerRecords); err != nil {
+		return err
+	}
+	// Only the oldest are looked at.
 	earliest := micros(d.options.Now().Add(-d.options.AuditAge))
+	if err := d.removeRecords(ctx, math.MaxInt64, `SELECT id FROM (SELECT id, time FROM audit ORDER BY id LIMIT ?) WHERE time < ?`, earliest); err != nil {
+		return err
+	}
+	var held int64
+	err := d.read(ctx, func(conn *dbfile.Conn) error {
+		return conn.QueryRow(`SELECT count(*) FROM audit`).Scan(&held)
+	})
+	if err != nil || held <= d.options.AuditRecords {
+		return err
+	}
+	return d.removeRecords(ctx, held-d.options.AuditRecords, `SELECT id FROM audit ORDER BY id LIMIT ?`)
+}
+
+// removeRecords removes, step by step, the audit records that a query with a
+// limit, its first parameter, finds, and at most so many.
+func (d *DB) removeRecords(ctx context.Context, most int64, query string, args ...any) error {
 	for {
+		step := min(most, trimStep)
 		var n int64
 		err := d.change(ctx, func(conn *dbfile.Conn) (err error) {
-			// Only the oldest are looked at. Ids grow and rows leave from the low
-			// end, so the distance of the ends is the number.
-			n, err = conn.Exec(`DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id LIMIT ?)
-				AND (time < ? OR id <= (SELECT max(id) FROM audit) - ?)`,
-				trimStep, earliest, d.options.AuditRecords)
+			n, err = conn.Exec(`DELETE FROM audit WHERE id IN (`+query+`)`, append([]any{step}, args...)...)
 			return err
 		})
-		if err != nil || n < trimStep {
+		if most -= n; err != nil || n < step || most == 0 {
 			return err
 		}
 	}
