@@ -7,6 +7,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -80,15 +81,45 @@ func build(gvisor, dir, arch, executable string) error {
 			return err
 		}
 	}
-	cmd := exec.Command("go", "build", "-modfile="+filepath.Join(dir, "go.mod"), "-tags=outcrop_sandbox",
+	cmd := exec.Command("go", "build", "-v", "-modfile="+filepath.Join(dir, "go.mod"), "-tags=outcrop_sandbox",
 		"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", executable, "./cmd/outcrop-sandbox")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOWORK=off")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	cmd.Stdout, cmd.Stderr = os.Stderr, &packages{w: os.Stderr}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build sandbox executable: %w", err)
 	}
 	return nil
+}
+
+// packages turns the names of compiled packages, which go build -v writes, into
+// a line for every fifty, and passes all other lines on.
+type packages struct {
+	w    io.Writer
+	n    int
+	rest []byte // a line that has not ended
+}
+
+func (p *packages) Write(b []byte) (int, error) {
+	p.rest = append(p.rest, b...)
+	for {
+		line, rest, ended := bytes.Cut(p.rest, []byte("\n"))
+		if !ended {
+			return len(b), nil
+		}
+		p.rest = rest
+		if bytes.ContainsAny(line, " \t") || len(line) == 0 {
+			if _, err := fmt.Fprintf(p.w, "%s\n", line); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if p.n++; p.n%50 == 0 {
+			if _, err := fmt.Fprintf(p.w, "embedsandbox: %d packages compiled\n", p.n); err != nil {
+				return 0, err
+			}
+		}
+	}
 }
 
 // embed writes NAME.zst and NAME.sha256. The digest comes last, so that an
