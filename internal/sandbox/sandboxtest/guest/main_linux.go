@@ -179,13 +179,13 @@ func keep(address string) int {
 		return 1
 	}
 	fmt.Println("ready")
-	var all []net.Conn
+	open := map[net.Conn]bool{} // what is referred to is not closed by the collector
 	for {
 		c, err := listener.Accept()
 		if err != nil {
 			return 1
 		}
-		all = append(all, c)
+		open[c] = true
 	}
 }
 
