@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"log"
+	"log/slog"
 
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/cli"
@@ -10,6 +12,7 @@ import (
 // wire gives the command line the server, which runs on Linux.
 func wire(p *cli.Program) {
 	p.Serve = func(ctx context.Context, opt cli.ServeOptions) error {
+		captureStandardLog(opt.Log)
 		return app.Run(ctx, config(opt))
 	}
 	p.Diagnose = func(ctx context.Context, opt cli.ServeOptions) []cli.Finding {
@@ -27,4 +30,12 @@ func config(opt cli.ServeOptions) app.Config {
 		InterpreterPrefixes: opt.InterpreterPrefixes, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
 		Ready: func(account, region string) { opt.Ready(cli.Ready{Account: account, Region: region}) },
 	}
+}
+
+// captureStandardLog sends what libraries print to the server's log, for whoever
+// asks for details. net/http's client prints what an agent says out of turn: it is
+// the agent's text, as much as it likes, and none of it belongs on standard error.
+func captureStandardLog(to *slog.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(to.Handler(), slog.LevelDebug).Writer())
 }
