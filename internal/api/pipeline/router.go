@@ -162,8 +162,12 @@ func (rt *router) find(req *http.Request) (match, error) {
 	if rt.hosted {
 		path = hostedPath(req.Host, path)
 	}
+	segs := segments(path)
+	if !rt.hosted && slices.ContainsFunc(segs, isDots) {
+		return match{}, unknownOperation()
+	}
 	var values []string
-	n := rt.root.walk(segments(path), &values)
+	n := rt.root.walk(segs, &values)
 	if n == nil {
 		return match{}, unknownOperation()
 	}
@@ -248,6 +252,11 @@ func (n *node) walk(segs []string, values *[]string) *node {
 	}
 	return nil
 }
+
+// isDots reports whether a segment is one that a signature does not cover: but for
+// S3's, paths are signed without them and what they take away, so that somebody
+// between the client and us could have put them in.
+func isDots(segment string) bool { return segment == "." || segment == ".." }
 
 // segments splits a path. A trailing slash leaves an empty segment at the end,
 // which walk accepts everywhere (clients send both forms, spec/runtime.md 1)

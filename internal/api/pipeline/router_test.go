@@ -87,6 +87,10 @@ func TestRoutes(t *testing.T) {
 		{"PUT", "//runtimes", "UnknownOperationException", ""},
 		{"PUT", "/runtimes//", "UnknownOperationException", ""},
 		{"GET", "/runtimes/../runtimes/x", "UnknownOperationException", ""},
+		{"DELETE", "/runtimes/x/runtime-endpoints/../", "UnknownOperationException", ""}, // signed as /runtimes/x/
+		{"DELETE", "/runtimes/x/runtime-endpoints/.", "UnknownOperationException", ""},
+		{"DELETE", "/runtimes/x/runtime-endpoints/...", "DeleteAgentRuntimeEndpoint", ""},
+		{"DELETE", "/runtimes/x/runtime-endpoints/%2E%2E", "DeleteAgentRuntimeEndpoint", ""}, // signed as it is
 		{"GET", "/no/such/path", "UnknownOperationException", ""},
 		{"GET", "/Runtimes/x", "UnknownOperationException", ""},
 		{"GET", "/datasets", "ListDatasets", ""},
