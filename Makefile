@@ -46,10 +46,9 @@ clean: ## Remove what was built
 	rm -rf bin .cache $(VENV)
 	rm -f internal/sandbox/gvisor/embedded/outcrop-sandbox-linux-*
 
-# The sandbox executable is gVisor: about a minute of compiling, once.
+# The sandbox executable is gVisor: minutes of compiling, once.
 $(SANDBOX): go.mod go.sum $(shell find cmd/outcrop-sandbox internal/sandbox/gvisor -name '*.go' -not -name '*_test.go' 2>/dev/null)
 	@scripts/preflight go
-	@echo "building the sandbox executable (gVisor; about a minute the first time)"
 	@$(GO) run ./tools/embedsandbox
 
 .PHONY: bin/outcrop

@@ -27,7 +27,8 @@ func newDoctor(p *Program, f *flags) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check what this host allows, and say how to mend what it does not",
 		Long: `Checks the host, the data directory and the running server, and prints the exact fix for what is wrong. It changes
-nothing. The exit code is 1 if any check fails.`,
+nothing, but for unpacking the sandbox executable into the data directory as serve does. The exit code is 1 if any
+check fails.`,
 		Example: "  outcrop doctor\n  outcrop doctor --json",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

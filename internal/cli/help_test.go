@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 func TestHelp(t *testing.T) {
@@ -19,6 +23,48 @@ func TestHelp(t *testing.T) {
 				t.Error("a command without example or summary")
 			}
 		})
+	}
+}
+
+// TestManualIsComplete holds docs/cli.md to the commands, their flags and the
+// variables that we read.
+func TestManualIsComplete(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual := string(text)
+	root := newRoot(newUser(t).program())
+	want := []string{"`AWS_ENDPOINT_URL`", "`AWS_REGION`", "`XDG_DATA_HOME`", "`XDG_STATE_HOME`", "`XDG_CACHE_HOME`", "`" + envMarker + "`", "`" + envSaved + "*`"}
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { want = append(want, "`--"+f.Name) })
+	for _, c := range root.Commands() {
+		if c.Name() == "help" || c.Name() == "completion" {
+			continue
+		}
+		row := ""
+		for line := range strings.Lines(manual) {
+			if row == "" && strings.HasPrefix(line, "| `"+c.Name()) {
+				row = line
+			}
+		}
+		if row == "" {
+			t.Errorf("%s has no row", c.Name())
+		}
+		c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Name != "help" && !strings.Contains(row, "--"+f.Name) {
+				t.Errorf("the row of %s lacks --%s", c.Name(), f.Name)
+			}
+		})
+		for _, alias := range c.Aliases {
+			if alias != c.Name() {
+				want = append(want, "`"+alias+"`")
+			}
+		}
+	}
+	for _, part := range want {
+		if !strings.Contains(manual, part) {
+			t.Errorf("%s is missing", part)
+		}
 	}
 }
 

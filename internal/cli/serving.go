@@ -54,7 +54,8 @@ type Ready struct {
 // that lasts and works whether or not a server is running.
 type Diagnose func(ctx context.Context, opt ServeOptions) []Finding
 
-// Finding is the outcome of one of doctor's checks.
+// Finding is the outcome of one of doctor's checks. Its JSON is what doctor
+// --json prints, in an array: docs/cli.md promises it.
 type Finding struct {
 	// Name says what was checked: a few words in lower case.
 	Name string `json:"name"`

@@ -47,7 +47,7 @@ func run(arch, out, plain string) error {
 	if executable == "" {
 		executable = filepath.Join(dir, "outcrop-sandbox")
 	}
-	progress("building the sandbox executable (the first time, gVisor takes a minute or two)")
+	progress("building the sandbox executable (the first time, gVisor takes minutes)")
 	if err := build(gvisor, dir, arch, executable); err != nil {
 		return err
 	}
