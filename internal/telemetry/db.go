@@ -190,7 +190,7 @@ func (d *DB) Dropped() int64 {
 // Audit queues the record of a call. It waits only while the queue is full, and
 // fails only when the queue is full and cannot be written.
 func (d *DB) Audit(ctx context.Context, r Record) error {
-	_, room, err := d.queue.pushAudit(r, false)
+	_, room, err := d.pushAudit(ctx, r, false)
 	if err == nil && !room {
 		err = d.Flush(ctx)
 	}
@@ -203,7 +203,7 @@ func (d *DB) Audit(ctx context.Context, r Record) error {
 // AuditDurable returns when the record is on the disk. After an error the call
 // must not answer with its secret.
 func (d *DB) AuditDurable(ctx context.Context, r Record) error {
-	number, _, err := d.queue.pushAudit(r, true)
+	number, _, err := d.pushAudit(ctx, r, true)
 	if err == nil {
 		err = d.flush(ctx, number)
 	}
@@ -211,6 +211,18 @@ func (d *DB) AuditDurable(ctx context.Context, r Record) error {
 		return fmt.Errorf("audit %s %s: %w", r.Event, r.RequestID, err)
 	}
 	return nil
+}
+
+// pushAudit queues a record, and makes room first where there is none at all.
+func (d *DB) pushAudit(ctx context.Context, r Record, durable bool) (number int64, room bool, err error) {
+	number, room, err = d.queue.pushAudit(r, durable)
+	if !errors.Is(err, errAuditsFull) {
+		return number, room, err
+	}
+	if err := d.Flush(ctx); err != nil {
+		return 0, false, err
+	}
+	return d.queue.pushAudit(r, durable)
 }
 
 // Flush writes everything that was queued before the call.

@@ -314,14 +314,14 @@ func TestAWriteThatFailsKeepsAuditRecords(t *testing.T) {
 	if err == nil {
 		t.Error("a full queue took more")
 	}
-	for i := range 10_000 { // calls go on; they cannot fill the memory
+	for range 2000 { // calls go on; they cannot fill the memory
 		r := record("stranger")
 		r.Scope, r.UserAgent = store.Scope{}, strings.Repeat("x", 60_000)
-		if err := d.Audit(t.Context(), r); i == 9999 && err == nil {
-			t.Error("the queue takes records for ever")
+		if err := d.Audit(t.Context(), r); err == nil {
+			t.Fatal("a full queue took more")
 		}
 	}
-	if n := d.Waiting(); n > 8192 {
+	if n := d.Waiting(); n > 5120 {
 		t.Errorf("%d records wait", n)
 	}
 	alter("ALTER TABLE hidden RENAME TO audit")

@@ -148,7 +148,7 @@ func (q *queue) pushAudit(r Record, durable bool) (number int64, room bool, err 
 	if q.closed {
 		return 0, false, ErrClosed
 	}
-	if len(q.audits) >= 2*maxQueuedAudits {
+	if len(q.audits) >= maxQueuedAudits+maxQueuedAudits/4 {
 		return 0, false, errAuditsFull
 	}
 	r.UserAgent = strings.Clone(clip(r.UserAgent)) // not all that a caller sent
