@@ -267,7 +267,7 @@ func TestDeafGuest(t *testing.T) {
 func TestIdleConnectionsAreShort(t *testing.T) {
 	echo := func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }
 	bubble(t, echo, func(c *clock) {
-		for _, pause := range []time.Duration{0, 900 * time.Millisecond, 999 * time.Millisecond, time.Second, 1100 * time.Millisecond, 4 * time.Second, 5 * time.Second} {
+		for _, pause := range []time.Duration{0, 900 * time.Millisecond, 999 * time.Millisecond, 1001 * time.Millisecond, 1100 * time.Millisecond, 4 * time.Second, 5 * time.Second} {
 			time.Sleep(pause)
 			out, err := c.invoke(c.Context())
 			if err != nil {
