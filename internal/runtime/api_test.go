@@ -421,3 +421,34 @@ func TestDescribeShowsWhatWasSet(t *testing.T) {
 		}
 	}
 }
+
+// TestStopTokens: a stop that is repeated under its token is answered again,
+// although the session is gone.
+func TestStopTokens(t *testing.T) {
+	k := newKit(t, runtimetest.Options{})
+	id := k.created("stopped")
+	if _, err := k.invoke(arn(id), "one", "hi"); err != nil {
+		t.Fatal(err)
+	}
+	in := &bedrockagentcore.StopRuntimeSessionInput{
+		AgentRuntimeArn: aws.String(arn(id)), RuntimeSessionId: aws.String(runtimetest.SessionID("one")), ClientToken: aws.String(strings.Repeat("t", 40)),
+	}
+	for range 2 {
+		out, err := k.Data.StopRuntimeSession(t.Context(), in)
+		if err != nil || *out.RuntimeSessionId != runtimetest.SessionID("one") {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	in.RuntimeSessionId = aws.String(runtimetest.SessionID("two"))
+	_, err := k.Data.StopRuntimeSession(t.Context(), in)
+	k.refused(err, "ValidationException", "client token was used before")
+	in.ClientToken = aws.String(strings.Repeat("u", 40))
+	_, err = k.Data.StopRuntimeSession(t.Context(), in)
+	k.refused(err, "ResourceNotFoundException", "No session found with id")
+	in.RuntimeSessionId, in.ClientToken = aws.String("short"), nil
+	_, err = k.Data.StopRuntimeSession(t.Context(), in)
+	k.refused(err, "ValidationException", "runtimeSessionId")
+	if n := k.Engine.Alive(); n != 0 {
+		t.Errorf("%d sandboxes are alive", n)
+	}
+}
