@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log"
 	"log/slog"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/cli"
@@ -12,6 +16,9 @@ import (
 // wire gives the command line the server, which runs on Linux.
 func wire(p *cli.Program) {
 	p.Serve = func(ctx context.Context, opt cli.ServeOptions) error {
+		if err := keepDescriptors(); err != nil {
+			return err
+		}
 		captureStandardLog(opt.Log)
 		return app.Run(ctx, config(opt))
 	}
@@ -30,6 +37,16 @@ func config(opt cli.ServeOptions) app.Config {
 		InterpreterPrefixes: opt.InterpreterPrefixes, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
 		Ready: func(account, region string) { opt.Ready(cli.Ready{Account: account, Region: region}) },
 	}
+}
+
+// keepDescriptors makes sure that what the server's parent left open does not
+// reach the sandboxes' supervisor. Go's own descriptors are not inherited anyway.
+func keepDescriptors() error {
+	const all = ^uint(0)
+	if err := unix.CloseRange(3, all, unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) {
+		return fmt.Errorf("keep open files to this process: %w", err)
+	}
+	return nil
 }
 
 // captureStandardLog sends what libraries print to the server's log, for whoever

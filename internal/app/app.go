@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -133,6 +134,9 @@ func dataDir(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
+	}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != os.Geteuid() {
+		return fmt.Errorf("data directory %s belongs to uid %d and this is uid %d; whoever owns it could have put links there: use --data with a directory of your own", path, sys.Uid, os.Geteuid())
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("data directory %s can be read by others (mode %04o); it holds secrets: chmod 700 %s", path, info.Mode().Perm(), path)

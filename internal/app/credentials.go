@@ -47,7 +47,10 @@ func writeCredentials(ctx context.Context, cfg Config, d *principal.Directory) (
 // replaceFile writes a private file whole or not at all.
 func replaceFile(path string, body []byte) error {
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a start that was killed
+		return err
+	}
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

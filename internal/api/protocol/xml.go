@@ -25,11 +25,18 @@ func malformedXML(err error) error {
 	return fault.New("MalformedXML", 400, "The XML you provided was not well-formed or did not validate against our published schema").Because(err)
 }
 
-var errXMLBounds = errors.New("parse XML: more than one root, nested too deep or too many elements")
+// maxXML bounds a document, in bytes. A thousand keys to delete, each as long as
+// keys get and every character escaped, fit; a tree takes ten times as much memory.
+const maxXML = 8 << 20
+
+var errXMLBounds = errors.New("parse XML: more than one root, too long, nested too deep or too many elements")
 
 // parseXML reads a document of bounded depth and size. encoding/xml knows no
 // external or user-defined entities, so a body cannot grow while it is parsed.
 func parseXML(body []byte) (*element, error) {
+	if len(body) > maxXML {
+		return nil, malformedXML(errXMLBounds)
+	}
 	dec := xml.NewDecoder(bytes.NewReader(body))
 	var root *element
 	var stack []*element
