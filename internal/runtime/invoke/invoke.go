@@ -79,6 +79,9 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 			return out, nil
 		}
 		lost := again && unreached(err) && gone(ctx, use)
+		if !lost && errors.Is(err, sandbox.ErrRefused) {
+			use.Detail().(runtime.Detail).Note(fmt.Sprintf("nothing listens on port %d any more", runtime.Port))
+		}
 		use.Release()
 		if !lost {
 			return nil, err
@@ -92,8 +95,9 @@ func unreached(err error) bool {
 }
 
 // farewell is how long a guest that refuses connections is given to turn out
-// dead rather than deaf.
-const farewell = time.Second
+// dead rather than deaf. Taking a sandbox down takes up to a second on a busy
+// machine, and longer on one that is busier.
+const farewell = 5 * time.Second
 
 // gone reports whether the guest has died by itself.
 func gone(ctx context.Context, use *session.Use) bool {
@@ -290,8 +294,6 @@ func agentFault(ctx context.Context, detail runtime.Detail, err error) error {
 		return err
 	case errors.As(err, &f): // the caller's own body was refused while it was read
 		return f
-	case errors.Is(err, sandbox.ErrRefused):
-		detail.Note(fmt.Sprintf("nothing listens on port %d any more", runtime.Port))
 	case !unreached(err):
 		detail.Note("the agent broke off before it answered: " + err.Error())
 	}
