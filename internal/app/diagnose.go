@@ -55,7 +55,7 @@ func sandboxState(ctx context.Context, engine sandbox.Engine, cfg gvisor.Config)
 	name = strings.TrimSpace(c.Engine + " " + c.Version)
 	for _, f := range gvisor.Probe(ctx, cfg) {
 		if !f.OK {
-			return name, f.Name + ": " + f.Detail, f.Fix
+			return name, f.Detail, f.Fix
 		}
 	}
 	return name, "", ""

@@ -80,7 +80,7 @@ type progress struct {
 func (s *progress) update(format string, args ...any) {
 	if s.p.StderrTerminal {
 		s.shown = true
-		_, _ = fmt.Fprintf(s.p.Stderr, "\r\x1b[K"+format, args...)
+		_, _ = io.WriteString(s.p.Stderr, "\r\x1b[K"+harmless(fmt.Sprintf(format, args...)))
 	}
 }
 

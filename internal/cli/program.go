@@ -125,7 +125,16 @@ func (p *Program) printFailure(f *failure) {
 
 // say writes a line for the person at the terminal.
 func (p *Program) say(format string, args ...any) {
-	_, _ = io.WriteString(p.Stderr, p.typed(fmt.Sprintf(format+"\n", args...))) // nobody is left to tell
+	_, _ = io.WriteString(p.Stderr, p.shown(p.typed(fmt.Sprintf(format+"\n", args...)))) // nobody is left to tell
+}
+
+// shown is a text as a terminal may see it: an agent's error or a server's
+// answer may be in it.
+func (p *Program) shown(text string) string {
+	if !p.StderrTerminal {
+		return text
+	}
+	return harmless(text)
 }
 
 // typed shows commands, which begin with "outcrop" in our texts, as this person

@@ -182,3 +182,23 @@ func BenchmarkEventText(b *testing.B) {
 		}
 	}
 }
+
+// TestSayShowsNoSequences: an agent's error, a server's answer and a file's name
+// reach standard error too.
+func TestSayShowsNoSequences(t *testing.T) {
+	const hostile = "bad\x1b]0;pwned\x07 \x1b[31mred\x1b[0m"
+	for terminal, want := range map[bool]string{true: "outcrop: bad^[]0;pwned^G \x1b[31mred\x1b[0m\n", false: "outcrop: " + hostile + "\n"} {
+		var out strings.Builder
+		p := Program{Stderr: &out, StderrTerminal: terminal}
+		p.printFailure(&failure{text: hostile})
+		if out.String() != want {
+			t.Errorf("terminal %v: %q, want %q", terminal, out.String(), want)
+		}
+	}
+	var out strings.Builder
+	show := progress{p: &Program{Stderr: &out, StderrTerminal: true}}
+	show.update("uploading %s", hostile)
+	if strings.Contains(out.String(), "\x1b]") {
+		t.Errorf("the progress line shows %q", out.String())
+	}
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -30,6 +31,15 @@ func (t *terminalWriter) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// harmless is text as terminalWriter shows it.
+func harmless(text string) string {
+	var b strings.Builder
+	t := terminalWriter{w: &b}
+	_, _ = t.Write([]byte(text)) // a Builder takes everything
+	_ = t.Flush()
+	return b.String()
 }
 
 // Flush shows what is left of a cut sequence.
