@@ -72,6 +72,13 @@ func ended(e sandbox.Status) string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
+// DialError is in the chain of a Transport's error when the guest was not
+// reached: nothing of the request was sent.
+type DialError struct{ Err error }
+
+func (e *DialError) Error() string { return e.Err.Error() }
+func (e *DialError) Unwrap() error { return e.Err }
+
 // Key names a session. Two sessions that differ in any part share nothing.
 type Key struct {
 	Scope store.Scope
@@ -162,7 +169,13 @@ const idleConnection = time.Second
 // port, whatever the URL says.
 func newTransport(box sandbox.Sandbox, port uint16) *http.Transport {
 	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return box.Dial(ctx, port) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := box.Dial(ctx, port)
+			if err != nil {
+				return nil, &DialError{err}
+			}
+			return conn, nil
+		},
 		// What the agent sends is passed on as it is.
 		DisableCompression:     true,
 		MaxIdleConns:           64,

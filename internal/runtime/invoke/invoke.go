@@ -79,8 +79,8 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 			return out, nil
 		}
 		lost := again && unreached(err) && gone(ctx, use)
-		if !lost && errors.Is(err, sandbox.ErrRefused) {
-			use.Detail().(runtime.Detail).Note(fmt.Sprintf("nothing listens on port %d any more", runtime.Port))
+		if !lost && unreached(err) && ctx.Err() == nil {
+			noteUnreached(use, err)
 		}
 		use.Release()
 		if !lost {
@@ -89,9 +89,11 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 	}
 }
 
-// unreached reports that a request never reached the guest.
+// unreached reports that a request never reached the guest. What a guest that is
+// being taken down answers to a dial depends on the moment.
 func unreached(err error) bool {
-	return errors.Is(err, sandbox.ErrStopped) || errors.Is(err, sandbox.ErrRefused)
+	_, ok := errors.AsType[*session.DialError](err)
+	return ok
 }
 
 // farewell is how long a guest that refuses connections is given to turn out
@@ -110,6 +112,15 @@ func gone(ctx context.Context, use *session.Use) bool {
 	case <-ctx.Done():
 	}
 	return false
+}
+
+// noteUnreached says in the session's log why nobody answers.
+func noteUnreached(use *session.Use, err error) {
+	text := "the agent cannot be reached: " + err.Error()
+	if errors.Is(err, sandbox.ErrRefused) {
+		text = fmt.Sprintf("nothing listens on port %d any more", runtime.Port)
+	}
+	use.Detail().(runtime.Detail).Note(text)
 }
 
 // ask sends one request. On success the session is released when the answer's
