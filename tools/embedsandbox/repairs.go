@@ -26,6 +26,7 @@ const (
 	forwarder     = "runsc/boot/portforward/portforward.go"
 	forwarderHost = "runsc/boot/portforward/portforward_fd_rw.go"
 	forwarderTCP  = "runsc/boot/portforward/portforward_netstack.go"
+	hostFiles     = "pkg/sentry/fsimpl/host/host.go"
 )
 
 // repairs are the changes to the pinned gVisor that Outcrop cannot do without.
@@ -37,7 +38,25 @@ const (
 // the other side still had to say is lost. And it looks for data, finds none and
 // only then asks to be told of more: what comes in between is not noticed until
 // something else comes, so that one request in some thousands hangs.
+//
+// A write to a host pipe that has room for a part of it ends with that part, as
+// it never does on Linux where the pipe blocks. Programs that trust this (Python
+// unbuffered) lose the rest of what they print.
 var repairs = []repair{
+	{
+		file: hostFiles,
+		old: `		n, err := f.writeToHostFD(ctx, src, -1, opts.Flags)
+		if isBlockError(err) {
+			err = linuxerr.ErrWouldBlock
+		}
+`,
+		new: `		n, err := f.writeToHostFD(ctx, src, -1, opts.Flags)
+		short := err == nil && n < src.NumBytes() && i.epollable && f.vfsfd.StatusFlags()&linux.O_NONBLOCK == 0
+		if short || isBlockError(err) {
+			err = linuxerr.ErrWouldBlock
+		}
+`,
+	},
 	{
 		file: forwarder,
 		old:  "import (\n\t\"fmt\"\n\t\"sync\"\n",

@@ -60,6 +60,16 @@ func testOutputBurst(t *testing.T, b *bench) {
 	}
 }
 
+// testOutputWaits: a guest that writes faster than it is read waits. Most
+// programs lose what a full pipe does not take.
+func testOutputWaits(t *testing.T, b *bench) {
+	const size = 5 << 20
+	stdout, stderr, status := b.output(t, b.spec(t, "raw", fmt.Sprint(size)))
+	if len(stdout) != size || status.Code != 0 {
+		t.Errorf("got %d of %d bytes, %+v: %s", len(stdout), size, status, stderr)
+	}
+}
+
 // brokenWriter takes one write.
 type brokenWriter struct{ calls int }
 

@@ -50,6 +50,7 @@ func Run(t *testing.T, h Harness) {
 		{"Exit", testExit},
 		{"Output", testOutput},
 		{"OutputBurst", testOutputBurst},
+		{"OutputWaits", testOutputWaits},
 		{"OutputWriterFails", testOutputWriterFails},
 		{"Environment", testEnvironment},
 		{"Refusals", testRefusals},

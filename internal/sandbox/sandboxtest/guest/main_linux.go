@@ -37,6 +37,8 @@ func run(what string, args []string) int {
 		fmt.Fprint(os.Stderr, args[1])
 	case "burst": // BYTES to each
 		return burst(number(args[0]))
+	case "raw": // BYTES to standard output by one write, as a program without a runtime does it
+		return raw(number(args[0]))
 	case "env": // everything a guest may ask about itself
 		self()
 	case "serve": // ADDRESS
@@ -187,6 +189,16 @@ func keep(address string) int {
 		}
 		open[c] = true
 	}
+}
+
+// raw ends with 1 when a write that should wait did not.
+func raw(size int) int {
+	n, err := syscall.Write(1, bytes.Repeat([]byte{'x'}, size))
+	if n != size || err != nil {
+		fmt.Fprintf(os.Stderr, "guest: wrote %d of %d: %v\n", n, size, err)
+		return 1
+	}
+	return 0
 }
 
 func deaf(address string) int {
