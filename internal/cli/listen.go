@@ -15,7 +15,7 @@ import (
 // speaks against using that one, it says so and returns neither.
 func (p *Program) listen(ctx context.Context, f *flags, s serveFlags, dir string) (net.Listener, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", s.listen)
+	l, err := lc.Listen(ctx, network(s.listen), s.listen)
 	switch {
 	case err == nil:
 		return l, nil
@@ -29,6 +29,17 @@ func (p *Program) listen(ctx context.Context, f *flags, s serveFlags, dir string
 	f2 := misuse("listen on %s: %w", s.listen, err)
 	f2.fix = "--listen takes HOST:PORT, such as " + defaultListen
 	return nil, f2
+}
+
+// network keeps an IPv4 address to IPv4: Go's "tcp" takes 0.0.0.0 for every
+// address of both families, which is more than was asked for.
+func network(listen string) string {
+	if host, _, err := net.SplitHostPort(listen); err == nil {
+		if ip := net.ParseIP(host); ip != nil && ip.To4() != nil {
+			return "tcp4"
+		}
+	}
+	return "tcp"
 }
 
 // explainTaken finds out who has the port. It is nil when it is a server of this

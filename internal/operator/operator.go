@@ -195,7 +195,7 @@ func (s *Service) page(ctx context.Context, group telemetry.Group, in *outcrop.G
 		}
 		q.Streams.Names = names
 	}
-	page, err := s.cfg.Logs.Events(ctx, q)
+	page, err := s.latest(ctx, q)
 	if errors.Is(err, telemetry.ErrNotFound) { // no session has run yet
 		return empty, nil
 	}
@@ -203,6 +203,29 @@ func (s *Service) page(ctx context.Context, group telemetry.Group, in *outcrop.G
 		return page, badToken()
 	}
 	return page, err
+}
+
+// latest reads a page; of the newest events it reads on backwards until it has
+// as many as were asked for, since a page of the store also ends at its bytes.
+func (s *Service) latest(ctx context.Context, q telemetry.Query) (telemetry.EventPage, error) {
+	page, err := s.cfg.Logs.Events(ctx, q)
+	if err != nil || !q.Latest {
+		return page, err
+	}
+	want := q.Limit
+	for page.More && len(page.Events) < want {
+		q.Latest, q.Token, q.Limit = false, page.Older, want-len(page.Events)
+		older, err := s.cfg.Logs.Events(ctx, q)
+		if err != nil {
+			return page, err
+		}
+		if len(older.Events) == 0 {
+			break
+		}
+		page.Events = append(older.Events, page.Events...)
+		page.Older, page.More = older.Older, older.More
+	}
+	return page, nil
 }
 
 // streams finds the log streams of a session: one for each time it was started.

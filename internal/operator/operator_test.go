@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,6 +172,26 @@ func TestLogs(t *testing.T) {
 	}
 	if _, err := svc.GetRuntimeLogs(ctx, &outcrop.GetRuntimeLogsRequest{AgentRuntimeId: ptr("hello-0123456789"), NextToken: ptr("bogus")}); fault.From(err).Status != http.StatusBadRequest {
 		t.Errorf("bad token: %v, want a refusal", err)
+	}
+}
+
+// TestTheLastOfMany: a page of the store ends at 1 MiB, what was asked for does not.
+func TestTheLastOfMany(t *testing.T) {
+	svc, db, ctx := newService(t, nil, "")
+	const lines = 500
+	for i := range lines {
+		db.Append(group, "2026/11/21/[runtime-logs]one", time.Now(), fmt.Sprintf("%04d %s", i, strings.Repeat("x", 5000)))
+	}
+	if err := db.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out, err := svc.GetRuntimeLogs(ctx, &outcrop.GetRuntimeLogsRequest{AgentRuntimeId: ptr("hello-0123456789"), Last: ptr(int32(450))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := messages(out)
+	if len(got) != 450 || !strings.HasPrefix(got[0], "0050 ") || !strings.HasPrefix(got[449], "0499 ") {
+		t.Errorf("%d lines, from %.4s to %.4s; want 450, from 0050 to 0499", len(got), got[0], got[len(got)-1])
 	}
 }
 

@@ -389,3 +389,18 @@ func TestRegions(t *testing.T) {
 		}
 	}
 }
+
+// TestServicesThatAreNotServed: the refusal comes in the form that the client's
+// SDK reads.
+func TestServicesThatAreNotServed(t *testing.T) {
+	k := newKit(t)
+	r := newRequest("POST", "/", "Action=CreateRole&Version=2010-05-08")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	if w := k.do(signAs(t, r, testKey, "iam", "Action=CreateRole&Version=2010-05-08")); w.Code != http.StatusNotFound ||
+		!strings.Contains(w.Body.String(), "<Code>UnknownOperationException</Code>") || !strings.Contains(w.Body.String(), "The service &#39;iam&#39; is not served") {
+		t.Errorf("iam: %d %s, want 404 in XML", w.Code, w.Body)
+	}
+	if w := k.do(signAs(t, newRequest("POST", "/", "{}"), testKey, "dynamodb", "{}")); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), `"message":"The service 'dynamodb'`) {
+		t.Errorf("dynamodb: %d %s, want 404 in JSON", w.Code, w.Body)
+	}
+}

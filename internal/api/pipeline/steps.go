@@ -43,6 +43,10 @@ func (e *exchange) route(claimErr error) error {
 		}
 		f := fault.New("UnknownOperationException", http.StatusNotFound, "The service '%s' is not served by Outcrop %s", clip(name), e.p.cfg.Version)
 		f.Header = http.Header{"X-Outcrop-Refused": {clip(name)}}
+		if isForm(e.r) { // clients of IAM and its like read XML alone
+			e.codec = protocol.For(schema.Query)
+			e.wire = protocol.Call{Service: &schema.Service{Protocol: schema.Query}, RequestID: e.call.RequestID}
+		}
 		return f
 	}
 	e.use(services[0], nil)
