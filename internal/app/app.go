@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
 )
@@ -97,6 +98,13 @@ func (s *Server) shutDown(h *http.Server) {
 	cfg := s.cfg
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Grace)
 	defer cancel()
+	running := 0
+	for _, i := range s.sessions.List(func(session.Key) bool { return true }) {
+		running += i.Running
+	}
+	if running > 0 {
+		cfg.Log.Info("stopping: running requests may end first; a second signal ends at once", "requests", running, "grace", cfg.Grace)
+	}
 	if err := h.Shutdown(ctx); err != nil {
 		cfg.Log.Warn("requests were still running at the end of the grace period", "grace", cfg.Grace)
 		_ = h.Close() // their connections break, which is what the deadline means

@@ -55,6 +55,10 @@ func (p *Program) deleteRuntime(ctx context.Context, f *flags, ref string, wait 
 			return err
 		}
 	}
+	if !wait {
+		p.say("%s is being deleted.", name)
+		return nil
+	}
 	p.say("%s is deleted.", name)
 	return nil
 }

@@ -51,8 +51,13 @@ func control(id, method string, arg any) error {
 	// would wait for the call.
 	late := time.AfterFunc(callTimeout, func() { c.Socket.Close() })
 	err = c.Call(method, arg, nil)
-	if late.Stop() {
+	inTime := late.Stop()
+	if inTime {
 		c.Close()
+	}
+	var remote urpc.RemoteError
+	if err != nil && inTime && !errors.As(err, &remote) { // it ended while it was asked
+		return &wire.Failure{Kind: wire.Gone, Text: "call sandbox " + id + ": " + err.Error()}
 	}
 	if err != nil {
 		return fmt.Errorf("call sandbox %s: %w", id, err)
