@@ -203,7 +203,7 @@ var services = []service{
 		Model: "s3", Package: "s3", Signing: "s3", ServedShapesOnly: true,
 		Groups: []group{{Name: "Objects", Doc: "buckets, objects, their versions and multipart uploads",
 			Served: `AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload DeleteBucket DeleteObject
-				DeleteObjects GetBucketLocation GetBucketVersioning GetObject GetObjectAttributes HeadBucket HeadObject ListBuckets
+				DeleteObjects GetBucketLocation GetBucketVersioning GetObject GetObjectAttributes GetObjectTagging HeadBucket HeadObject ListBuckets
 				ListMultipartUploads ListObjectVersions ListObjects ListObjectsV2 ListParts PutBucketVersioning PutObject UploadPart UploadPartCopy`,
 			Refused: map[string]string{
 				laterS3: `CreateBucketMetadataConfiguration CreateBucketMetadataTableConfiguration CreateSession DeleteBucketAnalyticsConfiguration
@@ -215,8 +215,7 @@ var services = []service{
 				GetBucketInventoryConfiguration GetBucketLifecycle GetBucketLifecycleConfiguration GetBucketLogging GetBucketMetadataConfiguration
 				GetBucketMetadataTableConfiguration GetBucketMetricsConfiguration GetBucketNotification GetBucketNotificationConfiguration
 				GetBucketOwnershipControls GetBucketPolicy GetBucketPolicyStatus GetBucketReplication GetBucketRequestPayment GetBucketTagging
-				GetBucketWebsite GetObjectAcl GetObjectAnnotation GetObjectLegalHold GetObjectLockConfiguration GetObjectRetention
-				GetObjectTagging GetObjectTorrent GetPublicAccessBlock ListBucketAnalyticsConfigurations
+				GetBucketWebsite GetObjectAcl GetObjectAnnotation GetObjectLegalHold GetObjectLockConfiguration GetObjectRetention GetObjectTorrent GetPublicAccessBlock ListBucketAnalyticsConfigurations
 				ListBucketIntelligentTieringConfigurations ListBucketInventoryConfigurations ListBucketMetricsConfigurations ListDirectoryBuckets
 				ListObjectAnnotations PutBucketAbac PutBucketAccelerateConfiguration PutBucketAcl PutBucketAnalyticsConfiguration PutBucketCors
 				PutBucketEncryption PutBucketIntelligentTieringConfiguration PutBucketInventoryConfiguration PutBucketLifecycle
@@ -252,7 +251,11 @@ var services = []service{
 				"s3:GetObjectVersion " + objectARN + " ?VersionId",
 			},
 			"GetObjectAttributes": {"s3:GetObject " + objectARN, "s3:GetObjectAttributes " + objectARN},
-			"HeadBucket":          {"s3:ListBucket " + bucketARN},
+			"GetObjectTagging": {
+				"s3:GetObjectTagging " + objectARN,
+				"s3:GetObjectVersionTagging " + objectARN + " ?VersionId",
+			},
+			"HeadBucket": {"s3:ListBucket " + bucketARN},
 			"HeadObject": {
 				"s3:GetObject " + objectARN,
 				"s3:GetObjectVersion " + objectARN + " ?VersionId",
@@ -272,7 +275,7 @@ var services = []service{
 			"ListBuckets": "ListAllMyBucketsResult", "ListObjects": "ListBucketResult", "ListObjectsV2": "ListBucketResult",
 			"ListObjectVersions": "ListVersionsResult", "ListParts": "ListPartsResult", "ListMultipartUploads": "ListMultipartUploadsResult",
 			"CreateMultipartUpload": "InitiateMultipartUploadResult", "CompleteMultipartUpload": "CompleteMultipartUploadResult",
-			"DeleteObjects": "DeleteResult", "GetBucketVersioning": "VersioningConfiguration", "GetObjectAttributes": "GetObjectAttributesResponse",
+			"DeleteObjects": "DeleteResult", "GetObjectTagging": "Tagging", "GetBucketVersioning": "VersioningConfiguration", "GetObjectAttributes": "GetObjectAttributesResponse",
 			"GetBucketLocation": "-",
 		},
 	},

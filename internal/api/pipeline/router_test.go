@@ -202,7 +202,7 @@ func TestS3Routes(t *testing.T) {
 // TestS3Refusals tells by name what is not served.
 func TestS3Refusals(t *testing.T) {
 	k := newKit(t, &s3.Service)
-	for target, op := range map[string]string{"/b?policy": "GetBucketPolicy", "/b?lifecycle": "GetBucketLifecycle", "/b/k?tagging": "GetObjectTagging"} {
+	for target, op := range map[string]string{"/b?policy": "GetBucketPolicy", "/b?lifecycle": "GetBucketLifecycle", "/b/k?acl": "GetObjectAcl"} {
 		w := k.do(sign(t, newRequest("GET", target, ""), "s3", ""))
 		if !strings.HasPrefix(w.Header().Get("X-Outcrop-Refused"), op) || !strings.Contains(w.Body.String(), "<Error><Code>") {
 			t.Errorf("GET %s: %d %s, refused %q", target, w.Code, w.Body, w.Header().Get("X-Outcrop-Refused"))

@@ -22,6 +22,7 @@ type Objects interface {
 	GetBucketVersioning(ctx context.Context, in *GetBucketVersioningRequest) (*GetBucketVersioningOutput, error)
 	GetObject(ctx context.Context, in *GetObjectRequest) (*GetObjectOutput, error)
 	GetObjectAttributes(ctx context.Context, in *GetObjectAttributesRequest) (*GetObjectAttributesOutput, error)
+	GetObjectTagging(ctx context.Context, in *GetObjectTaggingRequest) (*GetObjectTaggingOutput, error)
 	HeadBucket(ctx context.Context, in *HeadBucketRequest) (*HeadBucketOutput, error)
 	HeadObject(ctx context.Context, in *HeadObjectRequest) (*HeadObjectOutput, error)
 	ListBuckets(ctx context.Context, in *ListBucketsRequest) (*ListBucketsOutput, error)
@@ -64,6 +65,9 @@ func ObjectsHandlers(h Objects) []schema.Handler {
 		{Service: &Service, Operation: &operations[53], Serve: func(ctx context.Context, in any) (any, error) { return h.GetObject(ctx, in.(*GetObjectRequest)) }},
 		{Service: &Service, Operation: &operations[56], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetObjectAttributes(ctx, in.(*GetObjectAttributesRequest))
+		}},
+		{Service: &Service, Operation: &operations[60], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetObjectTagging(ctx, in.(*GetObjectTaggingRequest))
 		}},
 		{Service: &Service, Operation: &operations[63], Serve: func(ctx context.Context, in any) (any, error) { return h.HeadBucket(ctx, in.(*HeadBucketRequest)) }},
 		{Service: &Service, Operation: &operations[64], Serve: func(ctx context.Context, in any) (any, error) { return h.HeadObject(ctx, in.(*HeadObjectRequest)) }},

@@ -656,6 +656,21 @@ type GetObjectRequest struct {
 	ChecksumMode               *string
 }
 
+// GetObjectTaggingOutput is a structure of the wire.
+type GetObjectTaggingOutput struct {
+	VersionId *string
+	TagSet    []Tag
+}
+
+// GetObjectTaggingRequest is a structure of the wire.
+type GetObjectTaggingRequest struct {
+	Bucket              *string
+	Key                 *string
+	VersionId           *string
+	ExpectedBucketOwner *string
+	RequestPayer        *string
+}
+
 // HeadBucketOutput is a structure of the wire.
 type HeadBucketOutput struct {
 	BucketArn          *string
