@@ -69,7 +69,7 @@ func TestRefusals(t *testing.T) {
 		{raw{method: "GET", target: "/" + bucket + "?list-type=2&continuation-token="}, 400, "InvalidArgument"},
 		{raw{method: "GET", target: "/" + bucket + "?versions&version-id-marker=x"}, 400, "InvalidArgument"},
 		{raw{method: "GET", target: "/" + bucket + "?acl"}, 400, "NotImplemented"},
-		{raw{method: "GET", target: object + "?tagging"}, 400, "NotImplemented"},
+		{raw{method: "GET", target: object + "?acl"}, 400, "NotImplemented"},
 		{raw{method: "GET", target: "/?max-buckets=0"}, 400, "InvalidArgument"},
 		{raw{method: "GET", target: "/?continuation-token=%20"}, 400, "InvalidArgument"},
 
