@@ -126,7 +126,7 @@ func TestInterpretersNeverTrustShimsAndEnvironments(t *testing.T) {
 	// copies says where it comes from.
 	h.link("work/venv/bin/python3", real)
 	copied := h.python("work/copied/bin/python3", "3.12.1", func(a *answer) { a.Prefix = h.root + "/opt/py"; a.BaseExecutable = real })
-	path := strings.Join([]string{h.root + "/home/me/.pyenv/shims", h.root + "/work/venv/bin", "relative"}, ":")
+	path := strings.Join([]string{h.root + "/home/me/.pyenv/shims", h.root + "/srv/venv/bin", "relative"}, ":")
 	want := "PYTHON_3_12 3.12.1 %s R/opt/py/bin/python3.12 [R/opt/py]\n"
 	if got := h.find(Search{Path: path}); got != fmt.Sprintf(want, "opt") {
 		t.Errorf("got %s", got)
@@ -137,7 +137,7 @@ func TestInterpretersNeverTrustShimsAndEnvironments(t *testing.T) {
 	real = h.root + "/elsewhere/py/bin/python3.12"
 	h.python("elsewhere/py/bin/python3.12", "3.12.1")
 	h.answers[copied] = func() answer { a := h.answers[real]; return a }()
-	if got := h.find(Search{Path: h.root + "/work/copied/bin"}); got != strings.ReplaceAll(fmt.Sprintf(want, "path"), "/opt/", "/elsewhere/") {
+	if got := h.find(Search{Path: h.root + "/srv/copied/bin"}); got != strings.ReplaceAll(fmt.Sprintf(want, "path"), "/opt/", "/elsewhere/") {
 		t.Errorf("by a copied environment: got %s", got)
 	}
 	if got := h.find(Search{Declared: []string{h.root + "/home/me/.pyenv/shims"}, Path: path}); strings.Contains(got, "PYTHON") {
