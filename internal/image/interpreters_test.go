@@ -124,8 +124,8 @@ func TestInterpretersNeverTrustShimsAndEnvironments(t *testing.T) {
 	real := h.python("opt/py/bin/python3.12", "3.12.1")
 	// A virtual environment by links leads to the real one by its links, one by
 	// copies says where it comes from.
-	h.link("work/venv/bin/python3", real)
-	copied := h.python("work/copied/bin/python3", "3.12.1", func(a *answer) { a.Prefix = h.root + "/opt/py"; a.BaseExecutable = real })
+	h.link("srv/venv/bin/python3", real)
+	copied := h.python("srv/copied/bin/python3", "3.12.1", func(a *answer) { a.Prefix = h.root + "/opt/py"; a.BaseExecutable = real })
 	path := strings.Join([]string{h.root + "/home/me/.pyenv/shims", h.root + "/srv/venv/bin", "relative"}, ":")
 	want := "PYTHON_3_12 3.12.1 %s R/opt/py/bin/python3.12 [R/opt/py]\n"
 	if got := h.find(Search{Path: path}); got != fmt.Sprintf(want, "opt") {
