@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -169,5 +168,3 @@ func register(r *work.Runner, handlers map[string]work.Handler) error {
 	}
 	return nil
 }
-
-func join(dir string, name string) string { return filepath.Join(dir, name) }

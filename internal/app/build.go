@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"time"
 
@@ -99,15 +100,15 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.account, s.region, err = writeCredentials(ctx, cfg, f.directory); err != nil {
 		return nil, err
 	}
-	objects, err := object.New(ctx, object.Config{Dir: join(cfg.DataDir, "objects"), Store: f.store, Log: cfg.Log})
+	objects, err := object.New(ctx, object.Config{Dir: filepath.Join(cfg.DataDir, "objects"), Store: f.store, Log: cfg.Log})
 	if err != nil {
 		return nil, fmt.Errorf("open objects: %w", err)
 	}
-	code, err := image.NewCache(join(cfg.DataDir, "code"), image.DefaultLimits())
+	code, err := image.NewCache(filepath.Join(cfg.DataDir, "code"), image.DefaultLimits())
 	if err != nil {
 		return nil, fmt.Errorf("open code cache: %w", err)
 	}
-	engineConfig := gvisor.Config{Dir: join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}
+	engineConfig := gvisor.Config{Dir: filepath.Join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}
 	if s.engine, err = gvisor.New(engineConfig); err != nil {
 		return nil, fmt.Errorf("open sandbox engine: %w", err)
 	}
@@ -131,7 +132,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 			sts.IdentityHandlers(stsfront.Service{}),
 			outcrop.OperatorHandlers(s.operator(cfg, f, runtimes, engineConfig)),
 		),
-		Verifier:   sigv4.New(sigv4.Config{Keys: f.directory, SpoolDir: join(cfg.DataDir, "spool")}),
+		Verifier:   sigv4.New(sigv4.Config{Keys: f.directory, SpoolDir: filepath.Join(cfg.DataDir, "spool")}),
 		Authorizer: auth.NewAuthorizer(), Store: f.store, Audit: f.telemetry, Log: cfg.Log, Now: time.Now,
 		Open: map[string]http.Handler{"/": page(cfg.Version), "/_outcrop/health": health()},
 	})
@@ -139,18 +140,18 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 }
 
 func (s *Server) foundation(ctx context.Context, cfg Config) (f foundation, err error) {
-	ring, _, err := secret.EnsureKeyFile(join(cfg.DataDir, "key.json"))
+	ring, _, err := secret.EnsureKeyFile(filepath.Join(cfg.DataDir, "key.json"))
 	if err != nil {
 		return f, fmt.Errorf("open key file: %w", err)
 	}
 	if f.box, err = secret.NewBox(ring); err != nil {
 		return f, err
 	}
-	if f.store, err = sqlite.Open(ctx, join(cfg.DataDir, "outcrop.db"), sqlite.Options{}); err != nil {
+	if f.store, err = sqlite.Open(ctx, filepath.Join(cfg.DataDir, "outcrop.db"), sqlite.Options{}); err != nil {
 		return f, fmt.Errorf("open store: %w", err)
 	}
 	s.closers = append(s.closers, f.store.Close)
-	if f.telemetry, err = telemetry.Open(ctx, join(cfg.DataDir, "telemetry.db"), telemetry.Options{Log: cfg.Log}); err != nil {
+	if f.telemetry, err = telemetry.Open(ctx, filepath.Join(cfg.DataDir, "telemetry.db"), telemetry.Options{Log: cfg.Log}); err != nil {
 		return f, fmt.Errorf("open telemetry: %w", err)
 	}
 	s.closers = append(s.closers, f.telemetry.Close)
@@ -158,7 +159,7 @@ func (s *Server) foundation(ctx context.Context, cfg Config) (f foundation, err 
 	if err != nil {
 		return f, err
 	}
-	return f, emptyDir(join(cfg.DataDir, "spool"))
+	return f, emptyDir(filepath.Join(cfg.DataDir, "spool"))
 }
 
 // emptyDir makes a directory, or empties it: a killed server may have left a body

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/outcrop/outcrop/internal/client"
 	"github.com/outcrop/outcrop/internal/principal"
@@ -37,7 +38,7 @@ func writeCredentials(ctx context.Context, cfg Config, d *principal.Directory) (
 	if err != nil {
 		return "", "", err
 	}
-	path := join(cfg.DataDir, client.CredentialsName)
+	path := filepath.Join(cfg.DataDir, client.CredentialsName)
 	if err := replaceFile(path, append(body, '\n')); err != nil {
 		return "", "", fmt.Errorf("write %s: %w", path, err)
 	}

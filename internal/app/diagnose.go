@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ type Finding struct {
 // It changes nothing that lasts.
 func Diagnose(ctx context.Context, cfg Config) []Finding {
 	var out []Finding
-	for _, f := range gvisor.Probe(ctx, gvisor.Config{Dir: join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}) {
+	for _, f := range gvisor.Probe(ctx, gvisor.Config{Dir: filepath.Join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}) {
 		out = append(out, Finding{Name: f.Name, OK: f.OK, Detail: f.Detail, Fix: f.Fix})
 	}
 	found, problems, err := image.Interpreters(ctx, searchPlaces(cfg))

@@ -65,19 +65,19 @@ func (s *Service) GetServer(ctx context.Context, _ *outcrop.GetServerRequest) (*
 		return nil, err
 	}
 	engine, reason, fix := s.cfg.Sandbox(ctx)
-	sandbox := &outcrop.SandboxState{Available: ptr(reason == ""), Engine: &engine}
+	sandbox := &outcrop.SandboxState{Available: new(reason == ""), Engine: &engine}
 	if reason != "" {
 		sandbox.Reason, sandbox.Fix = &reason, &fix
 	}
 	srv := s.cfg.Server
 	out := &outcrop.GetServerResponse{
 		Version: &srv.Version, Account: &srv.Account, Os: &srv.OS, Architecture: &srv.Architecture, DataDirectory: &srv.DataDirectory,
-		ProcessId: ptr(int32(srv.ProcessID)), StartedAt: &srv.Started, Interpreters: []outcrop.Interpreter{}, Sandbox: sandbox,
+		ProcessId: new(int32(srv.ProcessID)), StartedAt: &srv.Started, Interpreters: []outcrop.Interpreter{}, Sandbox: sandbox,
 	}
 	for _, in := range found {
 		out.Interpreters = append(out.Interpreters, outcrop.Interpreter{
-			Runtime: ptr(in.Runtime), Version: ptr(in.Version), Source: ptr(in.Source), Executable: ptr(in.Executable),
-			Machine: ptr(in.Machine), Libc: ptr(in.Libc),
+			Runtime: new(in.Runtime), Version: new(in.Version), Source: new(in.Source), Executable: new(in.Executable),
+			Machine: new(in.Machine), Libc: new(in.Libc),
 		})
 	}
 	return out, nil
@@ -104,7 +104,7 @@ func (s *Service) ListSessions(ctx context.Context, in *outcrop.ListSessionsRequ
 	out := &outcrop.ListSessionsResponse{Sessions: []outcrop.Session{}}
 	for i, info := range all {
 		if i == size {
-			out.NextToken = ptr(base64.RawURLEncoding.EncodeToString([]byte(place(all[i-1].Key))))
+			out.NextToken = new(base64.RawURLEncoding.EncodeToString([]byte(place(all[i-1].Key))))
 			break
 		}
 		out.Sessions = append(out.Sessions, s.describe(info))
@@ -121,8 +121,8 @@ func (s *Service) describe(i session.Info) outcrop.Session {
 		name = name[:dash]
 	}
 	out := outcrop.Session{
-		SessionId: ptr(i.Key.ID), AgentRuntimeArn: ptr(s.cfg.ARN(i.Key)), AgentRuntimeName: &name, AgentRuntimeVersion: ptr(i.Version),
-		EndpointName: ptr(i.Key.Endpoint), Status: ptr(string(i.Status)), ActiveRequests: ptr(int32(i.Running)), Requests: ptr(i.Requests),
+		SessionId: new(i.Key.ID), AgentRuntimeArn: new(s.cfg.ARN(i.Key)), AgentRuntimeName: &name, AgentRuntimeVersion: new(i.Version),
+		EndpointName: new(i.Key.Endpoint), Status: new(string(i.Status)), ActiveRequests: new(int32(i.Running)), Requests: new(i.Requests),
 		StartedAt: &i.Started, LastActiveAt: &i.LastUsed,
 	}
 	if !i.IdleDeadline.IsZero() {
@@ -251,7 +251,7 @@ func (s *Service) streams(ctx context.Context, group telemetry.Group, sessionID 
 func logAnswer(page telemetry.EventPage) *outcrop.GetRuntimeLogsResponse {
 	out := &outcrop.GetRuntimeLogsResponse{Events: []outcrop.LogEvent{}, NextToken: &page.Newer}
 	for _, e := range page.Events {
-		out.Events = append(out.Events, outcrop.LogEvent{Timestamp: ptr(e.Time), Stream: ptr(e.Stream), Message: ptr(e.Message)})
+		out.Events = append(out.Events, outcrop.LogEvent{Timestamp: new(e.Time), Stream: new(e.Stream), Message: new(e.Message)})
 	}
 	return out
 }
@@ -266,5 +266,3 @@ func ignoreNotFound(err error) error {
 func badToken() error {
 	return fault.Validation("nextToken is not one that this operation returned for the same runtime and session")
 }
-
-func ptr[T any](v T) *T { return &v }

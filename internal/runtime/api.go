@@ -55,7 +55,7 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 			return nil, err
 		}
 		return &agentcorecontrol.CreateAgentRuntimeResponse{
-			AgentRuntimeArn: ptr(ARN(scope, id)), AgentRuntimeId: &id, AgentRuntimeVersion: ptr("1"), CreatedAt: &doc.Created, Status: &doc.State.Status,
+			AgentRuntimeArn: new(ARN(scope, id)), AgentRuntimeId: &id, AgentRuntimeVersion: new("1"), CreatedAt: &doc.Created, Status: &doc.State.Status,
 		}, nil
 	})
 }
@@ -100,7 +100,7 @@ func (s *Service) UpdateAgentRuntime(ctx context.Context, in *agentcorecontrol.U
 			return nil, err
 		}
 		return &agentcorecontrol.UpdateAgentRuntimeResponse{
-			AgentRuntimeArn: ptr(ARN(scope, id)), AgentRuntimeId: &id, AgentRuntimeVersion: ptr(strconv.Itoa(doc.State.Version)),
+			AgentRuntimeArn: new(ARN(scope, id)), AgentRuntimeId: &id, AgentRuntimeVersion: new(strconv.Itoa(doc.State.Version)),
 			CreatedAt: &doc.Created, LastUpdatedAt: &doc.State.LastUpdated, Status: &doc.State.Status,
 		}, nil
 	})
@@ -142,7 +142,7 @@ func (s *Service) describe(ctx context.Context, rt runtimeDoc, v versionDoc, ask
 	}
 	_, n, _ := strings.Cut(v.ID, ":")
 	idle, life := lifecycle(out.LifecycleConfiguration)
-	out.AgentRuntimeArn, out.AgentRuntimeId, out.AgentRuntimeName = ptr(ARN(rt.Scope, rt.ID)), &rt.ID, &rt.Name
+	out.AgentRuntimeArn, out.AgentRuntimeId, out.AgentRuntimeName = new(ARN(rt.Scope, rt.ID)), &rt.ID, &rt.Name
 	out.AgentRuntimeVersion, out.CreatedAt = &n, &rt.Created
 	out.LifecycleConfiguration = &agentcorecontrol.LifecycleConfiguration{IdleRuntimeSessionTimeout: &idle, MaxLifetime: &life}
 	out.EnvironmentVariables = env
@@ -175,9 +175,9 @@ func (s *Service) ListAgentRuntimes(ctx context.Context, in *agentcorecontrol.Li
 		}
 		for _, doc := range list.Items {
 			out.AgentRuntimes = append(out.AgentRuntimes, agentcorecontrol.AgentRuntime{
-				AgentRuntimeArn: ptr(ARN(scope, doc.ID)), AgentRuntimeId: ptr(doc.ID), AgentRuntimeName: ptr(doc.Name),
-				AgentRuntimeVersion: ptr(strconv.Itoa(doc.State.Version)), Description: ptr(doc.State.Description),
-				LastUpdatedAt: ptr(doc.State.LastUpdated), Status: ptr(doc.State.Status),
+				AgentRuntimeArn: new(ARN(scope, doc.ID)), AgentRuntimeId: new(doc.ID), AgentRuntimeName: new(doc.Name),
+				AgentRuntimeVersion: new(strconv.Itoa(doc.State.Version)), Description: new(doc.State.Description),
+				LastUpdatedAt: new(doc.State.LastUpdated), Status: new(doc.State.Status),
 			})
 		}
 		if list.Next != "" {
@@ -302,5 +302,3 @@ func text(s *string) string {
 	}
 	return *s
 }
-
-func ptr[T any](v T) *T { return &v }

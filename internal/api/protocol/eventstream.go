@@ -65,7 +65,7 @@ func (e *ToldError) Unwrap() error { return e.cause }
 // eventMessage frames the one member of the union that is set.
 func eventMessage(svc *schema.Service, union *schema.Shape, v reflect.Value) (eventstream.Message, error) {
 	for i := range union.Members {
-		held, ok := present(v.Field(i))
+		held, ok := schema.Present(v.Field(i))
 		if !ok {
 			continue
 		}
@@ -100,7 +100,7 @@ func eventPayload(svc *schema.Service, sh *schema.Shape, v reflect.Value) (body 
 		if !m.EventPayload {
 			continue
 		}
-		held, ok := present(v.Field(i))
+		held, ok := schema.Present(v.Field(i))
 		if !ok {
 			return nil, "application/octet-stream", nil
 		}

@@ -44,7 +44,7 @@ func (e *jsonEncoder) structure(sh *schema.Shape, v reflect.Value, bodyOnly bool
 		if bodyOnly && m.In != schema.InBody {
 			continue
 		}
-		held, ok := present(v.Field(i))
+		held, ok := schema.Present(v.Field(i))
 		if !ok || m.Streaming {
 			continue
 		}

@@ -130,20 +130,6 @@ func target(field reflect.Value) reflect.Value {
 	return field
 }
 
-// present reports whether a member is set, and returns what it holds.
-func present(field reflect.Value) (reflect.Value, bool) {
-	switch field.Kind() {
-	case reflect.Pointer:
-		if field.IsNil() {
-			return reflect.Value{}, false
-		}
-		return field.Elem(), true
-	case reflect.Slice, reflect.Map, reflect.Interface, reflect.Func:
-		return field, !field.IsNil()
-	}
-	return field, true
-}
-
 // mismatch says that a value has the wrong type.
 func mismatch(path, want, got string) error {
 	if path == "" {

@@ -161,7 +161,7 @@ func writeHeaders(c Call, h http.Header, sh *schema.Shape, v reflect.Value) int 
 		if m.In == schema.InBody {
 			continue
 		}
-		held, ok := present(v.Field(i))
+		held, ok := schema.Present(v.Field(i))
 		if !ok {
 			continue
 		}
@@ -231,7 +231,7 @@ func writePayload(c Call, w http.ResponseWriter, status int, sh *schema.Shape, v
 		return true, copyBody(c, w, body)
 	case target.Kind == schema.Blob || target.Kind == schema.String:
 		w.WriteHeader(status)
-		held, ok := present(field)
+		held, ok := schema.Present(field)
 		if !ok || c.Head {
 			return true, nil
 		}

@@ -93,7 +93,7 @@ func (restJSON) Encode(c Call, w http.ResponseWriter, out any) error {
 	var b bytes.Buffer
 	e := newJSONEncoder(c.Service, &b)
 	if m := sh.PayloadMember(); m != nil {
-		if held, ok := present(v.Field(sh.Payload - 1)); ok {
+		if held, ok := schema.Present(v.Field(sh.Payload - 1)); ok {
 			if err := e.value(m, c.Service.Shape(m.Shape), held); err != nil {
 				return err
 			}

@@ -59,7 +59,7 @@ func (restXML) Encode(c Call, w http.ResponseWriter, out any) error {
 	doc.b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
 	switch m := sh.PayloadMember(); {
 	case m != nil:
-		held, ok := present(v.Field(sh.Payload - 1))
+		held, ok := schema.Present(v.Field(sh.Payload - 1))
 		if !ok {
 			w.WriteHeader(status)
 			return nil
@@ -73,7 +73,7 @@ func (restXML) Encode(c Call, w http.ResponseWriter, out any) error {
 	case c.Operation.Unwrapped:
 		i := slices.IndexFunc(sh.Members, func(m schema.Member) bool { return m.In == schema.InBody })
 		name, text := sh.Members[i].Wire, ""
-		if held, ok := present(v.Field(i)); ok {
+		if held, ok := schema.Present(v.Field(i)); ok {
 			text = held.String()
 		}
 		doc.open(name, "xmlns", s3Namespace)

@@ -46,7 +46,7 @@ func (w *xmlWriter) members(sh *schema.Shape, v reflect.Value) {
 		if m.In != schema.InBody || m.Attribute {
 			continue
 		}
-		if held, ok := present(v.Field(i)); ok {
+		if held, ok := schema.Present(v.Field(i)); ok {
 			w.member(m, w.svc.Shape(m.Shape), held)
 		}
 	}
@@ -93,7 +93,7 @@ func (w *xmlWriter) attributes(sh *schema.Shape, v reflect.Value) []string {
 		if !m.Attribute {
 			continue
 		}
-		if held, ok := present(v.Field(i)); ok {
+		if held, ok := schema.Present(v.Field(i)); ok {
 			if sh.Namespace != "" {
 				out = append(out, "xmlns:"+sh.NamespacePrefix, sh.Namespace)
 			}

@@ -142,7 +142,7 @@ func (c *checker) structure(sh *schema.Shape, v reflect.Value) {
 	set := 0
 	for i := range sh.Members {
 		m := &sh.Members[i]
-		held, ok := present(v.Field(i))
+		held, ok := schema.Present(v.Field(i))
 		if !ok && !m.Required {
 			continue
 		}
@@ -394,15 +394,4 @@ func (c *checker) secret(sh *schema.Shape) bool {
 		return c.svc.Shape(sh.Elem).Sensitive || c.svc.Shape(sh.Key).Sensitive
 	}
 	return false
-}
-
-// present reports whether a member is set, and returns what it holds.
-func present(field reflect.Value) (reflect.Value, bool) {
-	switch field.Kind() {
-	case reflect.Pointer:
-		return field.Elem(), !field.IsNil()
-	case reflect.Slice, reflect.Map, reflect.Interface, reflect.Func:
-		return field, !field.IsNil()
-	}
-	return field, true
 }

@@ -4,14 +4,14 @@ package invoke
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
@@ -61,7 +61,7 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 	call := pipeline.From(ctx)
 	id := text(in.RuntimeSessionId)
 	if id == "" {
-		id = newSessionID()
+		id = uuid.NewString() // as SDKs make one when the caller names none
 	}
 	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), id)
 	if err != nil {
@@ -177,7 +177,7 @@ func answer(resp *http.Response, id string, trace traceContext, body io.ReadClos
 		out.TraceId = &trace.id
 	}
 	if out.ContentType == nil {
-		out.ContentType = ptr("application/octet-stream")
+		out.ContentType = new("application/octet-stream")
 	}
 	return out
 }
@@ -229,7 +229,7 @@ func (s *Service) StopRuntimeSession(ctx context.Context, in *agentcore.StopRunt
 	case err != nil:
 		return nil, acquireFault(err)
 	}
-	done := &agentcore.StopRuntimeSessionResponse{RuntimeSessionId: in.RuntimeSessionId, StatusCode: ptr(int32(http.StatusOK))}
+	done := &agentcore.StopRuntimeSessionResponse{RuntimeSessionId: in.RuntimeSessionId, StatusCode: new(int32(http.StatusOK))}
 	out, err := store.Reply(ctx, s.store, func(store.Tx) (*agentcore.StopRuntimeSessionResponse, error) { return done, nil })
 	if errors.Is(err, store.ErrFull) {
 		return done, nil // it is stopped, although a repetition will not know
@@ -319,20 +319,9 @@ func refusedByAgent(resp *http.Response, detail runtime.Detail) error {
 	return fault.RuntimeClient("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", resp.StatusCode)
 }
 
-// newSessionID is a random UUID, as SDKs make one when the caller names none.
-func newSessionID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}
-
 func text(s *string) string {
 	if s == nil {
 		return ""
 	}
 	return *s
 }
-
-func ptr[T any](v T) *T { return &v }
