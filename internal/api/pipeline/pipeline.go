@@ -129,6 +129,7 @@ type exchange struct {
 	id      *sigv4.Identity
 	v2      *sigv2.Claim // set for URLs presigned in S3's older version
 	taken   bool         // the body has been taken from id
+	form    io.Closer    // the counted body of a form without a signature
 	audited bool
 }
 
@@ -402,6 +403,9 @@ func (e *exchange) family() sigv4.Family {
 }
 
 func (e *exchange) close() {
+	if e.form != nil {
+		_ = e.form.Close() // net/http closes it again, and reports
+	}
 	if e.id == nil {
 		return
 	}

@@ -74,6 +74,9 @@ func (e *exchange) routeQuery(svc *schema.Service, claimErr error) error {
 		if err := e.takeBody(); err != nil {
 			return err
 		}
+	} else if e.r.Body != nil {
+		e.r.Body = e.p.cfg.Verifier.Stranger(sigv4.FamilyOf(svc.SigningName), e.r.Body)
+		e.form = e.r.Body
 	}
 	form, err := protocol.FormValues(e.r)
 	if err != nil {
@@ -129,10 +132,12 @@ func (e *exchange) authenticate(claimErr error) error {
 		}
 		return sigv4.FamilyOf(svc.SigningName).Fault(claimErr)
 	}
+	proven := e.hurryProof(maxBody(svc, op))
 	id, err := e.p.cfg.Verifier.Verify(e.r.Context(), e.r, e.claim, sigv4.Expect{Service: svc.SigningName, MaxBody: maxBody(svc, op)})
 	if err != nil {
 		return err
 	}
+	proven()
 	if e.claim.Presigned && svc.Protocol == schema.RestXML {
 		hoistHeaders(e.r)
 	}

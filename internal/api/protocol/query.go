@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -37,10 +38,10 @@ func FormValues(r *http.Request) (url.Values, error) {
 		return r.PostForm, nil
 	}
 	raw := r.URL.RawQuery
-	if r.Method == http.MethodPost {
-		body, err := readBody(r)
+	if r.Method == http.MethodPost && r.Body != nil {
+		body, err := io.ReadAll(io.LimitReader(r.Body, MaxForm+1))
 		if err != nil {
-			return nil, err
+			return nil, bodyError(err)
 		}
 		raw = string(body)
 	}

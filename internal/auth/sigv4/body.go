@@ -138,7 +138,7 @@ func (p *pending) open() (*Body, error) {
 		b.chunks, b.reader, b.Length, b.Signed = chunks, chunks, chunks.length, p.form != formUnsignedTrailer
 		return b, nil
 	case formHash:
-		sum, err := p.readWhole()
+		sum, err := p.readWhole(nil)
 		if err != nil {
 			return nil, err
 		}
@@ -151,8 +151,9 @@ func (p *pending) open() (*Body, error) {
 	return b, nil
 }
 
-// readWhole reads the body into the spool and returns its hash in hex.
-func (p *pending) readWhole() (string, error) {
+// readWhole reads the body into the spool and returns its hash in hex. What it
+// keeps is held; held is nil for a caller who is proven.
+func (p *pending) readWhole(held *hold) (string, error) {
 	p.spool = &spool{dir: p.dir}
 	length := p.r.ContentLength
 	switch {
@@ -162,6 +163,9 @@ func (p *pending) readWhole() (string, error) {
 		return "", tooLarge(p.max)
 	case 0 < length && length <= copyBuffer:
 		// The common case: one allocation, one read, one hash.
+		if err := held.set(kept{memory: length}); err != nil {
+			return "", err
+		}
 		buf := make([]byte, length)
 		if _, err := io.ReadFull(p.r.Body, buf); err != nil {
 			return "", sourceError(err)
@@ -169,6 +173,9 @@ func (p *pending) readWhole() (string, error) {
 		p.spool.mem, p.spool.size = buf, length
 		sum := sha256.Sum256(buf)
 		return hex.EncodeToString(sum[:]), nil
+	}
+	if err := held.set(p.spool.keeps(length, 0)); err != nil {
+		return "", err
 	}
 	if length > memoryLimit {
 		if err := p.spool.openFile(); err != nil {
@@ -181,6 +188,9 @@ func (p *pending) readWhole() (string, error) {
 	for {
 		n, err := from.Read(buf)
 		hash.Write(buf[:n])
+		if herr := held.set(p.spool.keeps(length, n)); herr != nil {
+			return "", herr
+		}
 		if _, werr := p.spool.Write(buf[:n]); werr != nil {
 			return "", werr
 		}

@@ -41,6 +41,7 @@ const (
 	MalformedChunk                     // the aws-chunked framing is broken
 	SmallChunk                         // a chunk before the last is under 8 KiB
 	MalformedTrailer                   // trailing headers are not what was announced
+	TooMuchUnproven                    // too much waits for its proof (Unproven)
 	kinds
 )
 

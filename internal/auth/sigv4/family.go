@@ -87,6 +87,8 @@ const (
 	textTooLarge = "The request body exceeds the limit of {0} bytes."
 	textBadQuery = "The query string contains a syntax error."
 	textSigned   = "'{0}' must be a 'SignedHeader' in the AWS Authorization."
+	textUnproven = "Rate exceeded: too many request bodies wait for the proof of their signature. " +
+		"Try again, or declare the body's hash in the signed header x-amz-content-sha256."
 	textHost     = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
 	textCutShort = "You did not provide the number of bytes specified by the Content-Length HTTP header"
 	textS3Signed = "There were headers present in the request which were not signed"
@@ -129,6 +131,7 @@ func jsonLike(mismatch, incomplete, missing, unknown, expiredToken, invalid, too
 		MalformedChunk:     form("The aws-chunked body is malformed: {0}."),
 		SmallChunk:         form("Only the last chunk is allowed to have a size less than 8192 bytes"),
 		MalformedTrailer:   form("The trailing headers of the body are malformed: {0}."),
+		TooMuchUnproven:    {"ThrottlingException", http.StatusTooManyRequests, textUnproven},
 	}
 }
 
@@ -142,6 +145,7 @@ func (f Family) table() [kinds]refusal {
 		t := jsonLike("SignatureDoesNotMatch", "IncompleteSignature", "MissingAuthenticationToken",
 			"InvalidClientTokenId", "ExpiredToken", "ValidationError", "RequestEntityTooLarge")
 		t[Missing].text = "Request is missing Authentication Token"
+		t[TooMuchUnproven] = refusal{"Throttling", http.StatusBadRequest, textUnproven}
 		t[PresignedExpired] = refusal{"RequestExpired", http.StatusBadRequest, t[PresignedExpired].text}
 		return t
 	default:
@@ -186,6 +190,7 @@ func s3Table() [kinds]refusal {
 		SmallChunk:         no("InvalidChunkSizeError", "Only the last chunk is allowed to have a size less than 8192 bytes"),
 		MalformedTrailer: bad("MalformedTrailerError",
 			"The request contained trailing data that was not well-formed or did not conform to our published schema."),
+		TooMuchUnproven: {"SlowDown", http.StatusServiceUnavailable, "Please reduce your request rate."},
 	}
 }
 

@@ -52,6 +52,17 @@ func (s *spool) Write(p []byte) (int, error) {
 	return len(p), s.fill(p)
 }
 
+// keeps is what the spool and the buffer that fills it will hold after n more
+// bytes of a body of that announced length, or -1: a file once it is larger
+// than memoryLimit, of which two segments are in memory.
+func (s *spool) keeps(length int64, n int) kept {
+	size := s.size + int64(n)
+	if s.file != nil || max(length, size) > memoryLimit {
+		return kept{memory: copyBuffer + 2*segment, disk: size}
+	}
+	return kept{memory: copyBuffer + size}
+}
+
 // fill appends p to the segment being filled and writes each full one.
 func (s *spool) fill(p []byte) error {
 	for len(p) > 0 {

@@ -32,13 +32,17 @@ type Config struct {
 	MaxBody int64
 	// KeyCache is how many signing keys are kept; zero is 1024.
 	KeyCache int
+	// Unproven bounds what is kept of bodies before their signature is proven;
+	// the zero value is DefaultUnproven.
+	Unproven Unproven
 }
 
 // Verifier verifies requests. It is safe for concurrent use.
 type Verifier struct {
-	cfg   Config
-	cache *keyCache
-	pool  sync.Pool // of *scratch
+	cfg      Config
+	cache    *keyCache
+	unproven *ledger
+	pool     sync.Pool // of *scratch
 }
 
 // New returns a Verifier.
@@ -55,10 +59,14 @@ func New(cfg Config) *Verifier {
 	if cfg.KeyCache == 0 {
 		cfg.KeyCache = 1024
 	}
+	if cfg.Unproven == (Unproven{}) {
+		cfg.Unproven = DefaultUnproven()
+	}
 	return &Verifier{
-		cfg:   cfg,
-		cache: newKeyCache(cfg.KeyCache),
-		pool:  sync.Pool{New: func() any { return &scratch{buf: make([]byte, 0, 2048)} }},
+		cfg:      cfg,
+		cache:    newKeyCache(cfg.KeyCache),
+		unproven: newLedger(cfg.Unproven),
+		pool:     sync.Pool{New: func() any { return &scratch{buf: make([]byte, 0, 2048)} }},
 	}
 }
 
@@ -127,7 +135,9 @@ func (v *Verifier) verify(ctx context.Context, r *http.Request, c *Claim, want E
 	switch form {
 	case formAbsent:
 		// What the client signed is known only when the body has been read.
-		if hash, err = id.body.readWhole(); err != nil {
+		held := v.unproven.hold(c.AccessKeyID)
+		defer held.release()
+		if hash, err = id.body.readWhole(held); err != nil {
 			return nil, errors.Join(err, id.Close())
 		}
 	case formUnsigned:
