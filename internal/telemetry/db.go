@@ -34,7 +34,7 @@ type Options struct {
 	// 0 is 30 days.
 	LogAge time.Duration
 	// LogBytes is the most that all log events may hold, 0 is 1 GiB; beyond it
-	// the oldest go first.
+	// the oldest of the largest group go first.
 	LogBytes int64
 	// AuditAge is how long audit records are kept; 0 is 90 days.
 	AuditAge time.Duration

@@ -241,6 +241,41 @@ func TestGroupsAndStreams(t *testing.T) {
 	}
 }
 
+// TestTrimTakesFromTheLargest has a loud group start after two quiet ones.
+func TestTrimTakesFromTheLargest(t *testing.T) {
+	const cost = 100 + 64
+	d := open(t, t.TempDir(), telemetry.Options{LogBytes: 3000 * cost, Now: func() time.Time { return begin }})
+	at := begin
+	for _, g := range []struct {
+		name string
+		n    int
+	}{{"quiet", 300}, {"middling", 1400}, {"loud", 5000}} {
+		for i := range g.n {
+			at = at.Add(time.Millisecond)
+			d.Append(telemetry.Group{Scope: home, Name: g.name}, fmt.Sprint("s", i%3), at, fmt.Sprintf("%0100d", i))
+		}
+		flush(t, d)
+	}
+	if err := d.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]int64{}
+	groups, _, err := d.Groups(t.Context(), home, "", 10, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups {
+		left[g.Name] = g.Bytes / cost
+	}
+	if left["quiet"] != 300 || left["middling"] < 1300 || left["quiet"]+left["middling"]+left["loud"] != 3000 {
+		t.Errorf("events left: %v", left)
+	}
+	page := events(t, d, telemetry.Query{Group: telemetry.Group{Scope: home, Name: "loud"}})
+	if want := fmt.Sprintf("%0100d", 5000-left["loud"]); left["loud"] == 0 || page.Events[0].Message != want {
+		t.Errorf("the loud group starts with %v", page.Events[0])
+	}
+}
+
 func TestTrimKeepsTheNewestThatFit(t *testing.T) {
 	d := open(t, t.TempDir(), telemetry.Options{LogBytes: 2500 * 164, AuditRecords: 1000, Now: func() time.Time { return begin }})
 	for i := range 4600 {

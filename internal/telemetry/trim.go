@@ -79,21 +79,50 @@ func (d *DB) trimDiscarded(ctx context.Context) error {
 	return err
 }
 
-// trimSize removes the oldest events while all together hold too much.
+// trimSize removes events while all together hold too much: the oldest of the
+// group that holds most, so that a loud agent loses its own history and not a
+// quiet one's.
 func (d *DB) trimSize(ctx context.Context) error {
 	for {
-		var held int64
-		err := d.read(ctx, func(conn *dbfile.Conn) error {
-			return conn.QueryRow(`SELECT COALESCE(sum(bytes), 0) FROM streams`).Scan(&held)
-		})
-		if err != nil || held <= d.options.LogBytes {
+		largest, most, err := d.largest(ctx)
+		if err != nil || most <= 0 {
 			return err
 		}
-		n, err := d.remove(ctx, `SELECT id FROM events ORDER BY id LIMIT ?`)
+		n, err := d.remove(ctx, `SELECT id FROM (
+			SELECT id, ? - sum(cost) OVER (ORDER BY time, id) + cost AS left FROM (
+				SELECT id, time, octet_length(message) + ? AS cost FROM events WHERE group_id = ? ORDER BY time, id LIMIT ?))
+			WHERE left > 0`, most, eventOverhead, largest)
 		if err != nil || n == 0 {
 			return err
 		}
 	}
+}
+
+// evenStep is, in bytes, how finely trimSize goes back and forth between groups
+// of one size.
+const evenStep = 1 << 20
+
+// largest returns the group that holds most and how many bytes of it are to go
+// before it is time to look again: what is too much in all, but about as many as
+// it has more than the next. They are none if all together hold no more than they may.
+func (d *DB) largest(ctx context.Context) (group, most int64, err error) {
+	var first, second, held int64
+	err = d.read(ctx, func(conn *dbfile.Conn) error {
+		return conn.Query(`SELECT group_id, sum(bytes) FROM streams GROUP BY group_id`, nil, func(scan func(...any) error) error {
+			var id, bytes int64
+			if err := scan(&id, &bytes); err != nil {
+				return err
+			}
+			held += bytes
+			if bytes > first {
+				group, first, second = id, bytes, first
+			} else {
+				second = max(second, bytes)
+			}
+			return nil
+		})
+	})
+	return group, min(held-d.options.LogBytes, max(first-second, evenStep)), err
 }
 
 // removeAll removes, step by step, the events that a query with a limit finds.
