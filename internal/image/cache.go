@@ -103,12 +103,15 @@ func NewCache(dir string, limits Limits) (*Cache, error) {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("open code cache: %w", err)
 		}
-		left, err := filepath.Glob(filepath.Join(d, tmpPrefix+"*"))
+		entries, err := os.ReadDir(d)
 		if err != nil {
 			return nil, fmt.Errorf("open code cache: %w", err)
 		}
-		for _, l := range left {
-			if err := os.RemoveAll(l); err != nil {
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), tmpPrefix) {
+				continue
+			}
+			if err := os.RemoveAll(filepath.Join(d, e.Name())); err != nil {
 				return nil, fmt.Errorf("clean code cache: %w", err)
 			}
 		}

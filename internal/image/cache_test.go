@@ -174,7 +174,7 @@ func TestPruneSparesWhatIsHeldOrKept(t *testing.T) {
 }
 
 func TestNewCacheRemovesHalfUnpacked(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "a[b*")
 	half := filepath.Join(dir, "sha256", tmpPrefix+"1", "task")
 	if err := os.MkdirAll(half, 0o755); err != nil {
 		t.Fatal(err)

@@ -118,6 +118,20 @@ NODE_22 22.9.0 nvm R/home/me/.nvm/versions/node/v22.9.0/bin/node [R/home/me/.nvm
 	}
 }
 
+func TestInterpretersInADirectoryWithBrackets(t *testing.T) {
+	h := newFakeHost(t)
+	h.root = filepath.Join(h.root, "a[b*")
+	h.home = filepath.Join(h.root, "home/me")
+	h.python("home/me/.pyenv/versions/3.12.9/bin/python3.12", "3.12.9")
+	h.python("opt/py/bin/python3.10", "3.10.4")
+	want := `PYTHON_3_10 3.10.4 opt R/opt/py/bin/python3.10 [R/opt/py]
+PYTHON_3_12 3.12.9 pyenv R/home/me/.pyenv/versions/3.12.9/bin/python3.12 [R/home/me/.pyenv/versions/3.12.9]
+`
+	if got := h.find(Search{}); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 func TestInterpretersNeverTrustShimsAndEnvironments(t *testing.T) {
 	h := newFakeHost(t)
 	h.file("home/me/.pyenv/shims/python3", "#!/usr/bin/env bash\nexec pyenv exec\n", 0o755)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,10 +72,7 @@ func (f *finder) candidates(l Language, version string) []candidate {
 		if inHome {
 			base = f.search.Home
 		}
-		matches, err := filepath.Glob(filepath.Join(base, pattern, exact))
-		if err != nil {
-			continue // the patterns are constant; a home with brackets in its name has no managers
-		}
+		matches := under(base, filepath.Join(pattern, exact))
 		slices.SortFunc(matches, newestFirst)
 		for _, m := range matches {
 			list = append(list, candidate{m, p.source})
@@ -91,6 +89,19 @@ func (f *finder) candidates(l Language, version string) []candidate {
 		info, err := os.Stat(c.path)
 		return err != nil || !info.Mode().IsRegular()
 	})
+}
+
+// under lists the paths that match one of the constant patterns beneath base,
+// whose own name may look like a pattern.
+func under(base, pattern string) []string {
+	matches, err := fs.Glob(os.DirFS(base), strings.TrimPrefix(pattern, "/"))
+	if err != nil {
+		return nil // path.ErrBadPattern, which no constant is
+	}
+	for i, m := range matches {
+		matches[i] = filepath.Join(base, m)
+	}
+	return matches
 }
 
 // newestFirst orders paths by the numbers in them, so that 3.11.10 comes before
@@ -190,10 +201,7 @@ func hostSites(root string, own []string) []string {
 		"usr/lib/python3*/dist-packages", "usr/lib/python3*/site-packages", "usr/lib64/python3*/site-packages",
 		"usr/local/lib/python3*/dist-packages", "usr/local/lib/python3*/site-packages", "usr/local/lib64/python3*/site-packages",
 	} {
-		matches, err := filepath.Glob(filepath.Join(root, pattern))
-		if err == nil { // the patterns are constant
-			sites = append(sites, matches...)
-		}
+		sites = append(sites, under(root, pattern)...)
 	}
 	var real []string
 	for _, s := range sites {
