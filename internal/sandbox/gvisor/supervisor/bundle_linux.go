@@ -18,9 +18,11 @@ const hostname = "sandbox"
 // the first file it inherits beyond the standard ones.
 const netNSPath = "/proc/self/fd/3"
 
-// ociSpec describes a guest on the host layer. Nothing in it is writable but
-// memory file systems with a size, so no overlay is needed and no guest can
-// fill the machine's memory or disk through its files.
+// ociSpec describes a guest on the host layer. Of what it mounts only memory file
+// systems are writable, so no overlay is needed and no file reaches the host's
+// disk. Their sizes bound these two and not the guest: it may unshare a user and
+// a mount namespace and mount a tmpfs of any size there, as its processes may
+// allocate. Only a limit on the sandbox's memory holds both; ociSpec sets none.
 func ociSpec(m *wire.Start) *specs.Spec {
 	size := fmt.Sprintf("size=%d", m.TmpBytes)
 	mounts := []specs.Mount{
