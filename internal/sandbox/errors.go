@@ -13,6 +13,12 @@ var (
 	// ErrCommand: the guest's command could not be executed (not found, not
 	// executable, no such working directory); the text says which.
 	ErrCommand = errors.New("command cannot be executed")
+	// ErrSnapshot: the snapshot cannot be resumed here; a start without it may
+	// succeed.
+	ErrSnapshot = errors.New("snapshot cannot be resumed")
+	// ErrUnsavable: the guest cannot be saved, or copies of it would not be
+	// unique; the text says why.
+	ErrUnsavable = errors.New("sandbox cannot be saved")
 	// ErrRefused: nothing listens on the dialled port.
 	ErrRefused = errors.New("connection refused by the guest")
 	// ErrStopped: the sandbox has ended.

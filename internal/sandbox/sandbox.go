@@ -29,9 +29,19 @@ type Engine interface {
 	// start alone: a sandbox outlives it. When ctx ends first, what was begun
 	// is taken down in the background, and the id is taken until then.
 	//
-	// Errors: ErrInvalid, ErrExists, ErrClosed, ErrUnavailable, ErrCommand, and
-	// ErrStopped when the engine broke meanwhile, so that trying again may help.
+	// With Spec.Snapshot it resumes the saved guest instead, and returns once
+	// every process of it that asked to be told was told that it is a copy and
+	// has answered (Spec.Savable).
+	//
+	// Errors: ErrInvalid, ErrExists, ErrClosed, ErrUnavailable, ErrCommand,
+	// ErrSnapshot when the snapshot cannot be resumed while a start without it
+	// may, and ErrStopped when the engine broke meanwhile, so that trying again
+	// may help.
 	Start(ctx context.Context, spec Spec) (Sandbox, error)
+
+	// Load reads what Snapshot.WriteTo wrote, into memory. ErrSnapshot means
+	// that it was made by another build, on another machine, or is damaged.
+	Load(ctx context.Context, from io.Reader) (Snapshot, error)
 
 	// Capabilities says what this engine offers and what it cannot do.
 	Capabilities() Capabilities
@@ -63,6 +73,22 @@ type Sandbox interface {
 	// is the zero Status.
 	Exit() Status
 
+	// Save freezes the guest and returns its whole state: memory, processes and
+	// the files it has written, all but volumes. With keep it goes on
+	// afterwards; else the sandbox ends (Cause Saved), and only then. Its
+	// connections break either way. A guest whose Spec was not Savable is not
+	// told.
+	//
+	// Errors: ErrUnsavable when copies of this guest would share what must be
+	// unique to each (asked with keep only: what ends is continued, not copied),
+	// or its state cannot be saved; the text says which process or why. The
+	// guest goes on in that case. ErrStopped when it has ended.
+	Save(ctx context.Context, keep bool) (Snapshot, error)
+
+	// Usage tells what the sandbox uses now. Once it has ended, it is the last
+	// that was known.
+	Usage(ctx context.Context) (Usage, error)
+
 	// Stop sends SIGTERM to the guest's first process, and SIGKILL to all of
 	// them when it still runs after grace (at once if grace <= 0; cut to
 	// MaxGrace). It returns nil once Done is closed, or ctx's error; the
@@ -71,50 +97,26 @@ type Sandbox interface {
 	Stop(ctx context.Context, grace time.Duration) error
 }
 
-// A Spec describes one sandbox.
-type Spec struct {
-	// ID names the sandbox: 1 to 64 of [A-Za-z0-9_-], unlike every other live
-	// sandbox of the engine. Engines give their own names to what they make.
-	ID string
-
-	// Args is the command, looked up in the guest's PATH when it has no slash.
-	Args []string
-
-	// Env is the guest's environment, each entry NAME=VALUE. An engine adds
-	// PATH, HOME (/tmp) and LANG (C.UTF-8) where they are missing, nothing else.
-	Env []string
-
-	// Dir is the absolute working directory inside the guest; empty means
-	// CodePath when there is code, else /.
-	Dir string
-
-	// Code is a directory, as the engine sees it, that the guest sees read-only
-	// at CodePath. Empty means none. Files that others may not read (mode
-	// o-r) cannot be read by the guest either: it runs as a user of its own.
-	Code string
-
-	// Mounts are further files and directories shown read-only, such as an
-	// interpreter's prefix outside /usr. A later one may cover a part of an
-	// earlier one: an empty directory hides what must not be seen.
-	Mounts []Mount
-
-	// TmpBytes bounds the guest's writable memory-backed directories, /tmp
-	// and /dev/shm, each. Zero means Capabilities.DefaultTmpBytes.
-	TmpBytes int64
-
-	// Stdout and Stderr receive the guest's output as it comes, in pieces of
-	// any size, each writer from one goroutine. A slow writer slows the guest
-	// down once the pipe is full; one that returns an error is not called
-	// again and what follows is dropped, so that the guest never hangs on it.
-	// Nil drops everything. The same writer may not be given for both unless it
-	// may be called concurrently.
-	Stdout, Stderr io.Writer
+// A Snapshot is the saved state of a guest, held in memory and opaque to all but
+// the engine that made it. It holds whatever the guest had in memory, secrets
+// included. Its methods may be called concurrently, and it may be resumed from
+// any number of times.
+type Snapshot interface {
+	// WriteTo writes it for Engine.Load.
+	io.WriterTo
+	// Size is what it takes of memory, in bytes, and about what WriteTo writes.
+	Size() int64
+	// Close gives the memory back. Guests that were resumed from it live on.
+	Close() error
 }
 
-// A Mount shows Source, a path as the engine sees it, to the guest at Target,
-// read-only. An empty Target means the same path.
-type Mount struct {
-	Source, Target string
+// Usage is what a sandbox uses and has used.
+type Usage struct {
+	MemoryBytes int64         // now, engine's own part included
+	CPU         time.Duration // since its start
+	Processes   int           // now
+	Sent        int64         // bytes from the guest to its Network
+	Received    int64         // bytes from its Network to the guest
 }
 
 // Status tells how a guest ended. The zero Status is that of one still running.
@@ -131,10 +133,12 @@ type Cause int
 
 // The causes of an end.
 const (
-	Running   Cause = iota // it has not ended
-	Exited                 // its first process ended by itself
-	Stopped                // somebody called Stop or Close
-	Destroyed              // the sandbox broke under it: killed from outside, or the engine died
+	Running     Cause = iota // it has not ended
+	Exited                   // its first process ended by itself
+	Stopped                  // somebody called Stop or Close
+	Destroyed                // the sandbox broke under it: killed from outside, or the engine died
+	Saved                    // Save ended it
+	OutOfMemory              // it used more memory than its limit
 )
 
 // String returns the cause in lower case.
@@ -148,6 +152,10 @@ func (c Cause) String() string {
 		return "stopped"
 	case Destroyed:
 		return "destroyed"
+	case Saved:
+		return "saved"
+	case OutOfMemory:
+		return "out of memory"
 	}
 	return "unknown"
 }
@@ -169,9 +177,32 @@ type Capabilities struct {
 	// Outbound: guests can reach something besides their own loopback.
 	Outbound bool
 
-	// Snapshots: sandboxes can be saved and restored.
+	// Snapshots: sandboxes can be saved and resumed.
 	Snapshots bool
 
-	// Limits: memory, CPU and process limits are enforced per sandbox.
-	Limits bool
+	// SnapshotKey changes with everything outside a Spec that a snapshot
+	// depends on: the engine's build, the processor's features.
+	SnapshotKey string
+
+	// Limits tells how each limit of a Spec is held.
+	Limits LimitCapabilities
 }
+
+// LimitCapabilities tells how an engine holds the limits of a Spec.
+type LimitCapabilities struct {
+	Memory, CPU, Processes Enforcement
+}
+
+// Enforcement is how a limit is held.
+type Enforcement string
+
+// The ways to hold a limit.
+const (
+	NotHeld   Enforcement = "not held"
+	ByKernel  Enforcement = "kernel"  // of the host, in a control group: never exceeded
+	BySandbox Enforcement = "sandbox" // its own kernel: never exceeded by the guest
+	ByWatch   Enforcement = "watch"   // looked at every WatchInterval: exceeded by what a guest takes in that time
+)
+
+// WatchInterval is how often an engine looks at limits that it watches.
+const WatchInterval = 100 * time.Millisecond

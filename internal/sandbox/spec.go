@@ -1,102 +1,127 @@
 package sandbox
 
 import (
-	"fmt"
-	"path"
-	"strings"
+	"context"
+	"io"
+	"net"
+	"net/netip"
 )
 
-const (
-	maxID   = 64
-	maxList = 1 << 20 // bytes of all arguments and of all variables, each
-)
+// A Spec describes one sandbox.
+type Spec struct {
+	// ID names the sandbox: 1 to 64 of [A-Za-z0-9_-], unlike every other live
+	// sandbox of the engine. Engines give their own names to what they make.
+	ID string
 
-// Validate tells what no engine can run. Its errors match ErrInvalid and name
-// the field.
-func (s Spec) Validate() error {
-	if err := validID(s.ID); err != nil {
-		return err
-	}
-	if len(s.Args) == 0 || s.Args[0] == "" {
-		return invalid("Args: a command is needed")
-	}
-	if err := validList("Args", s.Args); err != nil {
-		return err
-	}
-	if err := validList("Env", s.Env); err != nil {
-		return err
-	}
-	for _, v := range s.Env {
-		if i := strings.IndexByte(v, '='); i < 1 {
-			return invalid("Env: %q is not NAME=VALUE", v)
-		}
-	}
-	if s.Dir != "" {
-		if err := validPath("Dir", s.Dir); err != nil {
-			return err
-		}
-	}
-	if s.TmpBytes < 0 {
-		return invalid("TmpBytes: %d is negative", s.TmpBytes)
-	}
-	return s.validMounts()
+	// Args is the command, looked up in the guest's PATH when it has no slash.
+	Args []string
+
+	// Env is the guest's environment, each entry NAME=VALUE. An engine adds
+	// PATH, HOME (/tmp) and LANG (C.UTF-8) where they are missing, nothing else.
+	Env []string
+
+	// Dir is the absolute working directory inside the guest; empty means
+	// CodePath when there is code, else /.
+	Dir string
+
+	// Code is a directory, as the engine sees it, that the guest sees read-only
+	// at CodePath. Empty means none. Files that others may not read (mode
+	// o-r) cannot be read by the guest either: it runs as a user of its own.
+	Code string
+
+	// Mounts are further files and directories shown read-only, such as an
+	// interpreter's prefix outside /usr. A later one may cover a part of an
+	// earlier one: an empty directory hides what must not be seen.
+	Mounts []Mount
+
+	// Root is a directory, as the engine sees it, that the guest sees as its
+	// own root instead of the host's layer. It is writable to the guest, whose
+	// changes nobody else sees and Limits.DiskBytes bounds. Empty means the
+	// host's layer, which is read-only.
+	Root string
+
+	// User and Group are whom the guest's processes run as, with Root only:
+	// elsewhere it is Capabilities.GuestUID and GuestGID.
+	User, Group uint32
+
+	// Volumes are directories that the guest may write to and that outlive it.
+	Volumes []Volume
+
+	// Network is what the guest's connections reach beyond its loopback. Nil
+	// means nothing at all.
+	Network Network
+
+	// Limits bound what the guest uses. A zero one means the engine's default.
+	Limits Limits
+
+	// Savable says that the guest may be saved to be copied: its processes are
+	// helped to become unique again (Python and Node by what the engine puts
+	// first on PYTHONPATH and NODE_OPTIONS, in Env too). A guest that shall be
+	// resumed by Snapshot must have been started so, unless it goes on alone.
+	Savable bool
+
+	// SafeToCopy says that the guest's programs draw nothing that must be
+	// unique from generators of their own, so that processes which cannot be
+	// told are no reason for ErrUnsavable.
+	SafeToCopy bool
+
+	// RestoreHook is a command that is run inside the guest after a resume and
+	// must succeed before Start returns, for programs that have a way of their
+	// own to be told. Its arguments have no spaces.
+	RestoreHook []string
+
+	// Snapshot is what the guest is resumed from; nil boots it. All other
+	// members must be as they were, but for ID, Env (which processes that are
+	// told of their resume take over), Volumes' sources, Network, Stdout and
+	// Stderr.
+	Snapshot Snapshot
+
+	// TmpBytes bounds the guest's writable memory-backed directories, /tmp
+	// and /dev/shm, each. Zero means Capabilities.DefaultTmpBytes.
+	TmpBytes int64
+
+	// Stdout and Stderr receive the guest's output as it comes, in pieces of
+	// any size, each writer from one goroutine. A slow writer slows the guest
+	// down once the pipe is full; one that returns an error is not called
+	// again and what follows is dropped, so that the guest never hangs on it.
+	// Nil drops everything. The same writer may not be given for both unless it
+	// may be called concurrently.
+	Stdout, Stderr io.Writer
 }
 
-func (s Spec) validMounts() error {
-	if s.Code != "" {
-		if err := validPath("Code", s.Code); err != nil {
-			return err
-		}
-	}
-	for i, m := range s.Mounts {
-		if err := validPath(fmt.Sprintf("Mounts[%d].Source", i), m.Source); err != nil {
-			return err
-		}
-		if m.Target == "" {
-			continue
-		}
-		if err := validPath(fmt.Sprintf("Mounts[%d].Target", i), m.Target); err != nil {
-			return err
-		}
-	}
-	return nil
+// A Mount shows Source, a path as the engine sees it, to the guest at Target,
+// read-only. An empty Target means the same path.
+type Mount struct {
+	Source, Target string
 }
 
-func validID(id string) error {
-	if id == "" || len(id) > maxID {
-		return invalid("ID: %d characters, 1 to %d are allowed", len(id), maxID)
-	}
-	for _, c := range []byte(id) {
-		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return invalid("ID: %q has a character that is not in [A-Za-z0-9_-]", id)
-		}
-	}
-	return nil
+// A Volume shows the directory Source, as the engine sees it, to the guest at
+// Target, writable.
+type Volume struct {
+	Source, Target string
+	// Bytes bounds what the directory holds; zero is no bound. How exactly is
+	// the engine's affair: what exceeds it is refused or ends the guest.
+	Bytes int64
 }
 
-func validList(field string, list []string) error {
-	size := 0
-	for i, v := range list {
-		if strings.IndexByte(v, 0) >= 0 {
-			return invalid("%s[%d]: a NUL byte", field, i)
-		}
-		size += len(v) + 1
-	}
-	if size > maxList {
-		return invalid("%s: %d bytes, at most %d are allowed", field, size, maxList)
-	}
-	return nil
+// Limits bound one sandbox.
+type Limits struct {
+	MemoryBytes int64   // of the guest's processes and its memory-backed files, together
+	CPUs        float64 // 0.5 is half of one
+	Processes   int     // processes and threads
+	OpenFiles   int     // of one process
+	DiskBytes   int64   // of what is written below Spec.Root
+	Connections int     // to Spec.Network, at once
+	Bandwidth   int64   // to and from Spec.Network, bytes a second, each way
 }
 
-// validPath wants an absolute path in its shortest form, not the root itself.
-func validPath(field, p string) error {
-	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" || strings.IndexByte(p, 0) >= 0 {
-		return invalid("%s: %q is not a clean absolute path below /", field, p)
-	}
-	return nil
-}
-
-func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+// A Network answers the connections that a guest opens. Whoever implements it
+// decides what is reached: the address is what the guest asked for, and nothing
+// else has been checked.
+type Network interface {
+	// Connect returns the other end of a guest's connection. network is "tcp"
+	// or "udp"; a connection of the latter keeps the bounds of datagrams. ctx
+	// ends with the attempt, not with the connection. An error is a refusal to
+	// the guest.
+	Connect(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error)
 }

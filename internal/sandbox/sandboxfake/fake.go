@@ -21,6 +21,12 @@ type Engine struct {
 	Startup time.Duration
 	// Fail, when set, is what Start returns.
 	Fail error
+	// FailResume, when set, is what Start returns for a Spec with a Snapshot.
+	FailResume error
+	// Unsavable, when set, is what Save returns.
+	Unsavable error
+	// Use is what every guest uses.
+	Use sandbox.Usage
 	// Stuck guests ignore SIGTERM.
 	Stuck bool
 	// Handler is what a guest serves on every port; nil: nothing listens.
@@ -39,7 +45,9 @@ type Engine struct {
 var _ sandbox.Engine = (*Engine)(nil)
 
 // Capabilities implements sandbox.Engine.
-func (e *Engine) Capabilities() sandbox.Capabilities { return sandbox.Capabilities{Engine: "fake"} }
+func (e *Engine) Capabilities() sandbox.Capabilities {
+	return sandbox.Capabilities{Engine: "fake", Snapshots: true, SnapshotKey: "fake"}
+}
 
 // Close implements sandbox.Engine.
 func (e *Engine) Close(context.Context) error {
@@ -59,6 +67,9 @@ func (e *Engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox,
 	}
 	if e.Fail != nil {
 		return nil, e.Fail
+	}
+	if spec.Snapshot != nil && e.FailResume != nil {
+		return nil, e.FailResume
 	}
 	g := &guest{engine: e, spec: spec, stuck: e.Stuck, conn: e.Conn, done: make(chan struct{})}
 	if e.Handler != nil {
