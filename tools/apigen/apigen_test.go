@@ -85,7 +85,7 @@ func TestLongPatternIsFast(t *testing.T) {
 // testGenerator knows one operation of each way to find its requirements.
 func testGenerator() *generator {
 	g := &generator{model: &model{Operations: map[string]*operation{}, Shapes: map[string]*shape{}}, overlay: service{
-		Signing: "svc", Requires: map[string][]string{"Written": {"svc:Written {thingArn}", "iam:PassRole {roleArn} ?roleArn"}, "Open": {"none"}, "Wrong": {"svc:Wrong"}},
+		Signing: "svc", Requires: map[string][]string{"Written": {"svc:Written {thingArn}", "iam:PassRole {roleArn} ?roleArn"}, "Open": {"none"}, "Handled": {"none: its handler asks"}, "Wrong": {"svc:Wrong"}},
 	}, actions: map[string][]string{
 		"GetThing":  {"arn:${Partition}:svc:${Region}:${Account}:thing/${ThingId}"},
 		"GetPart":   {"arn:${Partition}:svc:${Region}:${Account}:thing/${ThingId}/part/${PartName}", "arn:${Partition}:svc:${Region}:aws:thing/${ThingId}"},
@@ -112,6 +112,7 @@ func testGenerator() *generator {
 	add("Ping", "/ping")
 	add("Written", "/written", "thingArn", "roleArn")
 	add("Open", "/open")
+	add("Handled", "/handled")
 	add("Wrong", "/wrong")
 	return g
 }
@@ -130,6 +131,7 @@ func TestRequirements(t *testing.T) {
 		"Ping":      {{action: "svc:Ping", resource: "*", inferred: true}},
 		"Written":   {{action: "svc:Written", resource: "{thingArn}"}, {action: "iam:PassRole", resource: "{roleArn}", when: "roleArn"}},
 		"Open":      nil,
+		"Handled":   nil,
 	}
 	g := testGenerator()
 	for op, want := range cases {

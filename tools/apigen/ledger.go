@@ -42,6 +42,9 @@ func (g *generator) ledger() ledgerService {
 		}
 		if reqs == nil {
 			reqs = []string{"no permission"}
+			if lines := g.overlay.Requires[op]; len(lines) > 0 && lines[0] != "none" {
+				reqs[0] = strings.TrimPrefix(lines[0], nothingBecause)
+			}
 		}
 		l.rows = append(l.rows, ledgerRow{op, g.overlay.Groups[g.group[op]].Name, status, strings.Join(reqs, "; ")})
 	}

@@ -16,7 +16,8 @@ type service struct {
 	ServedShapesOnly bool
 	// Requires replaces the inferred requirement list of an operation; each
 	// entry is "action resource", or "action resource ?member" where the
-	// requirement holds only if the member is set. "none" asks nothing.
+	// requirement holds only if the member is set. "none" asks nothing, and
+	// "none: reason" leaves all asking to the handler.
 	Requires map[string][]string
 	// Patterns replaces a shape's pattern by ours, with the reason.
 	Patterns map[string]override
@@ -242,8 +243,8 @@ var services = []service{
 				"s3:DeleteObject " + objectARN,
 				"s3:DeleteObjectVersion " + objectARN + " ?VersionId",
 			},
-			// Each key in the body is asked for by the handler.
-			"DeleteObjects":       {"s3:DeleteObject arn:aws:s3:::{Bucket}/*"},
+			// AWS asks for nothing on the bucket: a policy for some of its keys is enough to delete those.
+			"DeleteObjects":       {"none: `s3:DeleteObject` or `s3:DeleteObjectVersion` on each object in the body, which the handler asks for"},
 			"GetBucketLocation":   {"s3:GetBucketLocation " + bucketARN},
 			"GetBucketVersioning": {"s3:GetBucketVersioning " + bucketARN},
 			"GetObject": {

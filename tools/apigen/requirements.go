@@ -56,10 +56,13 @@ var (
 	camel      = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 )
 
+// nothingBecause starts the line of an operation whose handler asks for everything.
+const nothingBecause = "none: "
+
 func parseRequirements(op string, lines []string) ([]requirement, error) {
 	var out []requirement
 	for _, l := range lines {
-		if l == "none" {
+		if l == "none" || strings.HasPrefix(l, nothingBecause) {
 			return nil, nil
 		}
 		f := strings.Fields(l)

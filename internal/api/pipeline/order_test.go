@@ -19,6 +19,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/model/sts"
 	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 )
 
@@ -132,6 +133,10 @@ func TestUnknownService(t *testing.T) {
 func TestQueryService(t *testing.T) {
 	k := newKit(t)
 	k.serve["GetCallerIdentity"] = func(ctx context.Context, _ any) (any, error) {
+		// The operation needs no permission; what a handler asks for sees the conditions.
+		if r := auth.RequestFrom(ctx); r.Region != testRegion || !r.Time.Equal(testTime) {
+			t.Errorf("a handler's own checks see %+v", r)
+		}
 		arn := From(ctx).Principal.ARN
 		return &sts.GetCallerIdentityResponse{Arn: &arn}, nil
 	}

@@ -252,13 +252,16 @@ func (e *exchange) decode() (any, error) {
 
 func (e *exchange) authorize(in any) error {
 	op, svc := e.match.op, e.match.svc
-	if op.Free || op.Unsigned {
+	if op.Unsigned {
 		return nil
 	}
 	ctx := auth.WithRequest(e.r.Context(), auth.Request{
 		SourceIP: sourceIP(e.r), Time: e.started, Secure: e.r.TLS != nil, Region: e.call.Scope.Region, UserAgent: e.r.UserAgent(),
 	})
 	e.r = e.r.WithContext(ctx)
+	if op.Free {
+		return nil // its handler may still ask
+	}
 	if in == nil { // a refused operation whose input is not described
 		return e.call.Authorize(ctx, auth.Requirement{Action: op.Requires[0].Action, Resource: "*"})
 	}

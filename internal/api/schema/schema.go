@@ -215,7 +215,7 @@ type Operation struct {
 	// Secret marks an answer that hands out a secret: its audit record is durable first.
 	Secret bool
 	// Requires lists what the caller must be allowed. It is empty only where
-	// AWS asks no permission at all, which Free states.
+	// AWS asks no permission for the call as such, which Free states.
 	Requires []Requirement
 	Free     bool
 	// NewInput and NewOutput return pointers to zero values of the Go types.

@@ -219,6 +219,14 @@ func TestGuest(t *testing.T) {
 			t.Errorf("%s %s: %d %s", q.method, q.target, answer.StatusCode, body)
 		}
 	}
+	// DeleteObjects asks for each key, and for nothing on the bucket.
+	out := must(k.client(guestID, region).DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: aws.String(bucket), Delete: &types.Delete{
+		Objects: []types.ObjectIdentifier{{Key: aws.String("key")}, {Key: aws.String("key"), VersionId: aws.String("null")}},
+	}}))(t)
+	if len(out.Deleted) != 0 || len(out.Errors) != 2 || *out.Errors[0].Code != "AccessDenied" || !strings.Contains(*out.Errors[0].Message, "s3:DeleteObject on resource: arn:aws:s3:::"+bucket+"/key") ||
+		!strings.Contains(*out.Errors[1].Message, "s3:DeleteObjectVersion on") {
+		t.Errorf("%+v", out)
+	}
 	if body, _ := k.get(&s3.GetObjectInput{Key: aws.String("key")}); body != "x" {
 		t.Errorf("a guest has written %q", body)
 	}
