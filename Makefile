@@ -2,14 +2,13 @@
 
 SHELL   := /bin/bash
 GO      ?= go
-PYTHON  ?= python3
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 SANDBOX := internal/sandbox/gvisor/embedded/outcrop-sandbox-linux-$(shell $(GO) env GOARCH 2>/dev/null).zst
 VENV    := .venv
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test bench lint generate nightly clients cross clean
+.PHONY: help build demo test bench lint generate nightly clients lock cross clean
 help: ## Show what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -39,6 +38,9 @@ nightly: build clients ## What is too long for every change: soaks, fuzzing, all
 
 clients: $(VENV)/.installed ## Install the pinned clients that tests use
 
+lock: ## Pin anew, with hashes, the clients that tests use
+	@scripts/lock
+
 cross: ## Build the client half for macOS and Windows, and everything for linux/arm64
 	@scripts/cross
 
@@ -59,5 +61,5 @@ bin/outcrop: $(SANDBOX)
 
 $(VENV)/.installed: conformance/requirements.txt
 	@scripts/preflight venv
-	@echo "installing the pinned Python clients"
-	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check -r conformance/requirements.txt && touch $@
+	@echo "installing the pinned clients"
+	@scripts/clients
