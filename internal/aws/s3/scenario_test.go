@@ -171,3 +171,31 @@ func TestHarmless(t *testing.T) {
 		t.Errorf("%v %q", answer.Header, text)
 	}
 }
+
+// TestNoPageOfThisOrigin holds that a browser runs nothing of what an object, a
+// listing or a refusal says, whatever its type and however it was asked for.
+func TestNoPageOfThisOrigin(t *testing.T) {
+	k := newKit(t).withBucket()
+	object := "/" + bucket + "/page"
+	if answer, body := k.send(raw{method: "PUT", target: object, body: "<script>1</script>", header: map[string]string{"Content-Type": "text/html"}}); answer.StatusCode != 200 {
+		t.Fatalf("%d %s", answer.StatusCode, body)
+	}
+	for _, c := range []struct {
+		raw
+		status int
+		kind   string
+	}{
+		{raw{method: "GET", target: object}, 200, "text/html"},
+		{raw{method: "HEAD", target: object}, 200, "text/html"},
+		{raw{method: "GET", target: object, header: map[string]string{"Range": "bytes=0-3"}}, 206, "text/html"},
+		{raw{method: "GET", target: object + "?response-content-type=image%2Fsvg%2Bxml"}, 200, "image/svg+xml"},
+		{raw{method: "GET", target: "/" + bucket}, 200, "application/xml"},
+		{raw{method: "GET", target: object + "/none"}, 404, "application/xml"},
+	} {
+		answer, _ := k.send(c.raw)
+		h := answer.Header
+		if answer.StatusCode != c.status || h.Get("Content-Type") != c.kind || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Security-Policy") != "sandbox" {
+			t.Errorf("%s %s: %d %v", c.method, c.target, answer.StatusCode, h)
+		}
+	}
+}
