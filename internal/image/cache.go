@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -298,56 +299,71 @@ type Pruned struct {
 	Bytes   int64 // unzipped
 }
 
-// Prune removes every unpacked zip that nobody holds and for which keep is false.
-// A zip is not unpacked again between the call of keep for it and its removal.
-func (c *Cache) Prune(ctx context.Context, keep func(digest string) bool) (Pruned, error) {
+// Prune removes those of the unpacked zips that nobody holds and that used, which
+// is called once, does not name. What is not there already is passed over. From
+// before the call of used to the removal none of them is unpacked; so whoever
+// makes a new use of a zip known before releasing it keeps it.
+func (c *Cache) Prune(ctx context.Context, digests []string, used func() (map[string]bool, error)) (Pruned, error) {
 	var done Pruned
-	entries, err := os.ReadDir(filepath.Join(c.dir, "sha256"))
-	if err != nil {
-		return done, fmt.Errorf("prune code cache: %w", err)
-	}
-	for _, e := range entries {
-		digest := digestPrefix + e.Name()
+	wanted := slices.Compact(slices.Sorted(slices.Values(digests))) // one order: two of us never wait for each other
+	for _, digest := range wanted {
 		if _, err := parseDigest(digest); err != nil {
-			continue
+			return done, fmt.Errorf("prune code cache: %w", err)
 		}
-		size, removed, err := c.prune(ctx, digest, e.Name(), keep)
+		land, err := c.takeOff(ctx, digest)
 		if err != nil {
 			return done, fmt.Errorf("prune code %s: %w", digest, err)
 		}
-		if removed {
-			done.Digests = append(done.Digests, digest)
-			done.Bytes += size
-		}
+		defer land()
 	}
-	return done, nil
-}
-
-func (c *Cache) prune(ctx context.Context, digest, hash string, keep func(string) bool) (size int64, removed bool, err error) {
-	land, err := c.takeOff(ctx, digest)
+	free := slices.DeleteFunc(wanted, c.held) // whoever still holds one may be about to use it
+	if len(free) == 0 {
+		return done, nil
+	}
+	inUse, err := used()
 	if err != nil {
-		return 0, false, err
+		return done, fmt.Errorf("prune code cache: %w", err)
 	}
-	defer land()
-	if keep(digest) {
-		return 0, false, nil
-	}
-	// Out of sight first: a crash in the middle must not leave half an entry
-	// under its own name.
 	gone, err := os.MkdirTemp(filepath.Join(c.dir, "sha256"), tmpPrefix)
 	if err != nil {
-		return 0, false, err
+		return done, fmt.Errorf("prune code cache: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(gone)) }()
+	for _, digest := range free {
+		if inUse[digest] {
+			continue
+		}
+		if err = c.discard(digest, gone, &done); err != nil {
+			err = fmt.Errorf("prune code %s: %w", digest, err)
+			break
+		}
+	}
+	return done, errors.Join(err, os.RemoveAll(gone))
+}
+
+func (c *Cache) held(digest string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.holds[digest] > 0
+}
+
+// discard moves an entry out of sight, into gone, unless somebody holds it: a
+// crash in the middle of a removal must not leave half of it under its own name.
+func (c *Cache) discard(digest, gone string, done *Pruned) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.holds[digest] > 0 {
-		return 0, false, nil
+		return nil
 	}
-	if m, err := c.readManifest(digest, hash); err == nil {
-		size = m.Size
+	hash := strings.TrimPrefix(digest, digestPrefix)
+	m, _ := c.readManifest(digest, hash) // one that cannot be read has no size
+	err := os.Rename(filepath.Join(c.dir, "sha256", hash), filepath.Join(gone, hash))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return size, true, os.Rename(filepath.Join(c.dir, "sha256", hash), filepath.Join(gone, hash))
+	if err == nil {
+		done.Digests, done.Bytes = append(done.Digests, digest), done.Bytes+m.Size
+	}
+	return err
 }
 
 func parseDigest(digest string) (hash string, err error) {

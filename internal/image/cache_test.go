@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -152,9 +153,14 @@ func TestPruneSparesWhatIsHeldOrKept(t *testing.T) {
 	codes[1].Release()
 	codes[2].Release()
 	codes[2].Release() // idempotent
-	pruned, err := cache.Prune(context.Background(), func(d string) bool { return d == codes[1].Digest })
-	if err != nil {
-		t.Fatal(err)
+	all := []string{codes[2].Digest, digestPrefix + strings.Repeat("0", 64), codes[0].Digest, codes[1].Digest, codes[2].Digest}
+	calls := 0
+	pruned, err := cache.Prune(context.Background(), all, func() (map[string]bool, error) {
+		calls++
+		return map[string]bool{codes[1].Digest: true}, nil
+	})
+	if err != nil || calls != 1 {
+		t.Fatalf("%v, asked %d times", err, calls)
 	}
 	if len(pruned.Digests) != 1 || pruned.Digests[0] != codes[2].Digest || pruned.Bytes != 4 {
 		t.Errorf("pruned %+v", pruned)
@@ -184,6 +190,36 @@ func TestNewCacheRemovesHalfUnpacked(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Dir(half)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("still there: %v", err)
+	}
+}
+
+// TestPruneSparesWhatIsJustPutToUse has the holder make its use known and let go
+// while Prune asks.
+func TestPruneSparesWhatIsJustPutToUse(t *testing.T) {
+	cache := newTestCache(t)
+	var codes []*Code
+	for _, body := range []string{"one", "two"} {
+		code, err := unpackBytes(cache, makeZip(t, member{name: "f", body: body}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes = append(codes, code)
+	}
+	codes[0].Release()
+	pruned, err := cache.Prune(context.Background(), []string{codes[0].Digest, codes[1].Digest}, func() (map[string]bool, error) {
+		codes[1].Release() // it is in use, by what was not there when we looked
+		return nil, nil
+	})
+	if err != nil || !slices.Equal(pruned.Digests, []string{codes[0].Digest}) {
+		t.Errorf("pruned %+v, %v", pruned, err)
+	}
+	if _, err := cache.Prune(context.Background(), []string{codes[1].Digest}, func() (map[string]bool, error) { return nil, errDisk }); !errors.Is(err, errDisk) {
+		t.Errorf("got %v", err)
+	}
+	if code, err := cache.Open(codes[1].Digest); err != nil {
+		t.Error(err)
+	} else {
+		code.Release()
 	}
 }
 

@@ -270,30 +270,24 @@ func (p prune) Do(ctx context.Context, item *work.Item) error {
 	if err := json.Unmarshal(item.Payload, &job); err != nil {
 		return work.Permanent(err)
 	}
-	_, err := p.s.cfg.Code.Prune(ctx, func(digest string) bool {
-		// When in doubt, it stays.
-		return !slices.Contains(job.Digests, digest) || p.s.refersTo(ctx, digest)
-	})
+	_, err := p.s.cfg.Code.Prune(ctx, job.Digests, func() (map[string]bool, error) { return p.s.codeInUse(ctx) })
 	return err
 }
 
 // Failed leaves the code on the disk, which harms nobody.
 func (prune) Failed(store.Tx, store.Work, error) error { return nil }
 
-// refersTo reports whether a version has this code, or may have.
-func (s *Service) refersTo(ctx context.Context, digest string) bool {
-	found := false
+// codeInUse is the digests of the code that any version has.
+func (s *Service) codeInUse(ctx context.Context) (map[string]bool, error) {
+	digests := map[string]bool{}
 	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
 		for v, err := range s.docs.versions.All(r) {
 			if err != nil {
 				return err
 			}
-			if v.State.Digest == digest {
-				found = true
-				return nil
-			}
+			digests[v.State.Digest] = true
 		}
 		return nil
 	})
-	return found || err != nil
+	return digests, err
 }
