@@ -25,10 +25,12 @@ func Diagnose(ctx context.Context, cfg Config) []Finding {
 	for _, f := range gvisor.Probe(ctx, gvisor.Config{Dir: filepath.Join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}) {
 		out = append(out, Finding{Name: f.Name, OK: f.OK, Detail: f.Detail, Fix: f.Fix})
 	}
-	found, problems, err := image.Interpreters(ctx, searchPlaces(cfg))
+	places := searchPlaces(cfg)
+	found, problems, err := image.Interpreters(ctx, places)
 	if err != nil {
 		return append(out, Finding{Name: "interpreters", Detail: err.Error()})
 	}
+	out = append(out, Finding{Name: "interpreters", OK: true, Detail: fmt.Sprintf("%d of %d runtimes can be served here; looked in %s", len(found), len(image.Runtimes()), image.Places(places))})
 	for _, runtime := range image.Runtimes() {
 		out = append(out, interpreterFinding(runtime, found))
 	}
@@ -42,10 +44,11 @@ func Diagnose(ctx context.Context, cfg Config) []Finding {
 func interpreterFinding(runtime string, found []image.Interpreter) Finding {
 	for _, in := range found {
 		if in.Runtime == runtime {
-			return Finding{Name: runtime, OK: true, Detail: fmt.Sprintf("%s at %s (%s)", in.Version, in.Executable, in.Source)}
+			return Finding{Name: runtime, OK: true, Detail: fmt.Sprintf("served by %s (version %s, source %s)", in.Executable, in.Version, in.Source)}
 		}
 	}
-	return Finding{Name: runtime, OK: true, Detail: "no interpreter; agents for it are refused"}
+	reason, fix := image.Absence(runtime)
+	return Finding{Name: runtime, OK: true, Detail: "this host has no interpreter for it: " + reason, Fix: fix}
 }
 
 // sandboxState is why sandboxes cannot run here, or empty.

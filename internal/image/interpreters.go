@@ -81,6 +81,9 @@ type finder struct {
 	root     string // "/" but in tests
 	asked    map[string]answer
 	problems []Problem
+	// others are Node.js of other versions: there is one runtime of Node.js alone,
+	// so that they are of interest where it has none.
+	others []Problem
 }
 
 func (f *finder) find(ctx context.Context) ([]Interpreter, []Problem, error) {
@@ -98,9 +101,13 @@ func (f *finder) find(ctx context.Context) ([]Interpreter, []Problem, error) {
 			if ok {
 				in.Runtime = runtime
 				found = append(found, in)
+				f.others = nil
 				break
 			}
 		}
+	}
+	for _, o := range f.others {
+		f.note(o.Path, o.Reason)
 	}
 	return found, f.problems, nil
 }
@@ -127,6 +134,9 @@ func (f *finder) check(ctx context.Context, c candidate, l Language, version str
 		return Interpreter{}, false
 	}
 	if a.Version != version && !strings.HasPrefix(a.Version, version+".") {
+		if l == Node {
+			f.others = append(f.others, Problem{executable, "it is Node.js " + a.Version + ", and the runtime is Node.js " + version})
+		}
 		return Interpreter{}, false
 	}
 	in, err := f.describe(c, l, executable, a)

@@ -118,6 +118,32 @@ NODE_22 22.9.0 nvm R/home/me/.nvm/versions/node/v22.9.0/bin/node [R/home/me/.nvm
 	}
 }
 
+// A Node.js of another version is told of where it explains why there is none.
+func TestInterpretersTellOfAnotherNode(t *testing.T) {
+	h := newFakeHost(t)
+	h.python("usr/bin/node", "20.20.2")
+	if got, want := h.find(Search{}), "problem R/usr/bin/node: it is Node.js 20.20.2, and the runtime is Node.js 22\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestAbsence(t *testing.T) {
+	for runtime, want := range map[string]string{
+		"NODE_22":     "no Node.js 22 was found: Install Node.js 22 (nvm install 22, or the package nodejs of NodeSource's node_22.x), or name the directory of one that you have: outcrop serve --interpreter DIRECTORY",
+		"PYTHON_3_14": "no python3.14 was found: Install it (uv python install 3.14, or a package like python3.14), or name the directory of one that you have: outcrop serve --interpreter DIRECTORY",
+		"RUBY_3":      `runtime "RUBY_3" is none of PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13, PYTHON_3_14, NODE_22: `,
+	} {
+		reason, fix := Absence(runtime)
+		if got := reason + ": " + fix; got != want {
+			t.Errorf("%s: %s", runtime, got)
+		}
+	}
+	got := Places(Search{Home: "/home/me", Declared: []string{"/srv/py"}})
+	if want := "/srv/py, /usr/bin, /usr/local/bin, /opt/*/bin, /opt/python/*/bin, what uv, pyenv, mise, asdf, nvm, fnm, volta have installed in /home/me, and PATH"; got != want {
+		t.Errorf("places: %s", got)
+	}
+}
+
 func TestInterpretersInADirectoryWithBrackets(t *testing.T) {
 	h := newFakeHost(t)
 	h.root = filepath.Join(h.root, "a[b*")

@@ -284,12 +284,13 @@ func (s *Service) interpreter(ctx context.Context, runtime string) (image.Interp
 		}
 		names = append(names, in.Runtime)
 	}
-	have := "none at all; install Python 3.10 or newer"
+	have := "none at all"
 	if len(names) > 0 {
 		have = strings.Join(names, ", ")
 	}
+	_, fix := image.Absence(runtime)
 	return image.Interpreter{}, invalid("agentRuntimeArtifact.codeConfiguration.runtime",
-		"This host has no interpreter for "+runtime+". It has: "+have+". `outcrop doctor` shows where they were looked for")
+		"This host has no interpreter for "+runtime+". It has: "+have+". "+fix+". `outcrop doctor` shows where they were looked for")
 }
 
 func busy(id, status string) error {
