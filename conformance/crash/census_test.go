@@ -72,6 +72,18 @@ func (c census) same(want census) error {
 	return fmt.Errorf("there is %+v, want %+v", c, want)
 }
 
+// quiet waits until the last sandbox is gone to its last process, which may be a
+// moment after its session: nothing runs but the server and the supervisor.
+func (r *rig) quiet(t *testing.T) {
+	t.Helper()
+	eventually(t, recovery, func() error {
+		if c := take(t, r.DataDir, r.Cmd.Process.Pid); c.processes() != 2 {
+			return fmt.Errorf("there is still %+v", c)
+		}
+		return nil
+	})
+}
+
 func (c census) processes() int {
 	n := 0
 	for _, some := range c.Processes {

@@ -25,6 +25,7 @@ func TestDeleteWithSessions(t *testing.T) {
 	if err := r.visit(ctx, sessionID("warm")); err != nil {
 		t.Fatal(err)
 	}
+	r.quiet(t)
 	if _, err := r.ask(ctx, sessionID("stays"), question{}); err != nil {
 		t.Fatal(err)
 	}

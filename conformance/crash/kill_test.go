@@ -121,6 +121,9 @@ func (k *kills) kill(round int, random *rand.Rand) {
 		return inventory(t, k.DataDir).same(k.expected(s))
 	})
 	settled := time.Since(begun)
+	if settled > recovery/6 {
+		t.Logf("round %d took long; the server said:\n%s", round, tail(k.Log()))
+	}
 	k.found = s.found
 	for _, err := range k.journal.reconcile(resources(s.found)) {
 		t.Error(err)

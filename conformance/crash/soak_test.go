@@ -52,8 +52,11 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	pass(0, warm)
-	var before footprint
-	eventually(t, 30*time.Second, func() (err error) { before, err = r.footprint(t); return err })
+	r.quiet(t)
+	before, err := r.footprint(t)
+	if err != nil {
+		t.Fatal(err)
+	}
 	pass(warm, warm+sessions)
 	var after footprint
 	eventually(t, 30*time.Second, func() (err error) {
