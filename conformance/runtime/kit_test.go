@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,46 +38,68 @@ type fixture struct {
 	*server.Server
 	*testing.T
 	python string
-	arns   map[string]string // by the runtime's name
+	zip    []byte
+	agents *agents
+}
+
+// agents are the runtimes made so far.
+type agents struct {
+	mu   sync.Mutex
+	arns map[string]string // by name
 }
 
 // newFixture packs testdata/agents once; every runtime starts another file of it.
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	s := server.Start(t, server.Options{})
+	f := &fixture{Server: server.Start(t, server.Options{}), T: t}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	b, err := bundle.Build(t.Context(), bundle.Options{
-		Folder: "testdata/agents", Entry: "raw.py", Targets: s.Targets(), TempDir: t.TempDir(),
+		Folder: "testdata/agents", Entry: "raw.py", Targets: f.Targets(), TempDir: t.TempDir(),
 		CacheDir: filepath.Join(cache, "outcrop", "vendor"), Env: os.Environ(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	zip, err := os.Open(b.Path)
-	if err != nil {
+	f.zip, err = os.ReadFile(b.Path)
+	if err := errors.Join(err, b.Close()); err != nil {
 		t.Fatal(err)
 	}
-	defer zip.Close()
-	objects := s3.NewFromConfig(s.AWS(), func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := objects.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
-		t.Fatal(err)
+	f.python = b.Runtime
+	f.upload()
+	return f
+}
+
+// upload gives a new server the zip.
+func (f *fixture) upload() {
+	f.Helper()
+	f.agents = &agents{arns: map[string]string{}}
+	objects := s3.NewFromConfig(f.AWS(), func(o *s3.Options) { o.UsePathStyle = true })
+	if _, err := objects.CreateBucket(f.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+		f.Fatal(err)
 	}
-	if _, err := objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("agents.zip"), Body: zip}); err != nil {
-		t.Fatal(err)
+	if _, err := objects.PutObject(f.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("agents.zip"), Body: bytes.NewReader(f.zip)}); err != nil {
+		f.Fatal(err)
 	}
-	return &fixture{s, t, b.Runtime, map[string]string{}}
 }
 
 // with is the fixture for a subtest.
-func (f *fixture) with(t *testing.T) *fixture { return &fixture{f.Server, t, f.python, f.arns} }
+func (f *fixture) with(t *testing.T) *fixture {
+	own := *f
+	own.T = t
+	return &own
+}
+
+// another is the fixture with a server of its own.
+func (f *fixture) another() *fixture {
+	f.Helper()
+	own := *f
+	own.Server = server.Start(f.T, server.Options{})
+	own.upload()
+	return &own
+}
 
 // create makes a runtime that starts one file of the zip.
 func (f *fixture) create(name, file string, change func(*control.CreateAgentRuntimeInput)) (*control.GetAgentRuntimeOutput, error) {
@@ -108,7 +131,9 @@ func (f *fixture) create(name, file string, change func(*control.CreateAgentRunt
 // agent makes a runtime that is READY, once for each name.
 func (f *fixture) agent(name, file string, change func(*control.CreateAgentRuntimeInput)) string {
 	f.Helper()
-	if arn := f.arns[name]; arn != "" {
+	f.agents.mu.Lock()
+	defer f.agents.mu.Unlock()
+	if arn := f.agents.arns[name]; arn != "" {
 		return arn
 	}
 	got, err := f.create(name, file, change)
@@ -118,7 +143,7 @@ func (f *fixture) agent(name, file string, change func(*control.CreateAgentRunti
 	if got.Status != types.AgentRuntimeStatusReady {
 		f.Fatalf("%s is %s: %s", name, got.Status, aws.ToString(got.FailureReason))
 	}
-	f.arns[name] = *got.AgentRuntimeArn
+	f.agents.arns[name] = *got.AgentRuntimeArn
 	return *got.AgentRuntimeArn
 }
 
