@@ -48,7 +48,7 @@ func interpreterFinding(runtime string, found []image.Interpreter) Finding {
 		}
 	}
 	reason, fix := image.Absence(runtime)
-	return Finding{Name: runtime, OK: true, Detail: "this host has no interpreter for it: " + reason, Fix: fix}
+	return Finding{Name: runtime, OK: true, Detail: "not served: " + reason, Fix: fix}
 }
 
 // sandboxState is why sandboxes cannot run here, or empty.

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Absence says in one sentence why a runtime that has no interpreter is not
-// served, and what would mend it. A server and doctor both say it, so that they
+// Absence says in a few words why a runtime that has no interpreter is not
+// served, and which commands would mend it. A server and doctor both say it, so that they
 // agree. A runtime that is none of Runtimes has no fix.
 func Absence(runtime string) (reason, fix string) {
 	language, version, err := ParseRuntime(runtime)
 	if err != nil {
 		return err.Error(), ""
 	}
-	const declare = ", or name the directory of one that you have: outcrop serve --interpreter DIRECTORY"
+	const otherwise = ", or outcrop serve --interpreter DIRECTORY for one that lies elsewhere; a server looks when it starts"
 	if language == Node {
-		return "no Node.js " + version + " was found", "Install Node.js " + version + " (nvm install " + version + ", or the package nodejs of NodeSource's node_" + version + ".x)" + declare
+		return "no Node.js " + version + " was found", "nvm install " + version + ", or the package nodejs of NodeSource's node_" + version + ".x" + otherwise
 	}
-	return "no python" + version + " was found", "Install it (uv python install " + version + ", or a package like python" + version + ")" + declare
+	return "no python" + version + " was found", "uv python install " + version + ", or a package such as python" + version + otherwise
 }
 
 // Places says in words where interpreters are looked for.

@@ -129,8 +129,8 @@ func TestInterpretersTellOfAnotherNode(t *testing.T) {
 
 func TestAbsence(t *testing.T) {
 	for runtime, want := range map[string]string{
-		"NODE_22":     "no Node.js 22 was found: Install Node.js 22 (nvm install 22, or the package nodejs of NodeSource's node_22.x), or name the directory of one that you have: outcrop serve --interpreter DIRECTORY",
-		"PYTHON_3_14": "no python3.14 was found: Install it (uv python install 3.14, or a package like python3.14), or name the directory of one that you have: outcrop serve --interpreter DIRECTORY",
+		"NODE_22":     "no Node.js 22 was found: nvm install 22, or the package nodejs of NodeSource's node_22.x, or outcrop serve --interpreter DIRECTORY for one that lies elsewhere; a server looks when it starts",
+		"PYTHON_3_14": "no python3.14 was found: uv python install 3.14, or a package such as python3.14, or outcrop serve --interpreter DIRECTORY for one that lies elsewhere; a server looks when it starts",
 		"RUBY_3":      `runtime "RUBY_3" is none of PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, PYTHON_3_13, PYTHON_3_14, NODE_22: `,
 	} {
 		reason, fix := Absence(runtime)

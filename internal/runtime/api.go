@@ -290,7 +290,7 @@ func (s *Service) interpreter(ctx context.Context, runtime string) (image.Interp
 	}
 	_, fix := image.Absence(runtime)
 	return image.Interpreter{}, invalid("agentRuntimeArtifact.codeConfiguration.runtime",
-		"This host has no interpreter for "+runtime+". It has: "+have+". "+fix+". `outcrop doctor` shows where they were looked for")
+		"This host has no interpreter for "+runtime+". It has: "+have+". To add it: "+fix+". `outcrop doctor` shows where they were looked for")
 }
 
 func busy(id, status string) error {
