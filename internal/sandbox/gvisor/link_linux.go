@@ -31,7 +31,7 @@ type link struct {
 
 	mu      sync.Mutex
 	seq     uint64
-	waiting map[uint64]chan error
+	waiting map[uint64]chan answer
 	broken  bool // no answer will come any more
 
 	// lost is closed when the supervisor and everything in its namespaces is
@@ -51,6 +51,10 @@ func connect(ctx context.Context, exe *executable, h host, dir string, ended fun
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
 	}
+	disks, err := makeDisks(dir)
+	if err != nil {
+		return nil, fmt.Errorf("start supervisor: %w", err)
+	}
 	ours, theirs, err := wire.SocketPair()
 	if err != nil {
 		return nil, err
@@ -60,7 +64,7 @@ func connect(ctx context.Context, exe *executable, h host, dir string, ended fun
 	if err != nil {
 		return nil, err
 	}
-	l := &link{conn: conn, ended: ended, waiting: map[uint64]chan error{}, lost: make(chan struct{}), words: new(tail)}
+	l := &link{conn: conn, ended: ended, waiting: map[uint64]chan answer{}, lost: make(chan struct{}), words: new(tail)}
 	exited := make(chan struct{})
 	if err := spawn(command(exe, p, theirs, l.words), exited); err != nil {
 		conn.Close()
@@ -69,7 +73,7 @@ func connect(ctx context.Context, exe *executable, h host, dir string, ended fun
 	go l.listen(exited)
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
-	if err := l.call(ctx, &wire.Message{Setup: &wire.Setup{Root: root, Separate: p.separate}}); err != nil {
+	if err := l.call(ctx, &wire.Message{Setup: &wire.Setup{Root: root, Separate: p.separate, Disks: disks}}); err != nil {
 		conn.Close()
 		<-l.lost
 		if words := l.words.String(); words != "" {
@@ -140,14 +144,14 @@ func (l *link) listen(exited <-chan struct{}) {
 			l.ended(m.Ended)
 			continue
 		}
-		var failure error
+		a := answer{m: m}
 		if m.Failed != nil {
-			failure = m.Failed
+			a.err = m.Failed
 		}
 		l.mu.Lock()
 		if c, ok := l.waiting[m.Seq]; ok {
 			delete(l.waiting, m.Seq)
-			c <- failure
+			c <- a
 		}
 		l.mu.Unlock()
 	}
@@ -157,34 +161,46 @@ func (l *link) listen(exited <-chan struct{}) {
 	l.broken = true
 	for seq, c := range l.waiting {
 		delete(l.waiting, seq)
-		c <- errLost
+		c <- answer{err: errLost}
 	}
 	l.mu.Unlock()
 	close(l.lost)
 }
 
-// call sends a request and waits for its answer.
+// An answer is what a request led to; m is nil when it got none.
+type answer struct {
+	m   *wire.Message
+	err error
+}
+
+// call sends a request and waits until it succeeded.
 func (l *link) call(ctx context.Context, m *wire.Message, files ...*os.File) error {
-	answer := make(chan error, 1)
+	_, err := l.ask(ctx, m, files...)
+	return err
+}
+
+// ask sends a request and waits for its answer.
+func (l *link) ask(ctx context.Context, m *wire.Message, files ...*os.File) (*wire.Message, error) {
+	c := make(chan answer, 1)
 	l.mu.Lock()
 	if l.broken {
 		l.mu.Unlock()
-		return errLost
+		return nil, errLost
 	}
 	l.seq++
 	m.Seq = l.seq
-	l.waiting[m.Seq] = answer
+	l.waiting[m.Seq] = c
 	l.mu.Unlock()
 	if err := l.conn.Send(m, files...); err != nil {
 		l.forget(m.Seq)
-		return fmt.Errorf("%w: %w", errLost, err)
+		return nil, fmt.Errorf("%w: %w", errLost, err)
 	}
 	select {
-	case err := <-answer:
-		return err
+	case a := <-c:
+		return a.m, a.err
 	case <-ctx.Done():
 		l.forget(m.Seq)
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 }
 

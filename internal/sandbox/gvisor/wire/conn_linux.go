@@ -19,7 +19,7 @@ const (
 	// 1 MiB of variables, which JSON can grow sixfold at worst.
 	maxFrame = 16 << 20
 	// maxFiles bounds the files beside one message.
-	maxFiles = 4
+	maxFiles = 8
 	// headLen is the length of the frame's length, big-endian.
 	headLen = 4
 )

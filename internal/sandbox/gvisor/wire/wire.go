@@ -18,7 +18,11 @@ type Message struct {
 	Dial   *Dial   `json:"dial,omitempty"`
 	Signal *Signal `json:"signal,omitempty"`
 	Kill   *Kill   `json:"kill,omitempty"`
+	Save   *Save   `json:"save,omitempty"`
+	Thaw   *Thaw   `json:"thaw,omitempty"`
 
+	// Saved answers Save.
+	Saved *Saved `json:"saved,omitempty"`
 	// Failed is an answer that says why a request failed.
 	Failed *Failure `json:"failed,omitempty"`
 	// Ended is an event: a sandbox is gone and nothing is left of it.
@@ -33,6 +37,9 @@ type Setup struct {
 	// Separate says that a sandbox's process can be another user than the
 	// supervisor, which an ordinary user's namespace does not have.
 	Separate bool `json:"separate"`
+	// Disks is an existing directory on a disk for what guests write below
+	// roots of their own.
+	Disks string `json:"disks"`
 }
 
 // Start asks for a sandbox. Two files come with it: the write ends of the
@@ -46,6 +53,13 @@ type Start struct {
 	GID      uint32   `json:"gid"`
 	TmpBytes int64    `json:"tmpBytes"`
 	Mounts   []Mount  `json:"mounts"` // all read-only
+
+	// Root is the host's directory that the guest has as its root; empty means
+	// the host layer. Overlay is a tar archive laid over it, DiskBytes the bound
+	// of what is written to it.
+	Root      string `json:"root,omitempty"`
+	Overlay   string `json:"overlay,omitempty"`
+	DiskBytes int64  `json:"diskBytes,omitempty"`
 }
 
 // GuestID is the uid and gid of every guest. It exists inside the sandbox only,
@@ -83,6 +97,33 @@ type Kill struct {
 	Sandbox string `json:"sandbox"`
 }
 
+// Save freezes a guest and writes its state to the SnapshotFiles that come with
+// it. With Keep the guest goes on afterwards; else it stays frozen until Thaw or
+// Kill. If it fails, the guest goes on.
+type Save struct {
+	Sandbox string `json:"sandbox"`
+	Keep    bool   `json:"keep,omitempty"`
+}
+
+// Saved tells what was saved.
+type Saved struct {
+	// Processes are those of the guest, but for those that have ended and are
+	// waited for.
+	Processes []Process `json:"processes"`
+}
+
+// A Process is one of a guest.
+type Process struct {
+	PID int `json:"pid"` // as the guest's first process sees it
+	// Name is what the process calls itself, at most 15 bytes.
+	Name string `json:"name"`
+}
+
+// Thaw lets a frozen guest go on.
+type Thaw struct {
+	Sandbox string `json:"sandbox"`
+}
+
 // Ended tells how a sandbox ended.
 type Ended struct {
 	Sandbox string `json:"sandbox"`
@@ -115,4 +156,6 @@ const (
 	Mounting Kind = "mount"    // a mount's source cannot be shown
 	Refused  Kind = "refused"  // nothing listens on the port
 	Gone     Kind = "gone"     // no such sandbox, or it ended
+	Unsaved  Kind = "unsaved"  // the guest's state cannot be saved
+	Resuming Kind = "resume"   // the snapshot cannot be resumed
 )
