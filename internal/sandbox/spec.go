@@ -40,6 +40,13 @@ type Spec struct {
 	// host's layer, which is read-only.
 	Root string
 
+	// Overlay is a tar archive, as the engine sees it, that is laid over Root
+	// at each start: what Root's own file system cannot express, such as owners
+	// where the engine's user is the only one there is. Its names begin with
+	// "./", directories' end in a slash, and every directory above an entry has
+	// an entry too. Its files count against Limits.DiskBytes. Empty means none.
+	Overlay string
+
 	// User and Group are whom the guest's processes run as, with Root only:
 	// elsewhere it is Capabilities.GuestUID and GuestGID.
 	User, Group uint32

@@ -77,8 +77,15 @@ func (s Spec) validPlaces() error {
 		if err := validPath("Root", s.Root); err != nil {
 			return err
 		}
+		if s.Overlay != "" {
+			if err := validPath("Overlay", s.Overlay); err != nil {
+				return err
+			}
+		}
 	} else if s.User != 0 || s.Group != 0 {
 		return invalid("User and Group: guests without a Root run as the engine's own")
+	} else if s.Overlay != "" {
+		return invalid("Overlay: guests without a Root have nothing to lay it over")
 	}
 	for i, v := range s.Volumes {
 		if err := validPath(fmt.Sprintf("Volumes[%d].Source", i), v.Source); err != nil {

@@ -283,6 +283,9 @@ func requestOf(spec sandbox.Spec) (*wire.Start, error) {
 	if m.TmpBytes > MaxTmpBytes {
 		return nil, fmt.Errorf("%w: TmpBytes: %d, at most %d are allowed", sandbox.ErrInvalid, m.TmpBytes, int64(MaxTmpBytes))
 	}
+	if err := useRoot(m, spec); err != nil {
+		return nil, err
+	}
 	mounts := spec.Mounts
 	if spec.Code != "" {
 		mounts = append([]sandbox.Mount{{Source: spec.Code, Target: sandbox.CodePath}}, mounts...)

@@ -71,7 +71,15 @@ func writeBundle(m *wire.Start) (bundle, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make bundle: %w", err)
 	}
-	config, err := json.Marshal(ociSpec(m))
+	spec := ociSpec(m)
+	if m.Root != "" {
+		if err := useRoot(spec, bundle(dir), m); err != nil {
+			bundle(dir).settle()
+			_ = os.RemoveAll(dir) // on a memory file system of our own
+			return "", err
+		}
+	}
+	config, err := json.Marshal(spec)
 	if err != nil {
 		return "", fmt.Errorf("encode bundle: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,8 @@ const detailBytes = 4 << 10
 type guest struct {
 	id     string
 	bundle bundle
+	// diskBytes bounds what is written below its root; 0 where nothing can be.
+	diskBytes int64
 
 	mu sync.Mutex
 	// pid is the process to kill: first the runsc that boots the sandbox, then
@@ -53,7 +56,7 @@ func (g *guest) kill() {
 
 // start boots a sandbox and returns when its first process runs.
 func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File) error {
-	g := &guest{id: m.Sandbox}
+	g := &guest{id: m.Sandbox, diskBytes: m.DiskBytes}
 	s.mu.Lock()
 	_, taken := s.guests[g.id]
 	if !taken {
@@ -96,13 +99,14 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File) (int
 	if g.bundle, err = writeBundle(m); err != nil {
 		return 0, err
 	}
+	defer g.bundle.settle()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, fmt.Errorf("start sandbox %s: %w", g.id, err)
 	}
 	defer null.Close()
 	pid, exited, err := s.reaper.start("/proc/self/exe", s.runscArgs(g), &syscall.ProcAttr{
-		Dir:   "/",
+		Dir:   string(g.bundle), // upperName is relative to it
 		Env:   []string{"PATH=/usr/bin:/bin"},
 		Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), ns.Fd()}, // netNSPath names the last
 		Sys:   &syscall.SysProcAttr{Setsid: true},
@@ -133,7 +137,7 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File) (int
 
 // runscArgs is the command that boots g.
 func (s *supervisor) runscArgs(g *guest) []string {
-	return []string{
+	return slices.Concat([]string{
 		"runsc", // what makes the executable be runsc
 		"--root=" + stateDir,
 		"--log=" + g.bundle.log(), "--log-format=json",
@@ -142,8 +146,7 @@ func (s *supervisor) runscArgs(g *guest) []string {
 		"--network=sandbox",
 		// Limits do not come from control groups.
 		"--ignore-cgroups",
-		// Nothing below a guest's read-only root is written to.
-		"--overlay2=none",
+	}, g.overlayArgs(), []string{
 		// Code is pinned by digest and interpreters are the system's: nobody
 		// changes them under a running guest, so their attributes may be cached.
 		"--file-access=exclusive", "--file-access-mounts=exclusive",
@@ -156,7 +159,7 @@ func (s *supervisor) runscArgs(g *guest) []string {
 		// Everything is in this executable, and is meant to be.
 		"--sidecar-usage-policy=LEGACY_DEPRECATED_SLOW_EMBEDDED_FALLBACK",
 		"run", "--detach", "--bundle=" + string(g.bundle), "--pid-file=" + g.bundle.pid(), g.id,
-	}
+	})
 }
 
 // remove takes down what is left of a guest and forgets it.

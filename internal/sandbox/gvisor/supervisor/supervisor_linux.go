@@ -81,7 +81,7 @@ type supervisor struct {
 
 func (s *supervisor) setup(m *wire.Setup) error {
 	s.separate = m.Separate
-	if err := enter(m.Root); err != nil {
+	if err := enter(m.Root, m.Disks); err != nil {
 		return err
 	}
 	if err := buildLayer(hostDir, layerDir); err != nil {

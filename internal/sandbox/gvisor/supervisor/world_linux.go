@@ -27,8 +27,9 @@ const worldBytes = "256m"
 
 // enter makes root, an existing directory, the root of the supervisor's mount
 // namespace. Nothing of it is seen outside, and all of it ends with the
-// namespace, so a killed server leaves no mount behind.
-func enter(root string) error {
+// namespace, so a killed server leaves no mount behind. disks is the one directory
+// of the host that stays writable.
+func enter(root, disks string) error {
 	steps := []struct {
 		name string
 		do   func() error
@@ -47,6 +48,7 @@ func enter(root string) error {
 		}},
 		{"bind /dev", func() error { return bind(hostDir+"/dev", "/dev") }},
 		{"bind /sys", func() error { return bind(hostDir+"/sys", "/sys") }},
+		{"show the disks", func() error { return showDisks(disks) }},
 		{"make the host read-only", func() error {
 			// Every later bind mount of something below inherits these.
 			return unix.MountSetattr(unix.AT_FDCWD, hostDir, unix.AT_RECURSIVE, &unix.MountAttr{
@@ -63,7 +65,7 @@ func enter(root string) error {
 }
 
 func makeDirs(root string) error {
-	for _, d := range []string{hostDir, layerDir, emptyDir, stateDir, bundlesDir, "/proc", "/dev", "/sys", "/tmp"} {
+	for _, d := range []string{hostDir, layerDir, emptyDir, stateDir, bundlesDir, disksDir, "/proc", "/dev", "/sys", "/tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return err
 		}

@@ -1,0 +1,90 @@
+package gvisor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+)
+
+const (
+	// DefaultDiskBytes bounds what a guest writes below its own root where the
+	// Spec says nothing.
+	DefaultDiskBytes = 2 << 30
+
+	// diskPrefix begins the names that gVisor gives the files of writable roots
+	// for the moment that they have one.
+	diskPrefix = "runsc-filestore-"
+)
+
+// makeDisks makes the directory for what guests write below their roots, and
+// removes what a machine that lost its power in the wrong moment left there.
+func makeDisks(dir string) (string, error) {
+	disks := filepath.Join(dir, "disks")
+	if err := os.MkdirAll(disks, 0o700); err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir(disks)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		// A young one may be another supervisor's, about to lose its name.
+		if err == nil && strings.HasPrefix(e.Name(), diskPrefix) && time.Since(info.ModTime()) > startTimeout {
+			if err := os.Remove(filepath.Join(disks, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return "", err
+			}
+		}
+	}
+	return disks, nil
+}
+
+// useRoot puts the spec's root, if it has one, into the request.
+func useRoot(m *wire.Start, spec sandbox.Spec) error {
+	if spec.Root == "" {
+		return nil
+	}
+	// Links are resolved now: inside the supervisor, absolute ones would point
+	// elsewhere.
+	root, err := filepath.EvalSymlinks(spec.Root)
+	if err != nil {
+		return fmt.Errorf("%w: root %s: %w", sandbox.ErrInvalid, spec.Root, plain(err))
+	}
+	info, err := os.Stat(root)
+	if err == nil && !info.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err == nil {
+		err = unix.Access(root, unix.R_OK|unix.X_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: root %s: %w", sandbox.ErrInvalid, spec.Root, plain(err))
+	}
+	m.Root, m.UID, m.GID = root, spec.User, spec.Group
+	if spec.Overlay != "" {
+		if m.Overlay, err = filepath.EvalSymlinks(spec.Overlay); err != nil {
+			return fmt.Errorf("%w: overlay %s: %w", sandbox.ErrInvalid, spec.Overlay, plain(err))
+		}
+	}
+	if m.DiskBytes = spec.Limits.DiskBytes; m.DiskBytes == 0 {
+		m.DiskBytes = DefaultDiskBytes
+	}
+	return nil
+}
+
+// plain is err without the operation and the path.
+func plain(err error) error {
+	if pe := new(fs.PathError); errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
