@@ -43,8 +43,11 @@ type Principal struct {
 	// ARN names the principal, for example arn:aws:iam::123456789012:root.
 	ARN string
 	// ID is the access key id that signed, or the subject of a token.
-	ID   string
-	Kind Kind
+	ID string
+	// UserID is aws:userid: the account of root, ROLEID:SESSION of an assumed
+	// role.
+	UserID string
+	Kind   Kind
 }
 
 // RootARN returns the ARN of an account's root principal.

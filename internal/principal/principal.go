@@ -1,5 +1,6 @@
 // Package principal owns who there is: the account, its access keys, and which
-// principal each key stands for.
+// principal each key stands for; and the sessions of roles, whose temporary
+// credentials it makes and knows again.
 //
 // At the first start it makes one account and that account's root access key.
 // Secrets are sealed (package secret) before they are stored. It is the KeySource
@@ -8,11 +9,10 @@ package principal
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,8 +28,9 @@ type Credentials struct {
 	Secret      secret.String
 	// SessionToken belongs to temporary credentials and is empty for others.
 	SessionToken secret.String
-	// Expires is when temporary credentials end; zero means never.
-	Expires time.Time
+	// Issued and Expires are when temporary credentials begin and end; zero
+	// means never.
+	Issued, Expires time.Time
 }
 
 // Account is the account of this installation.
@@ -51,11 +52,6 @@ type keyState struct {
 	Kind    auth.Kind `json:"kind"`
 	// Sealed is the secret access key.
 	Sealed []byte `json:"sealed"`
-	// TokenHash is the SHA-256 of the session token; a token is only ever
-	// compared, so it is not kept.
-	TokenHash []byte `json:"tokenHash,omitempty"`
-	// Expires is when temporary credentials end.
-	Expires time.Time `json:"expires,omitzero"`
 	// Inactive keys are as good as unknown.
 	Inactive bool `json:"inactive,omitempty"`
 }
@@ -90,9 +86,10 @@ type Config struct {
 
 // Directory knows the account and its access keys. It is safe for concurrent use.
 type Directory struct {
-	cfg     Config
-	account Account
-	cache   cache
+	cfg      Config
+	account  Account
+	cache    cache
+	sessions living
 }
 
 // Open returns the Directory of a store, which gets its account and root access
@@ -188,8 +185,6 @@ func (d *Directory) create(ctx context.Context) (created bool, err error) {
 type entry struct {
 	principal auth.Principal
 	secret    secret.String
-	tokenHash []byte
-	expires   time.Time
 }
 
 // Key implements sigv4.KeySource.
@@ -197,22 +192,17 @@ func (d *Directory) Key(ctx context.Context, accessKeyID, token string) (sigv4.K
 	if !isAccessKeyID(accessKeyID) {
 		return sigv4.Key{}, sigv4.ErrUnknownKey
 	}
+	if strings.HasPrefix(accessKeyID, prefixTemporary) {
+		return d.temporary(ctx, accessKeyID, token)
+	}
 	e, err := d.read(ctx, accessKeyID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return sigv4.Key{}, sigv4.ErrUnknownKey
 	case err != nil:
 		return sigv4.Key{}, err
-	case len(e.tokenHash) == 0 && token != "":
+	case token != "":
 		return sigv4.Key{}, sigv4.ErrBadToken
-	case len(e.tokenHash) > 0:
-		sum := sha256.Sum256([]byte(token))
-		if subtle.ConstantTimeCompare(sum[:], e.tokenHash) != 1 {
-			return sigv4.Key{}, sigv4.ErrBadToken
-		}
-	}
-	if !e.expires.IsZero() && !d.cfg.Now().Before(e.expires) {
-		return sigv4.Key{}, sigv4.ErrExpiredToken
 	}
 	return sigv4.Key{Principal: e.principal, Secret: e.secret.Reveal()}, nil
 }
@@ -242,7 +232,10 @@ func (d *Directory) read(ctx context.Context, id string) (entry, error) {
 	}
 	e := entry{
 		principal: auth.Principal{Account: r.State.Account, ARN: r.State.ARN, ID: id, Kind: r.State.Kind},
-		secret:    value.Text(), tokenHash: r.State.TokenHash, expires: r.State.Expires,
+		secret:    value.Text(),
+	}
+	if r.State.Kind == auth.Root {
+		e.principal.UserID = r.State.Account
 	}
 	d.cache.put(id, e, changed)
 	return e, nil

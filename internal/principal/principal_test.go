@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -217,18 +216,12 @@ func put(t *testing.T, d *Directory, id string, change func(*keyState)) {
 func TestKey(t *testing.T) {
 	const (
 		long, inactive = "AKIAAAAAAAAAAAAAAAA2", "AKIAAAAAAAAAAAAAAAA3"
-		temporary, old = "ASIAAAAAAAAAAAAAAAA4", "ASIAAAAAAAAAAAAAAAA5"
 		moved          = "AKIAAAAAAAAAAAAAAAA6"
 	)
 	cfg, views := config(t, t.TempDir())
 	d, _ := open(t, cfg)
-	hash := sha256.Sum256([]byte("token"))
 	put(t, d, long, nil)
 	put(t, d, inactive, func(s *keyState) { s.Inactive = true })
-	put(t, d, temporary, func(s *keyState) {
-		s.Kind, s.TokenHash, s.Expires = auth.AssumedRole, hash[:], testTime().Add(time.Nanosecond)
-	})
-	put(t, d, old, func(s *keyState) { s.TokenHash, s.Expires = hash[:], testTime() })
 	put(t, d, moved, func(s *keyState) { s.Account = "999999999999" })
 	tests := []struct {
 		name, id, token string
@@ -239,11 +232,6 @@ func TestKey(t *testing.T) {
 		{"root with a token", d.account.Root, "t", 0, sigv4.ErrBadToken},
 		{"user", long, "", auth.User, nil},
 		{"inactive", inactive, "", 0, sigv4.ErrUnknownKey},
-		{"temporary", temporary, "token", auth.AssumedRole, nil},
-		{"temporary without token", temporary, "", 0, sigv4.ErrBadToken},
-		{"temporary with another token", temporary, "tokeN", 0, sigv4.ErrBadToken},
-		{"expired", old, "token", 0, sigv4.ErrExpiredToken},
-		{"expired, other token", old, "x", 0, sigv4.ErrBadToken},
 		{"sealed for another account", moved, "", 0, secret.ErrUnreadable},
 		{"unknown", "AKIAAAAAAAAAAAAAAAA7", "", 0, sigv4.ErrUnknownKey},
 	}

@@ -126,7 +126,9 @@ func jsonAttacks() []attack {
 		}).as(incomplete, 400, "Signature must be 64 lower-case hexadecimal digits."),
 		m("repeated signed header name", authorization("host;", "host;host;")).as(incomplete, 400, "SignedHeaders must be ..."),
 		m("unknown key", authorization(keyID, "AKIAUNKNOWN")).as("UnrecognizedClientException", 403, "The security token included in the request is invalid."),
-		m("token with a long-term key", set("X-Amz-Security-Token", "t")).as("UnrecognizedClientException", 403, "The security token included in the request is invalid."),
+		m("token with a long-term key", nil).from(with(post(), func(c *call) { c.token = "t" })).
+			as("UnrecognizedClientException", 403, "The security token included in the request is invalid."),
+		m("token not signed", set("X-Amz-Security-Token", "t")).orText("'X-Amz-Security-Token' must be a 'SignedHeader' in the AWS Authorization."),
 		m("broken key source", authorization(keyID, "BROKEN")).as("InternalServerException", 500, "An internal error occurred. Please retry later."),
 		m("query with a broken escape", func(r *http.Request) { r.URL.RawQuery += "&b=%" }).as("MalformedQueryString", 400, "The query string contains a syntax error."),
 		m("body over the limit", nil).expecting(sigv4.Expect{MaxBody: 14}).as("RequestEntityTooLargeException", 413, "The request body exceeds the limit of 14 bytes."),

@@ -255,8 +255,8 @@ func (c *Claim) checkTime(now time.Time, skew, maxExpires time.Duration) *Error 
 // the call does, are not under the signature. S3 asks it of every x-amz-*
 // header; here every service does, because X-Amz-Target alone chooses the
 // operation of a JSON service. Exempt are those whose value is signed in another
-// way or changes nothing; a security token may be added after signing, and is
-// bound to its key by the KeySource.
+// way or changes nothing. AWS leaves it to each service whether a security token
+// may be added after signing; every SDK signs it, and here it must be.
 func (c *Claim) checkSigned(h http.Header) *Error {
 	if !c.Signed("host") {
 		return refuse(HostNotSigned).with("HeadersNotSigned", "host")
@@ -266,7 +266,7 @@ func (c *Claim) checkSigned(h http.Header) *Error {
 			continue
 		}
 		switch name {
-		case headerToken, headerHash, "X-Amz-User-Agent", "X-Amz-Cf-Id":
+		case headerHash, "X-Amz-User-Agent", "X-Amz-Cf-Id":
 			continue
 		case headerDate:
 			if c.Presigned {

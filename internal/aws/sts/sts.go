@@ -7,7 +7,6 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/sts"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
-	"github.com/outcrop/outcrop/internal/auth"
 )
 
 // Service implements the generated interface.
@@ -15,13 +14,8 @@ type Service struct{}
 
 var _ sts.Identity = Service{}
 
-// GetCallerIdentity answers with what the signature has proven. Root's user id
-// is the account, as on AWS.
+// GetCallerIdentity answers with what the signature has proven.
 func (Service) GetCallerIdentity(ctx context.Context, _ *sts.GetCallerIdentityRequest) (*sts.GetCallerIdentityResponse, error) {
 	p := pipeline.From(ctx).Principal
-	id := p.ID
-	if p.Kind == auth.Root {
-		id = p.Account
-	}
-	return &sts.GetCallerIdentityResponse{Account: &p.Account, Arn: &p.ARN, UserId: &id}, nil
+	return &sts.GetCallerIdentityResponse{Account: &p.Account, Arn: &p.ARN, UserId: &p.UserID}, nil
 }
