@@ -5,6 +5,7 @@ package sandboxfake
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -25,6 +26,10 @@ type Engine struct {
 	FailResume error
 	// Unsavable, when set, is what Save returns.
 	Unsavable error
+	// SaveTime is how long a save takes, in which a guest does nothing.
+	SaveTime time.Duration
+	// Ballast is added to the size of snapshots, in bytes.
+	Ballast int
 	// Use is what every guest uses.
 	Use sandbox.Usage
 	// Stuck guests ignore SIGTERM.
@@ -34,12 +39,14 @@ type Engine struct {
 	// Conn takes raw connections in place of Handler, each in a goroutine.
 	Conn func(net.Conn)
 
-	mu     sync.Mutex
-	starts int
-	dials  int
-	deaf   bool
-	specs  []sandbox.Spec
-	live   map[string]*guest
+	mu      sync.Mutex
+	starts  int
+	dials   int
+	loads   int
+	resumes int
+	deaf    bool
+	specs   []sandbox.Spec
+	live    map[string]*guest
 }
 
 var _ sandbox.Engine = (*Engine)(nil)
@@ -71,10 +78,16 @@ func (e *Engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox,
 	if spec.Snapshot != nil && e.FailResume != nil {
 		return nil, e.FailResume
 	}
-	g := &guest{engine: e, spec: spec, stuck: e.Stuck, conn: e.Conn, done: make(chan struct{})}
+	g := &guest{engine: e, spec: spec, stuck: e.Stuck, conn: e.Conn, done: make(chan struct{}), memory: &Memory{}}
+	if s, ok := spec.Snapshot.(*Snapshot); ok {
+		if s.Closed() {
+			return nil, errors.New("resume a snapshot that was closed")
+		}
+		g.memory.values = (&Memory{values: s.Memory}).copy()
+	}
 	if e.Handler != nil {
 		g.listener = &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
-		g.server = &http.Server{Handler: e.Handler}
+		g.server = &http.Server{Handler: e.Handler, BaseContext: g.remember}
 		go func() { _ = g.server.Serve(g.listener) }() // it ends with the guest
 	}
 	e.mu.Lock()
@@ -84,6 +97,9 @@ func (e *Engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox,
 	}
 	e.live[spec.ID] = g
 	e.specs = append(e.specs, spec)
+	if spec.Snapshot != nil {
+		e.resumes++
+	}
 	return g, nil
 }
 
@@ -145,6 +161,7 @@ type guest struct {
 	conn     func(net.Conn)
 	listener *listener
 	server   *http.Server
+	memory   *Memory
 
 	once sync.Once
 	exit sandbox.Status
