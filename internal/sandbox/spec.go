@@ -21,7 +21,8 @@ type Spec struct {
 	Env []string
 
 	// Dir is the absolute working directory inside the guest; empty means
-	// CodePath when there is code, else /.
+	// CodePath when there is code, else /. Below a Root it is made when it is
+	// missing, as images expect.
 	Dir string
 
 	// Code is a directory, as the engine sees it, that the guest sees read-only

@@ -32,6 +32,11 @@ func TestSpecValidate(t *testing.T) {
 		{"code is the root", func(s *sandbox.Spec) { s.Code = "/" }, "Code: "},
 		{"relative mount", func(s *sandbox.Spec) { s.Mounts = []sandbox.Mount{{Source: "x"}} }, "Mounts[0].Source"},
 		{"mount over root", func(s *sandbox.Spec) { s.Mounts = []sandbox.Mount{{Source: "/x", Target: "/"}} }, "Mounts[0].Target"},
+		{"relative root", func(s *sandbox.Spec) { s.Root = "x" }, "Root: "},
+		{"relative overlay", func(s *sandbox.Spec) { s.Root, s.Overlay = "/x", "y" }, "Overlay: "},
+		{"overlay over nothing", func(s *sandbox.Spec) { s.Overlay = "/x" }, "Overlay: "},
+		{"user of the host layer", func(s *sandbox.Spec) { s.User = 1 }, "User and Group: "},
+		{"negative disk", func(s *sandbox.Spec) { s.Limits.DiskBytes = -1 }, "Limits.DiskBytes"},
 		{"negative tmp", func(s *sandbox.Spec) { s.TmpBytes = -1 }, "TmpBytes"},
 	}
 	for _, tt := range tests {

@@ -41,12 +41,15 @@ func BuildGuest(dir string) (string, error) {
 	return path, nil
 }
 
+// A test is one of the suite.
+type test struct {
+	name string
+	test func(*testing.T, *bench)
+}
+
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	tests := []struct {
-		name string
-		test func(*testing.T, *bench)
-	}{
+	tests := []test{
 		{"Exit", testExit},
 		{"Output", testOutput},
 		{"OutputBurst", testOutputBurst},
@@ -77,7 +80,7 @@ func Run(t *testing.T, h Harness) {
 		{"Network", testNetwork},
 		{"Mounts", testMounts},
 	}
-	for _, tt := range tests {
+	for _, tt := range append(tests, rootTests()...) {
 		t.Run(tt.name, func(t *testing.T) {
 			engine := h.Open(t)
 			t.Cleanup(func() {

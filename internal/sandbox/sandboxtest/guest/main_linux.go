@@ -59,6 +59,18 @@ func run(what string, args []string) int {
 		fill(args[0])
 	case "keep": // ADDRESS: accepts, and never reads, writes or closes
 		return keep(args[0])
+	case "remove": // PATH...
+		remove(args)
+	case "stat": // PATH...
+		stat(args)
+	case "chown": // ID PATH...
+		chown(number(args[0]), args[1:])
+	case "exec": // PROGRAM ARGUMENT...
+		return execute(args)
+	case "refill": // PATH OTHER...
+		refill(args[0], args[1:])
+	case "swap": // ADDRESS PATH TEXT
+		return swap(args[0], args[1], args[2])
 	case "dial": // ADDRESS...
 		dial(args)
 	case "deaf": // ADDRESS: listens and never accepts
@@ -96,6 +108,7 @@ func self() {
 	dir, _ := os.Getwd()
 	host, _ := os.Hostname()
 	fmt.Printf("uid=%d gid=%d dir=%s host=%s\n", os.Getuid(), os.Getgid(), dir, host)
+	fmt.Printf("effective uid=%d gid=%d\n", os.Geteuid(), os.Getegid())
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
 		if strings.HasPrefix(line, "Cap") {
