@@ -147,7 +147,7 @@ func (s *Server) foundation(ctx context.Context, cfg Config) (f foundation, err 
 	if f.box, err = secret.NewBox(ring); err != nil {
 		return f, err
 	}
-	if f.store, err = sqlite.Open(ctx, filepath.Join(cfg.DataDir, "outcrop.db"), sqlite.Options{}); err != nil {
+	if f.store, err = sqlite.Open(ctx, filepath.Join(cfg.DataDir, "outcrop.db"), sqlite.Options{Reserve: reserve}); err != nil {
 		return f, fmt.Errorf("open store: %w", err)
 	}
 	s.closers = append(s.closers, f.store.Close)
@@ -161,6 +161,10 @@ func (s *Server) foundation(ctx context.Context, cfg Config) (f foundation, err 
 	}
 	return f, emptyDir(filepath.Join(cfg.DataDir, "spool"))
 }
+
+// reserve is what is kept of the disk for deletes, in bytes: a thousand of them
+// at once take half of it.
+const reserve = 8 << 20
 
 // emptyDir makes a directory, or empties it: a killed server may have left a body
 // that had not lost its name yet.

@@ -72,6 +72,7 @@ func (s *Storage) report(ctx context.Context, what string, err error) {
 
 // Collect removes what is garbage now, except what somebody is reading.
 func (s *Storage) Collect(ctx context.Context) error {
+	ctx = store.Freeing(ctx)
 	// Uploads and lists turn into files.
 	for _, kind := range []struct {
 		kind byte

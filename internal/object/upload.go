@@ -349,6 +349,7 @@ func stampOf(row []byte) (st stamp) {
 // ExpireUploads aborts uploads that have been idle for UploadLife: none of their
 // parts is younger. Run calls it.
 func (s *Storage) ExpireUploads(ctx context.Context) error {
+	ctx = store.Freeing(ctx)
 	var idle [][]byte
 	err := s.store.View(ctx, func(r store.Reader) error {
 		idle = nil

@@ -114,6 +114,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	if !r.options.Owner.Valid() {
 		return fmt.Errorf("run work: owner %s: %w", r.options.Owner, store.ErrInvalid)
 	}
+	// On a full disk work that has begun can still end, and what is deleted goes.
+	ctx = store.Freeing(ctx)
 	// Handlers stop when we say so, not before their outcome can be recorded.
 	handling, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(errStopped)

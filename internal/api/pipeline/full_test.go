@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -65,5 +66,27 @@ func TestFullDiskDrains(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusInsufficientStorage {
 		t.Errorf("status %s", resp.Status)
+	}
+}
+
+// TestDeletesAreFreeing: what makes room says so to the store, and nothing else does.
+func TestDeletesAreFreeing(t *testing.T) {
+	k := newKit(t)
+	got := map[string]bool{}
+	for _, name := range []string{"DeleteBucket", "DeleteObject", "AbortMultipartUpload", "DeleteAgentRuntime", "PutObject", "ListBuckets"} {
+		k.serve[name] = func(ctx context.Context, _ any) (any, error) {
+			got[name] = store.IsFreeing(ctx)
+			return nil, fault.Conflict("enough")
+		}
+	}
+	for _, c := range []struct{ service, method, target string }{
+		{"s3", "DELETE", "/bucket"}, {"s3", "DELETE", "/bucket/key"}, {"s3", "DELETE", "/bucket/key?uploadId=u"}, {"s3", "PUT", "/bucket/key"}, {"s3", "GET", "/"},
+		{"bedrock-agentcore", "DELETE", "/runtimes/hello-AbCdEf1234/"},
+	} {
+		k.do(sign(t, newRequest(c.method, c.target, ""), c.service, ""))
+	}
+	want := map[string]bool{"DeleteBucket": true, "DeleteObject": true, "AbortMultipartUpload": true, "DeleteAgentRuntime": true, "PutObject": false, "ListBuckets": false}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v", got)
 	}
 }

@@ -71,14 +71,13 @@ type kit struct {
 }
 
 // newKit serves HTTP; a kit over TLS makes SDKs send checksums as trailers.
-func newKit(t testing.TB) *kit { return serve(t, httptest.NewServer) }
+func newKit(t testing.TB) *kit { return serve(t, t.TempDir(), httptest.NewServer) }
 
-func newTLSKit(t testing.TB) *kit { return serve(t, httptest.NewTLSServer) }
+func newTLSKit(t testing.TB) *kit { return serve(t, t.TempDir(), httptest.NewTLSServer) }
 
-func serve(t testing.TB, start func(http.Handler) *httptest.Server) *kit {
+func serve(t testing.TB, dir string, start func(http.Handler) *httptest.Server) *kit {
 	t.Helper()
-	dir := t.TempDir()
-	store, err := sqlite.Open(t.Context(), filepath.Join(dir, "store.db"), sqlite.Options{})
+	store, err := sqlite.Open(t.Context(), filepath.Join(dir, "store.db"), sqlite.Options{Reserve: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

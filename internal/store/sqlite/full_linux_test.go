@@ -7,18 +7,19 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/store/sqlite"
 )
 
-// TestDiskFull fills a small file system, and finds a typed error, everything
-// acknowledged in place, nothing half-written, and a store that works again once
-// there is room.
-func TestDiskFull(t *testing.T) {
+// smallDisk mounts a file system of that size.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skipf("cannot mount a small file system here: %v", err)
 	}
 	t.Cleanup(func() {
@@ -26,6 +27,103 @@ func TestDiskFull(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return dir
+}
+
+// fillUp takes every byte that is free.
+func fillUp(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for piece := make([]byte, 64<<10); len(piece) > 0; {
+		if _, err := f.Write(piece); errors.Is(err, unix.ENOSPC) {
+			piece = piece[:len(piece)/2]
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDeleteOnAFullDisk has others take all that is free, again and again: who
+// makes room gets along on the reserve, nobody else uses it up, and it is back as
+// soon as there is room.
+func TestDeleteOnAFullDisk(t *testing.T) {
+	dir := smallDisk(t, "16m")
+	now := time.Unix(0, 0)
+	path, ballast := filepath.Join(dir, "outcrop.db"), filepath.Join(dir, "ballast")
+	open := func() *sqlite.Store {
+		s, err := sqlite.Open(t.Context(), path, sqlite.Options{Reserve: 2 << 20, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	for i := range 400 {
+		if err := putRow(t, s, fmt.Sprintf("%04d", i), make([]byte, 10<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func(i int) error {
+		return s.Update(store.Freeing(t.Context()), func(tx store.Tx) error {
+			return tx.DeleteRow("t", fmt.Appendf(nil, "%04d", i))
+		})
+	}
+	added := 0
+	for i := range 300 {
+		fillUp(t, ballast)
+		if i == 0 { // it also starts with nothing free
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			fillUp(t, ballast)
+			s = open()
+			fillUp(t, ballast)
+		}
+		if err := remove(i); err != nil {
+			t.Fatalf("delete %d: %v", i, err)
+		}
+		now = now.Add(time.Hour)
+		// Somebody writes as long as he can.
+		for {
+			err := putRow(t, s, fmt.Sprintf("more %d", added), make([]byte, 10<<10))
+			if errors.Is(err, store.ErrFull) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("write after delete %d: %v", i, err)
+			}
+			added++
+		}
+	}
+	if n := count(t, s, "t"); n != 100+added {
+		t.Errorf("%d rows, %d of them added", n, added)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := remove(300); err != nil { // this alone brings the reserve back
+		t.Fatal(err)
+	}
+	if err := putRow(t, s, "later", nil); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if info, err := os.Stat(path + ".reserve"); err != nil || info.Size() != 2<<20 {
+		t.Errorf("reserve: %v, %v", info, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDiskFull fills a small file system, and finds a typed error, everything
+// acknowledged in place, nothing half-written, and a store that works again once
+// there is room.
+func TestDiskFull(t *testing.T) {
+	dir := smallDisk(t, "4m")
 	s := mustOpen(t, filepath.Join(dir, "outcrop.db"))
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); err != nil {

@@ -36,6 +36,16 @@ var errUnfinished = errors.New("the function of an update did not return")
 
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	switch {
+	case s.reserve != nil && store.IsFreeing(ctx):
+		return s.updateFreeing(ctx, fn)
+	case !s.reserve.ready():
+		return fmt.Errorf("begin update: what is left is for deletes: %w", store.ErrFull)
+	}
+	return s.update(ctx, fn)
+}
+
+func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

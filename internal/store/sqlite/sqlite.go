@@ -9,8 +9,10 @@ package sqlite
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
 	"time"
 
@@ -28,15 +30,19 @@ var schema embed.FS
 type Options struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Reserve is how many bytes of the disk are kept, in a file beside the
+	// store's, for Updates that make room (store.Freeing); 0 is none.
+	Reserve int64
 }
 
 // Store is a store in one SQLite file.
 type Store struct {
-	file   *dbfile.File
-	now    func() time.Time
-	turn   turn
-	group  *group // the open commit group; guarded by turn
-	topics store.Topics
+	file    *dbfile.File
+	now     func() time.Time
+	reserve *reserve
+	turn    turn
+	group   *group // the open commit group; guarded by turn
+	topics  store.Topics
 
 	views  sync.WaitGroup
 	mu     sync.Mutex
@@ -54,18 +60,22 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	file, err := dbfile.Open(ctx, path, dbfile.Config{
-		ApplicationID: applicationID,
-		Migrations:    migrations,
-		Synchronous:   dbfile.Full,
-	})
+	config := dbfile.Config{ApplicationID: applicationID, Migrations: migrations, Synchronous: dbfile.Full}
+	file, err := dbfile.Open(ctx, path, config)
+	if errors.Is(err, store.ErrFull) && o.Reserve > 0 && os.Truncate(path+".reserve", 0) == nil {
+		file, err = dbfile.Open(ctx, path, config) // its log and shared memory need room too
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{file: file, now: o.Now}, nil
+	reserve, err := openReserve(path+".reserve", o.Reserve, o.Now)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), file.Close())
+	}
+	return &Store{file: file, now: o.Now, reserve: reserve}, nil
 }
 
 // View implements store.Store.
