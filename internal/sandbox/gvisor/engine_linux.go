@@ -173,7 +173,7 @@ func (e *engine) link(ctx context.Context) (*link, error) {
 		}
 		e.exe = exe
 	}
-	l, err := connect(ctx, e.exe, e.host, e.cfg.Dir, e.ended)
+	l, err := connect(ctx, e.exe, e.host, e.cfg.Dir, e.ended, e.connects)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +199,9 @@ func (e *engine) ended(m *wire.Ended) {
 	if m.Detail != "" {
 		e.cfg.log().Error("sandbox crashed", "sandbox", g.spec.ID, "detail", m.Detail)
 	}
+	g.mu.Lock()
+	g.used = m.Used
+	g.mu.Unlock()
 	cause := sandbox.Exited
 	if m.Broken {
 		cause = sandbox.Destroyed
@@ -274,7 +277,8 @@ func (e *engine) Close(ctx context.Context) error {
 // requestOf turns a valid spec into what the supervisor is told.
 func requestOf(spec sandbox.Spec) (*wire.Start, error) {
 	m := &wire.Start{
-		Args: spec.Args, Env: environment(spec.Env), Dir: spec.Dir,
+		Cable: cable(spec),
+		Args:  spec.Args, Env: environment(spec.Env), Dir: spec.Dir,
 		UID: GuestUID, GID: GuestGID, TmpBytes: spec.TmpBytes,
 	}
 	if m.TmpBytes == 0 {

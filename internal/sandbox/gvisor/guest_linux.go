@@ -31,11 +31,15 @@ type guest struct {
 	// running is closed once the start succeeded and output is being copied.
 	running chan struct{}
 	output  sync.WaitGroup
+	// hook serves connections to hookAddress, and closes them; nil refuses them.
+	// It is set before the start.
+	hook func(net.Conn)
 
 	mu     sync.Mutex
-	link   *link // nil until there is a supervisor to talk to
-	asked  bool  // somebody called Stop, Close or gave up starting
-	dead   bool  // and it was to be at once
+	used   wire.Measured // when it had ended
+	link   *link         // nil until there is a supervisor to talk to
+	asked  bool          // somebody called Stop, Close or gave up starting
+	dead   bool          // and it was to be at once
 	status sandbox.Status
 	// deadline kills it after the shortest grace so far.
 	deadline *time.Timer

@@ -28,6 +28,8 @@ type link struct {
 	conn *wire.Conn
 	// ended is called for every sandbox that ended, in order.
 	ended func(*wire.Ended)
+	// connects is called for every connection that a guest wants; it does not wait.
+	connects func(*link, *wire.Connect)
 
 	mu      sync.Mutex
 	seq     uint64
@@ -42,7 +44,7 @@ type link struct {
 }
 
 // connect starts a supervisor and has it set up.
-func connect(ctx context.Context, exe *executable, h host, dir string, ended func(*wire.Ended)) (*link, error) {
+func connect(ctx context.Context, exe *executable, h host, dir string, ended func(*wire.Ended), connects func(*link, *wire.Connect)) (*link, error) {
 	p := h.privileges()
 	if blocker := h.blocker(p); blocker != nil {
 		return nil, blocker // root's supervisor would start, and no sandbox in it
@@ -64,7 +66,7 @@ func connect(ctx context.Context, exe *executable, h host, dir string, ended fun
 	if err != nil {
 		return nil, err
 	}
-	l := &link{conn: conn, ended: ended, waiting: map[uint64]chan answer{}, lost: make(chan struct{}), words: new(tail)}
+	l := &link{conn: conn, ended: ended, connects: connects, waiting: map[uint64]chan answer{}, lost: make(chan struct{}), words: new(tail)}
 	exited := make(chan struct{})
 	if err := spawn(command(exe, p, theirs, l.words), exited); err != nil {
 		conn.Close()
@@ -142,6 +144,10 @@ func (l *link) listen(exited <-chan struct{}) {
 		}
 		if m.Ended != nil {
 			l.ended(m.Ended)
+			continue
+		}
+		if m.Connect != nil {
+			l.connects(l, m.Connect)
 			continue
 		}
 		a := answer{m: m}

@@ -17,6 +17,3 @@ func (e *engine) Load(context.Context, io.Reader) (sandbox.Snapshot, error) {
 func (g *guest) Save(context.Context, bool) (sandbox.Snapshot, error) {
 	return nil, fmt.Errorf("save sandbox %s: %w: this engine makes no snapshots", g.spec.ID, sandbox.ErrUnsavable)
 }
-
-// Usage implements sandbox.Sandbox.
-func (g *guest) Usage(context.Context) (sandbox.Usage, error) { return sandbox.Usage{}, nil }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
@@ -27,6 +28,9 @@ type guest struct {
 	bundle bundle
 	// diskBytes bounds what is written below its root; 0 where nothing can be.
 	diskBytes int64
+
+	// uplink is nil where there is no wire.
+	uplink *uplink.Uplink
 
 	mu sync.Mutex
 	// pid is the process to kill: first the runsc that boots the sandbox, then
@@ -84,6 +88,7 @@ func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File) error {
 			m.Detail = tail(g.bundle.panics())
 		}
 		s.remove(g)
+		m.Used = g.measure()
 		_ = s.conn.Send(&wire.Message{Ended: m})
 	}()
 	return nil
@@ -91,7 +96,7 @@ func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File) error {
 
 // boot runs runsc and returns the sandbox's pid.
 func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File) (int, error) {
-	ns, err := newNetNS()
+	ns, err := s.plug(g, m.Cable)
 	if err != nil {
 		return 0, err
 	}
@@ -165,6 +170,7 @@ func (s *supervisor) runscArgs(g *guest) []string {
 // remove takes down what is left of a guest and forgets it.
 func (s *supervisor) remove(g *guest) {
 	s.sweep(g.id)
+	g.unplug()
 	left, _ := filepath.Glob(stateDir + "/*" + g.id + "*")
 	for _, path := range append(left, string(g.bundle)) {
 		if path != "" {

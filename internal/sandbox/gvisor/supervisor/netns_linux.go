@@ -6,26 +6,35 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
 )
 
 // newNetNS makes a network namespace that has nothing but a loopback interface,
 // up: runsc copies the state of its interfaces at boot, and with lo down even
-// 127.0.0.1 answers "Network is unreachable" inside.
-func newNetNS() (*os.File, error) {
+// 127.0.0.1 answers "Network is unreachable" inside. With cable there is a wire
+// besides, and its far end is returned.
+func newNetNS(cable bool) (ns, far *os.File, err error) {
 	type result struct {
-		file *os.File
-		err  error
+		ns, far *os.File
+		err     error
 	}
 	made := make(chan result)
 	go func() {
 		// The thread enters the namespace and is never given back: it ends with
 		// this goroutine.
 		runtime.LockOSThread()
-		file, err := enterNewNetNS()
-		made <- result{file, err}
+		var r result
+		r.ns, r.err = enterNewNetNS()
+		if r.err == nil && cable {
+			if r.far, r.err = uplink.Plug(); r.err != nil {
+				r.ns.Close()
+			}
+		}
+		made <- r
 	}()
 	r := <-made
-	return r.file, r.err
+	return r.ns, r.far, r.err
 }
 
 func enterNewNetNS() (*os.File, error) {

@@ -59,6 +59,14 @@ func Run(socket *os.File) error {
 			s.answer(m.Seq, s.setup(m.Setup))
 			continue
 		}
+		if m.Connected != nil {
+			s.asks.answer(m.Connected, files)
+			continue
+		}
+		if m.Measure != nil {
+			s.measure(m.Seq, m.Measure.Sandbox)
+			continue
+		}
 		go func() {
 			err := s.handle(m, files)
 			for _, f := range files {
@@ -75,6 +83,8 @@ type supervisor struct {
 	reaper   *reaper
 	separate bool
 
+	asks asks
+
 	mu     sync.Mutex
 	guests map[string]*guest
 }
@@ -88,11 +98,11 @@ func (s *supervisor) setup(m *wire.Setup) error {
 		return classify("make the host layer", err)
 	}
 	// A network namespace each start needs one; find out now whether it may.
-	ns, err := newNetNS()
+	ns, far, err := newNetNS(true)
 	if err != nil {
 		return classify("make a network namespace", err)
 	}
-	return ns.Close()
+	return errors.Join(ns.Close(), far.Close())
 }
 
 func (s *supervisor) handle(m *wire.Message, files []*os.File) error {

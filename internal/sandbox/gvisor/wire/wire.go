@@ -21,6 +21,12 @@ type Message struct {
 	Save   *Save   `json:"save,omitempty"`
 	Thaw   *Thaw   `json:"thaw,omitempty"`
 
+	// Measure is a request, Measured its answer.
+	Measure  *Measure  `json:"measure,omitempty"`
+	Measured *Measured `json:"measured,omitempty"`
+	// Connect is an event that Connected answers.
+	Connect   *Connect   `json:"connect,omitempty"`
+	Connected *Connected `json:"connected,omitempty"`
 	// Saved answers Save.
 	Saved *Saved `json:"saved,omitempty"`
 	// Failed is an answer that says why a request failed.
@@ -60,6 +66,9 @@ type Start struct {
 	Root      string `json:"root,omitempty"`
 	Overlay   string `json:"overlay,omitempty"`
 	DiskBytes int64  `json:"diskBytes,omitempty"`
+
+	// Cable is nil for a guest that has its loopback alone.
+	Cable *Cable `json:"cable,omitempty"`
 }
 
 // GuestID is the uid and gid of every guest. It exists inside the sandbox only,
@@ -129,6 +138,8 @@ type Ended struct {
 	Sandbox string `json:"sandbox"`
 	// Code is the exit code of the guest's first process (128 + signal).
 	Code int `json:"code"`
+	// Used is the last that was measured.
+	Used Measured `json:"used"`
 	// Broken says that the sandbox's own process was killed or crashed, by
 	// the supervisor or somebody else, so that Code is not the guest's.
 	Broken bool `json:"broken,omitempty"`

@@ -1,0 +1,143 @@
+//go:build linux
+
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+const (
+	nearName = "eth0" // the guest's
+	farName  = "far0"
+	// mtu is a common network's: programs look at it. Long segments cross the
+	// wire whole all the same.
+	mtu = 1500
+	// gsoBytes is the longest of those.
+	gsoBytes = 64 << 10
+	// queueBytes is what may wait in the packet socket, each way. Ordinary users
+	// get what net.core.rmem_max allows.
+	queueBytes = 4 << 20
+)
+
+// Plug makes a wire in the network namespace of the calling thread, in which
+// nothing but a loopback interface may be, and returns the socket at its far
+// end. The namespace is what keeps the interfaces: they go with it.
+func Plug() (*os.File, error) {
+	// New interfaces shall not get IPv6 addresses: nobody answers them.
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("plug wire: %w", err)
+	}
+	pair := &netlink.Veth{
+		LinkAttrs:        netlink.LinkAttrs{Name: nearName, MTU: mtu, HardwareAddr: net.HardwareAddr(guestMAC)},
+		PeerName:         farName,
+		PeerHardwareAddr: net.HardwareAddr(farMAC),
+	}
+	if err := netlink.LinkAdd(pair); err != nil {
+		return nil, fmt.Errorf("plug wire: make veth pair: %w", err)
+	}
+	far, err := netlink.LinkByName(farName)
+	if err != nil {
+		return nil, fmt.Errorf("plug wire: %w", err)
+	}
+	if err := errors.Join(netlink.LinkSetMTU(far, mtu), netlink.LinkSetARPOff(far), netlink.LinkSetUp(far)); err != nil {
+		return nil, fmt.Errorf("plug wire: set its far end up: %w", err)
+	}
+	if err := nearEnd(); err != nil {
+		return nil, fmt.Errorf("plug wire: set its near end up: %w", err)
+	}
+	return packetSocket(far.Attrs().Index)
+}
+
+// nearEnd configures what runsc reads and shows to the guest.
+func nearEnd() error {
+	near, err := netlink.LinkByName(nearName)
+	if err != nil {
+		return err
+	}
+	address := &netlink.Addr{IPNet: &net.IPNet{IP: Guest.AsSlice(), Mask: net.CIDRMask(prefixBits, 32)}}
+	if err := netlink.AddrAdd(near, address); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(near); err != nil {
+		return err
+	}
+	gateway := net.IP(Gateway.AsSlice())
+	if err := netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: near.Attrs().Index, IP: gateway, HardwareAddr: net.HardwareAddr(gatewayMAC), State: netlink.NUD_PERMANENT,
+	}); err != nil {
+		return err
+	}
+	return netlink.RouteAdd(&netlink.Route{LinkIndex: near.Attrs().Index, Gw: gateway})
+}
+
+// packetSocket returns a socket that gets and sends an interface's frames. Long
+// segments come with a header that says so, instead of being cut.
+func packetSocket(index int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) // blocking: Go's poller shall not watch it
+	if err != nil {
+		return nil, fmt.Errorf("plug wire: make packet socket: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "wire")
+	const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8 // in the network's order
+	err = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1)
+	if err == nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+	}
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index})
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("plug wire: bind packet socket: %w", err)
+	}
+	for _, o := range [...]struct{ force, plain int }{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, queueBytes) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.plain, queueBytes) // as much as is allowed
+		}
+	}
+	return file, nil
+}
+
+// Link is the far end of a wire that Plug made, for New, which closes file with
+// the wire.
+func Link(file *os.File) (stack.LinkEndpoint, error) {
+	fd := int(file.Fd())
+	link, err := fdbased.New(&fdbased.Options{
+		FDs: []int{fd}, MTU: mtu, EthernetHeader: true, Address: gatewayMAC,
+		PacketDispatchMode: fdbased.RecvMMsg, ProcessorsPerChannel: 1,
+		GSOMaxSize: gsoBytes,
+		// Frames that cross a veth carry the checksums that a device would fill
+		// in; both ends are memory of one machine.
+		RXChecksumOffload: true, TXChecksumOffload: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("use wire: %w", err)
+	}
+	return &owned{LinkEndpoint: link, file: file}, nil
+}
+
+// owned is a link that owns its socket.
+type owned struct {
+	stack.LinkEndpoint
+	file *os.File
+}
+
+// Close closes the socket. It may be called again.
+func (o *owned) Close() { _ = o.file.Close() }
+
+// GSOMaxSize and SupportedGSO pass on what the interface alone does not show.
+func (o *owned) GSOMaxSize() uint32 { return o.LinkEndpoint.(stack.GSOEndpoint).GSOMaxSize() }
+
+// SupportedGSO implements stack.GSOEndpoint.
+func (o *owned) SupportedGSO() stack.SupportedGSO {
+	return o.LinkEndpoint.(stack.GSOEndpoint).SupportedGSO()
+}

@@ -1,0 +1,148 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+)
+
+// plug makes a guest's network namespace, and its wire where it has one.
+func (s *supervisor) plug(g *guest, cable *wire.Cable) (*os.File, error) {
+	ns, far, err := newNetNS(cable != nil)
+	if err != nil || cable == nil {
+		return ns, err
+	}
+	link, err := uplink.Link(far)
+	if err != nil {
+		ns.Close()
+		far.Close()
+		return nil, err
+	}
+	u, err := uplink.New(uplink.Config{
+		Connect: func(ctx context.Context, network string, to netip.AddrPort) (*os.File, error) {
+			return s.asks.connect(ctx, s.conn, &wire.Connect{Sandbox: g.id, Network: network, To: to})
+		},
+		Connections: cable.Connections, Bandwidth: cable.Bandwidth,
+	}, link)
+	if err != nil {
+		ns.Close()
+		return nil, err
+	}
+	g.mu.Lock()
+	g.uplink = u
+	g.mu.Unlock()
+	return ns, nil
+}
+
+// unplug ends the guest's wire, if it has one.
+func (g *guest) unplug() {
+	if g.uplink != nil {
+		g.uplink.Close()
+	}
+}
+
+// measure tells what the guest has used.
+func (g *guest) measure() wire.Measured {
+	g.mu.Lock()
+	u := g.uplink
+	g.mu.Unlock()
+	var m wire.Measured
+	if u != nil {
+		m.Sent, m.Received = u.Counts()
+	}
+	return m
+}
+
+// measure answers a request to measure.
+func (s *supervisor) measure(seq uint64, id string) {
+	g := s.find(id)
+	if g == nil {
+		s.answer(seq, gone(id))
+		return
+	}
+	m := g.measure()
+	_ = s.conn.Send(&wire.Message{Seq: seq, Measured: &m}) // as in answer
+}
+
+// asks are the connections that guests wait for.
+type asks struct {
+	mu      sync.Mutex
+	flow    uint64
+	waiting map[uint64]chan connected
+}
+
+type connected struct {
+	file *os.File
+	err  error
+}
+
+// connect asks the engine for a connected socket.
+func (a *asks) connect(ctx context.Context, conn *wire.Conn, m *wire.Connect) (*os.File, error) {
+	c := make(chan connected, 1)
+	a.mu.Lock()
+	if a.waiting == nil {
+		a.waiting = map[uint64]chan connected{}
+	}
+	a.flow++
+	m.Flow = a.flow
+	a.waiting[m.Flow] = c
+	a.mu.Unlock()
+	if err := conn.Send(&wire.Message{Connect: m}); err != nil {
+		a.forget(m.Flow)
+		return nil, err
+	}
+	select {
+	case r := <-c:
+		return r.file, r.err
+	case <-ctx.Done():
+		a.forget(m.Flow)
+		select {
+		case r := <-c: // just before
+			if r.file != nil {
+				r.file.Close()
+			}
+		default:
+		}
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (a *asks) forget(flow uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.waiting, flow)
+}
+
+// answer hands what the engine sent to whoever waits for it.
+func (a *asks) answer(m *wire.Connected, files []*os.File) {
+	var r connected
+	switch {
+	case m.Refusal == wire.Unreachable:
+		r.err = uplink.Unreachable
+	case m.Refusal == wire.TimedOut:
+		r.err = uplink.TimedOut
+	case m.Refusal != "":
+		r.err = uplink.Refused
+	case len(files) != 1:
+		r.err = fmt.Errorf("connection %d came with %d files", m.Flow, len(files))
+	default:
+		r.file, files = files[0], nil
+	}
+	for _, f := range files {
+		f.Close()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c, ok := a.waiting[m.Flow]
+	if ok {
+		delete(a.waiting, m.Flow)
+		c <- r
+	} else if r.file != nil {
+		r.file.Close()
+	}
+}
