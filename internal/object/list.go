@@ -56,18 +56,7 @@ type ListedObject struct {
 // not what is below a common prefix. Errors: NoSuchBucket, AccessDenied,
 // InvalidArgument (Token).
 func (s *Storage) ListObjects(ctx context.Context, account, bucket string, l List) (Listing, error) {
-	var list Listing
-	err := s.store.View(ctx, func(r store.Reader) (err error) {
-		if _, err := readBucket(r, account, bucket); err != nil {
-			return err
-		}
-		list, err = listObjects(r, bucket, l)
-		return err
-	})
-	if err != nil {
-		return Listing{}, failed(err, "list objects of %s", bucket)
-	}
-	return list, nil
+	return view(ctx, s, account, bucket, "objects", l, listObjects)
 }
 
 func listObjects(r store.Reader, bucket string, l List) (Listing, error) {
@@ -92,7 +81,7 @@ func listObjects(r store.Reader, bucket string, l List) (Listing, error) {
 		},
 	}
 	from, err := l.from(&sc)
-	if err != nil || sc.limit <= 0 {
+	if err != nil {
 		return list, err
 	}
 	if list.Truncated, err = sc.run(r, from); err != nil {

@@ -34,18 +34,7 @@ type UploadListing struct {
 // ListUploads lists a page of the uploads under way. Errors: NoSuchBucket,
 // AccessDenied, InvalidArgument (UploadMarker).
 func (s *Storage) ListUploads(ctx context.Context, account, bucket string, l UploadList) (UploadListing, error) {
-	var list UploadListing
-	err := s.store.View(ctx, func(r store.Reader) (err error) {
-		if _, err := readBucket(r, account, bucket); err != nil {
-			return err
-		}
-		list, err = listUploads(r, bucket, l)
-		return err
-	})
-	if err != nil {
-		return UploadListing{}, failed(err, "list uploads of %s", bucket)
-	}
-	return list, nil
+	return view(ctx, s, account, bucket, "uploads", l, listUploads)
 }
 
 func listUploads(r store.Reader, bucket string, l UploadList) (UploadListing, error) {
@@ -69,7 +58,7 @@ func listUploads(r store.Reader, bucket string, l UploadList) (UploadListing, er
 		},
 	}
 	from, err := l.from(&sc)
-	if err != nil || sc.limit <= 0 {
+	if err != nil {
 		return list, err
 	}
 	if list.Truncated, err = sc.run(r, from); err != nil {

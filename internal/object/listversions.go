@@ -44,18 +44,7 @@ type ListedVersion struct {
 // ListVersions lists a page of the versions and delete markers of a bucket.
 // Errors: NoSuchBucket, AccessDenied, InvalidArgument (VersionMarker).
 func (s *Storage) ListVersions(ctx context.Context, account, bucket string, l VersionList) (VersionListing, error) {
-	var list VersionListing
-	err := s.store.View(ctx, func(r store.Reader) (err error) {
-		if _, err := readBucket(r, account, bucket); err != nil {
-			return err
-		}
-		list, err = listVersions(r, bucket, l)
-		return err
-	})
-	if err != nil {
-		return VersionListing{}, failed(err, "list versions of %s", bucket)
-	}
-	return list, nil
+	return view(ctx, s, account, bucket, "versions", l, listVersions)
 }
 
 func listVersions(r store.Reader, bucket string, l VersionList) (VersionListing, error) {
@@ -91,7 +80,7 @@ func listVersions(r store.Reader, bucket string, l VersionList) (VersionListing,
 		},
 	}
 	from, err := l.from(r, &sc)
-	if err != nil || sc.limit <= 0 {
+	if err != nil {
 		return list, err
 	}
 	if list.Truncated, err = sc.run(r, from); err != nil {

@@ -2,10 +2,28 @@ package object
 
 import (
 	"bytes"
+	"context"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/store"
 )
+
+// view takes a page of what a bucket of the account holds, called what.
+func view[Query, Page any](ctx context.Context, s *Storage, account, bucket, what string, q Query,
+	list func(store.Reader, string, Query) (Page, error)) (page Page, err error) {
+	err = s.store.View(ctx, func(r store.Reader) (err error) {
+		if _, err := readBucket(r, account, bucket); err != nil {
+			return err
+		}
+		page, err = list(r, bucket, q)
+		return err
+	})
+	if err != nil {
+		var none Page
+		return none, failed(err, "list %s of %s", what, bucket)
+	}
+	return page, nil
+}
 
 // scan walks the rows of a bucket in the order of their keys and rolls those up
 // whose key holds the delimiter after the prefix. It is the one engine of the
@@ -68,8 +86,11 @@ const (
 )
 
 // run lists from the row key from on and reports whether there was more than
-// limit allows.
+// limit allows; where it allows nothing it says that there was not.
 func (s *scan) run(r store.Reader, from []byte) (more bool, err error) {
+	if s.limit <= 0 {
+		return false, nil
+	}
 	begin := s.row(s.prefix)
 	within := store.Range{From: begin, To: store.PrefixEnd(begin)}
 	if bytes.Compare(from, begin) > 0 {
