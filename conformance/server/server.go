@@ -96,10 +96,10 @@ func (s *Server) start(listen string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := s.Cmd.Start(); err != nil {
+	s.drained = make(chan struct{})
+	if err := spawn(s.Cmd, s.drained); err != nil {
 		s.t.Fatal(err)
 	}
-	s.drained = make(chan struct{})
 	ready := make(chan string, 1)
 	go s.read(bufio.NewScanner(stderr), ready)
 	select {
