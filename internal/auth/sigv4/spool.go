@@ -60,7 +60,7 @@ func (s *spool) keeps(length int64, n int) kept {
 	if s.file != nil || max(length, size) > memoryLimit {
 		return kept{memory: copyBuffer + 2*segment, disk: size}
 	}
-	return kept{memory: copyBuffer + size}
+	return kept{memory: copyBuffer + max(size, int64(cap(s.mem)))}
 }
 
 // fill appends p to the segment being filled and writes each full one.
