@@ -1,0 +1,169 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A Mode is what a runtime's network is.
+type Mode string
+
+// The modes.
+const (
+	Sandbox Mode = "SANDBOX" // nothing but Outcrop
+	Public  Mode = "PUBLIC"  // the internet
+	VPC     Mode = "VPC"     // what a profile names
+)
+
+// A Policy says what a guest reaches. Outcrop's own addresses are always
+// reached; the wire's range, and everything that is not IPv4, never.
+type Policy struct {
+	Mode Mode
+
+	// Allow opens ranges that Public keeps closed. This machine's own addresses
+	// and loopback stay closed within them, unless a prefix is that one address.
+	Allow []netip.Prefix
+
+	// Hosts, where there are any, narrow what is reached down to addresses that
+	// these names have resolved to: NAME, or *.SUFFIX for the names below it.
+	Hosts []string
+
+	// Profile is what VPC reaches. Nil reaches nothing: nobody has mapped the
+	// Subnets, which the refusal then names together with MapCommand, the command
+	// that maps them.
+	Profile    *Profile
+	Subnets    []string
+	MapCommand string
+}
+
+// A Profile is a network that an operator has named.
+type Profile struct {
+	Name  string
+	Rules []Rule
+	// Resolver answers its names; nil is the session's.
+	Resolver Resolver
+}
+
+// A Rule opens a range to some ports. Like Policy.Allow, it opens an address of
+// this machine only if the range is that one address.
+type Rule struct {
+	Prefix netip.Prefix
+	// First and Last bound the ports; both zero are all of them.
+	First, Last uint16
+	// Network is "tcp" or "udp"; empty is both.
+	Network string
+}
+
+// validate names what cannot be meant.
+func (p Policy) validate() error {
+	switch p.Mode {
+	case Sandbox, Public, VPC:
+	default:
+		return fmt.Errorf("make network: mode %q is none of SANDBOX, PUBLIC and VPC", p.Mode)
+	}
+	for _, h := range p.Hosts {
+		if err := validPattern(h); err != nil {
+			return fmt.Errorf("make network: allowed host %q: %w", h, err)
+		}
+	}
+	for _, prefix := range p.Allow {
+		if err := validPrefix(prefix); err != nil {
+			return fmt.Errorf("make network: allowed range %s: %w", prefix, err)
+		}
+	}
+	if p.Profile == nil {
+		return nil
+	}
+	for _, r := range p.Profile.Rules {
+		if err := validPrefix(r.Prefix); err != nil {
+			return fmt.Errorf("make network: profile %s: range %s: %w", p.Profile.Name, r.Prefix, err)
+		}
+		if r.First > r.Last || r.Network != "" && r.Network != "tcp" && r.Network != "udp" {
+			return fmt.Errorf("make network: profile %s: ports %d to %d of %q", p.Profile.Name, r.First, r.Last, r.Network)
+		}
+	}
+	return nil
+}
+
+func validPrefix(p netip.Prefix) error {
+	switch {
+	case !p.IsValid() || !p.Addr().Is4():
+		return fmt.Errorf("it is not an IPv4 range such as 10.1.0.0/16")
+	case p.Masked() != p:
+		return fmt.Errorf("it has bits beyond its length; %s is meant, or a longer one", p.Masked())
+	}
+	return nil
+}
+
+// covers tells whether a rule opens a destination.
+func (r Rule) covers(network string, to netip.AddrPort) bool {
+	ports := r.First == 0 && r.Last == 0 || r.First <= to.Port() && to.Port() <= r.Last
+	return ports && (r.Network == "" || r.Network == network) && r.Prefix.Contains(to.Addr())
+}
+
+// opens tells whether exactly this address was opened, as one of this machine's
+// must be.
+func (p Policy) opens(to netip.AddrPort) bool {
+	alone := netip.PrefixFrom(to.Addr(), 32)
+	if p.Mode == Public {
+		return slices.Contains(p.Allow, alone)
+	}
+	return p.Mode == VPC && p.Profile != nil && slices.ContainsFunc(p.Profile.Rules, func(r Rule) bool { return r.Prefix == alone })
+}
+
+// The reasons and ways out that stand in more than one place.
+const (
+	reasonMachine = "it is an address of this machine"
+	fixMachine    = "name that one address, as /32, in the operator's allow-list or the profile"
+	fixHosts      = "add the name to the allowed hosts"
+)
+
+// refuse tells why a destination is not reached, or returns nil. names are what
+// it was resolved from.
+func (s *Session) refuse(network string, to netip.AddrPort, names []string) *Refusal {
+	p, addr := s.cfg.Policy, to.Addr()
+	deny := func(reason, fix string) *Refusal { return refusal(network, to, names, reason, fix) }
+	switch {
+	case !addr.Is4():
+		return deny("sandboxes have no IPv6", "use a name or an IPv4 address")
+	case wire.Contains(addr):
+		return deny("nothing answers there on the sandbox's own wire", "")
+	case p.Mode == Sandbox:
+		return deny("network mode SANDBOX reaches nothing but Outcrop", "use network mode PUBLIC or VPC")
+	case p.Mode == VPC && p.Profile == nil:
+		return deny(p.unmapped())
+	case len(p.Hosts) > 0 && !slices.ContainsFunc(names, p.hostAllowed):
+		return deny("only the allowed hosts are reached ("+strings.Join(p.Hosts, ", ")+"), by the addresses that their names resolve to", fixHosts)
+	case p.opens(to):
+	case addr.IsLoopback() || s.cfg.Machine.Has(addr):
+		return deny(reasonMachine, fixMachine)
+	}
+	if p.Mode == VPC {
+		if !slices.ContainsFunc(p.Profile.Rules, func(r Rule) bool { return r.covers(network, to) }) {
+			return deny("the network profile "+p.Profile.Name+" does not open it", "add the range and port to the profile")
+		}
+		return nil
+	}
+	if what, ok := specialUse(addr); ok && !slices.ContainsFunc(p.Allow, func(r netip.Prefix) bool { return r.Contains(addr) }) {
+		return deny("the address is "+what+", and network mode PUBLIC reaches the internet alone", "add its range to the operator's allow-list, or use network mode VPC with a profile")
+	}
+	return nil
+}
+
+// unmapped is the reason and the way out of VPC without a profile.
+func (p Policy) unmapped() (reason, fix string) {
+	reason = "no network profile is mapped to " + plural(len(p.Subnets), "subnet") + " " + strings.Join(p.Subnets, ", ")
+	if p.MapCommand != "" {
+		fix = "run: " + p.MapCommand
+	}
+	return strings.TrimSpace(reason), fix
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
