@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
@@ -45,7 +46,7 @@ var layerFiles = map[string]string{
 	"/etc/hosts":         "127.0.0.1 localhost sandbox\n::1 localhost\n",
 	"/etc/hostname":      hostname + "\n",
 	"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-	"/etc/resolv.conf":   "# This sandbox has no network but its own loopback.\n",
+	"/etc/resolv.conf":   "nameserver " + uplink.Gateway.String() + "\n", // without a wire there is no way to it
 	"/etc/host.conf":     "multi on\n",
 }
 
