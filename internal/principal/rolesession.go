@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 	"sync"
@@ -18,6 +19,11 @@ import (
 // end before when their session does.
 const Lifetime = time.Hour
 
+// TemplateLifetime is how long those live that a guest is given which others
+// will be copied from: so short that every SDK asks for new ones before it uses
+// them, which are the copy's own.
+const TemplateLifetime = time.Minute
+
 // ErrEnded says that a role session is over and gets no more credentials.
 var ErrEnded = errors.New("the role session has ended")
 
@@ -29,6 +35,8 @@ var errRole = errors.New("it is not the ARN of a role of this account")
 // the session is alive, so that nothing has to be remembered of those that were
 // handed out. A session that goes on elsewhere or after a restart is begun again
 // under its name, and what it was given before is good again.
+//
+// Its holder ends it, or retires it when somebody goes on with its credentials.
 type RoleSession struct {
 	d         *Directory
 	key       sessionKey
@@ -51,44 +59,46 @@ func (d *Directory) BeginRoleSession(role, name string) (*RoleSession, error) {
 		return nil, fmt.Errorf("begin session %s of role %s: %w", name, role, err)
 	}
 	key := sessionKey{role, name}
-	d.sessions.add(key, p)
+	d.sessions.add(key, p, d.cfg.Now())
 	return &RoleSession{d: d, key: key, principal: p}, nil
 }
 
 // ARN names the session as a principal.
 func (s *RoleSession) ARN() string { return s.principal.ARN }
 
-// Credentials returns new credentials that live for Lifetime, or ErrEnded.
-func (s *RoleSession) Credentials(ctx context.Context) (Credentials, error) {
+// Credentials returns new credentials that live for as long as given, or
+// ErrEnded.
+func (s *RoleSession) Credentials(ctx context.Context, life time.Duration) (Credentials, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return Credentials{}, fmt.Errorf("make credentials of %s: %w", s.principal.ARN, ErrEnded)
 	}
-	c, err := s.d.mint(ctx, s.key)
+	c, err := s.d.mint(ctx, s.key, life)
 	if err != nil {
 		return Credentials{}, fmt.Errorf("make credentials of %s: %w", s.principal.ARN, err)
 	}
-	s.latest = c.Expires
+	if c.Expires.After(s.latest) {
+		s.latest = c.Expires
+	}
 	return c, nil
 }
 
-// Latest is when the last of the session's credentials expires, and zero if it
-// was given none. A copy of whoever holds them has nothing better after that.
-func (s *RoleSession) Latest() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.latest
-}
-
 // End ends the session; its credentials are refused from now on.
-func (s *RoleSession) End() {
+func (s *RoleSession) End() { s.leave(false) }
+
+// Retire ends the session and leaves its credentials good until they expire: for
+// a guest that was saved, whose memory holds them and comes back.
+func (s *RoleSession) Retire() { s.leave(true) }
+
+func (s *RoleSession) leave(keep bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ended {
-		s.ended = true
-		s.d.sessions.remove(s.key)
+	if s.ended {
+		return
 	}
+	s.ended = true
+	s.d.sessions.remove(s.key, keep, s.latest)
 }
 
 // assumed returns who a session of a role is.
@@ -128,15 +138,21 @@ type living struct {
 	sets map[sessionKey]*liveSet
 }
 
-// liveSet is how many sessions have one name, and the principal that they are.
+// liveSet is how many sessions have one name, the principal that they are, and
+// until when the credentials of those that retired are good.
 type liveSet struct {
 	principal auth.Principal
 	n         int
+	until     time.Time
 }
 
-func (l *living) add(k sessionKey, p auth.Principal) {
+func (s *liveSet) alive(now time.Time) bool { return s.n > 0 || now.Before(s.until) }
+
+// add counts one more session, and forgets those whose credentials are over.
+func (l *living) add(k sessionKey, p auth.Principal, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	maps.DeleteFunc(l.sets, func(_ sessionKey, s *liveSet) bool { return !s.alive(now) })
 	if l.sets == nil {
 		l.sets = map[sessionKey]*liveSet{}
 	}
@@ -146,21 +162,26 @@ func (l *living) add(k sessionKey, p auth.Principal) {
 	l.sets[k].n++
 }
 
-func (l *living) remove(k sessionKey) {
+// remove counts one less. With keep its credentials are good until they expire;
+// else the last one takes the rights of those with it that retired.
+func (l *living) remove(k sessionKey, keep bool, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.sets[k]; s != nil {
-		if s.n--; s.n == 0 {
-			delete(l.sets, k)
-		}
+	s := l.sets[k]
+	s.n--
+	switch {
+	case keep && until.After(s.until):
+		s.until = until
+	case !keep && s.n == 0:
+		delete(l.sets, k)
 	}
 }
 
-func (l *living) find(k sessionKey) (auth.Principal, bool) {
+func (l *living) find(k sessionKey, now time.Time) (auth.Principal, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s := l.sets[k]
-	if s == nil {
+	if s == nil || !s.alive(now) {
 		return auth.Principal{}, false
 	}
 	return s.principal, true

@@ -37,8 +37,8 @@ func (d *Directory) tokenOwner(keyID string) secret.Owner {
 	return secret.Owner{Scope: d.account.ID, Kind: "session-token", ID: keyID}
 }
 
-// mint makes credentials of a session that live for Lifetime.
-func (d *Directory) mint(ctx context.Context, session sessionKey) (Credentials, error) {
+// mint makes credentials of a session.
+func (d *Directory) mint(ctx context.Context, session sessionKey, life time.Duration) (Credentials, error) {
 	id, err := newAccessKeyID(d.cfg.Rand, prefixTemporary)
 	if err != nil {
 		return Credentials{}, err
@@ -48,7 +48,7 @@ func (d *Directory) mint(ctx context.Context, session sessionKey) (Credentials, 
 		return Credentials{}, err
 	}
 	issued := d.cfg.Now().UTC().Truncate(time.Second)
-	expires := issued.Add(Lifetime)
+	expires := issued.Add(life)
 	plain, err := json.Marshal(sealedCredentials{
 		Version: tokenVersion, Secret: key.Reveal(), Role: session.role, Name: session.name, Issued: issued.Unix(), Expires: expires.Unix(),
 	})
@@ -72,8 +72,9 @@ func (d *Directory) temporary(ctx context.Context, id, token string) (sigv4.Key,
 	if err != nil {
 		return sigv4.Key{}, err
 	}
-	p, alive := d.sessions.find(sessionKey{c.Role, c.Name})
-	if d.cfg.Now().Unix() >= c.Expires || !alive {
+	now := d.cfg.Now()
+	p, alive := d.sessions.find(sessionKey{c.Role, c.Name}, now)
+	if now.Unix() >= c.Expires || !alive {
 		return sigv4.Key{}, sigv4.ErrExpiredToken
 	}
 	p.ID = id

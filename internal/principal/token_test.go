@@ -50,10 +50,7 @@ func begun(t testing.TB) (d *Directory, s *RoleSession, c Credentials, k *clock,
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.Latest().IsZero() {
-		t.Error("a session without credentials says when they expire")
-	}
-	if c, err = s.Credentials(t.Context()); err != nil {
+	if c, err = s.Credentials(t.Context(), Lifetime); err != nil {
 		t.Fatal(err)
 	}
 	return d, s, c, k, views
@@ -67,8 +64,8 @@ func TestTemporaryCredentials(t *testing.T) {
 	if n := len(c.SessionToken.Reveal()); n > 600 {
 		t.Errorf("the token has %d letters", n)
 	}
-	if !c.Issued.Equal(testTime()) || c.Expires.Sub(c.Issued) != time.Hour || !s.Latest().Equal(c.Expires) {
-		t.Errorf("they live from %s to %s, latest %s", c.Issued, c.Expires, s.Latest())
+	if !c.Issued.Equal(testTime()) || c.Expires.Sub(c.Issued) != time.Hour {
+		t.Errorf("they live from %s to %s", c.Issued, c.Expires)
 	}
 	before := views.count()
 	key, err := d.Key(t.Context(), c.AccessKeyID, c.SessionToken.Reveal())
@@ -109,7 +106,7 @@ func TestTokenHidesAll(t *testing.T) {
 
 func TestTokenRefusals(t *testing.T) {
 	d, s, c, k, _ := begun(t)
-	other, err := s.Credentials(t.Context())
+	other, err := s.Credentials(t.Context(), Lifetime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +178,7 @@ func TestEndOfSession(t *testing.T) {
 	if !good(d) {
 		t.Error("one end ended both sessions")
 	}
-	if _, err := s.Credentials(t.Context()); !errors.Is(err, ErrEnded) {
+	if _, err := s.Credentials(t.Context(), Lifetime); !errors.Is(err, ErrEnded) {
 		t.Errorf("a session that has ended gives credentials: %v", err)
 	}
 	second.End()
@@ -206,6 +203,53 @@ func TestEndOfSession(t *testing.T) {
 	}
 	if !good(restarted) {
 		t.Error("the session goes on after a restart and its credentials do not")
+	}
+}
+
+// TestRetire: what a saved guest holds is good until it expires, unless the
+// session goes on under its name and ends then.
+func TestRetire(t *testing.T) {
+	d, s, c, k, _ := begun(t)
+	short, err := s.Credentials(t.Context(), TemplateLifetime)
+	if err != nil || short.Expires.Sub(short.Issued) != time.Minute {
+		t.Fatalf("%+v, %v", short, err)
+	}
+	good := func(c Credentials) bool {
+		_, err := d.Key(t.Context(), c.AccessKeyID, c.SessionToken.Reveal())
+		return err == nil
+	}
+	s.Retire()
+	s.End() // changes nothing any more
+	if _, err := s.Credentials(t.Context(), Lifetime); !errors.Is(err, ErrEnded) {
+		t.Errorf("a session that has retired gives credentials: %v", err)
+	}
+	if !good(c) || !good(short) {
+		t.Error("a saved guest has lost its credentials")
+	}
+	if k.add(time.Minute); !good(c) || good(short) {
+		t.Error("a minute later they are not what their lives say")
+	}
+	again, err := d.BeginRoleSession(testRole(d), testName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Retire() // it was given nothing
+	if !good(c) {
+		t.Error("retiring for a second time took the credentials")
+	}
+	if again, err = d.BeginRoleSession(testRole(d), testName); err != nil {
+		t.Fatal(err)
+	}
+	if again.End(); good(c) {
+		t.Error("the session has gone on and ended, and what it held before is still good")
+	}
+	unused, err := d.BeginRoleSession(testRole(d), "unused")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused.Retire()
+	if _, err := d.BeginRoleSession(testRole(d), "last"); err != nil || len(d.sessions.sets) != 1 {
+		t.Errorf("%v; %d sessions are remembered, want the last alone", err, len(d.sessions.sets))
 	}
 }
 
@@ -372,7 +416,7 @@ func BenchmarkMint(b *testing.B) {
 	_, s, _, _, _ := begun(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Credentials(context.Background()); err != nil {
+		if _, err := s.Credentials(context.Background(), Lifetime); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -21,13 +21,6 @@ import (
 	"time"
 )
 
-// The addresses, by convention of AWS's SDKs, at which guests ask for it.
-const (
-	Address          = "169.254.169.254"
-	ContainerAddress = "169.254.170.2"
-	Port             = 80
-)
-
 // RoleName is what the execution role is called in the metadata of every guest,
 // whatever its name is, as on AWS.
 const RoleName = "execution_role"
