@@ -16,7 +16,7 @@ var embedded embed.FS
 // packed returns the embedded executable for an architecture as it was embedded,
 // and the SHA-256 of what it unpacks to, in hexadecimal.
 func packed(files fs.FS, goarch string) (data []byte, digest string, err error) {
-	name := "embedded/outcrop-sandbox-linux-" + goarch
+	name := packedName(goarch)
 	line, err := fs.ReadFile(files, name+".sha256")
 	if err != nil {
 		return nil, "", err
@@ -28,3 +28,6 @@ func packed(files fs.FS, goarch string) (data []byte, digest string, err error) 
 	data, err = fs.ReadFile(files, name+".zst")
 	return data, digest, err
 }
+
+// packedName is that of the embedded files without their extensions.
+func packedName(goarch string) string { return "embedded/outcrop-sandbox-linux-" + goarch }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/hooks"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
@@ -33,6 +34,7 @@ type engine struct {
 	supervisor *link
 	connecting chan struct{} // holds one token
 	exe        *executable
+	key        string // see snapshotKey
 }
 
 var _ sandbox.Engine = (*engine)(nil)
@@ -68,11 +70,13 @@ func newEngine(cfg Config, h host, files fs.FS) (*engine, error) {
 
 // Capabilities implements sandbox.Engine.
 func (e *engine) Capabilities() sandbox.Capabilities {
+	key := e.snapshotKey()
 	return sandbox.Capabilities{
 		Engine: "gvisor", Version: gvisorVersion,
 		GuestUID: GuestUID, GuestGID: GuestGID,
 		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes,
 		HalfClose: true, // with the forwarder that tools/embedsandbox repaired
+		Snapshots: key != "", SnapshotKey: key,
 	}
 }
 
@@ -99,6 +103,8 @@ func (e *engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox,
 		err := g.boot(ctx, e)
 		if err != nil {
 			e.release(g)
+		} else if spec.Snapshot != nil {
+			err = g.awaitCopies(ctx)
 		}
 		booted <- err
 	}()
@@ -125,6 +131,7 @@ func (e *engine) isClosed() bool {
 
 // reserve takes the spec's id and gives the sandbox a name of our own.
 func (e *engine) reserve(spec sandbox.Spec, m *wire.Start) (*guest, error) {
+	key := e.snapshotKey()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -135,7 +142,7 @@ func (e *engine) reserve(spec sandbox.Spec, m *wire.Start) (*guest, error) {
 	}
 	e.seq++
 	m.Sandbox = fmt.Sprintf("%0*x", wire.IDLength, e.seq)
-	g := newGuest(spec, m)
+	g := newGuest(spec, m, key)
 	e.guests[spec.ID] = g
 	e.names[m.Sandbox] = g
 	return g, nil
@@ -280,6 +287,10 @@ func requestOf(spec sandbox.Spec) (*wire.Start, error) {
 		Cable: cable(spec),
 		Args:  spec.Args, Env: environment(spec.Env), Dir: spec.Dir,
 		UID: GuestUID, GID: GuestGID, TmpBytes: spec.TmpBytes,
+		Resume: spec.Snapshot != nil, RestoreHook: spec.RestoreHook, Savable: spec.Savable,
+	}
+	if spec.Savable {
+		m.Env = hooks.Environment(m.Env)
 	}
 	if m.TmpBytes == 0 {
 		m.TmpBytes = DefaultTmpBytes

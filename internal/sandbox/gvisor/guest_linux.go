@@ -33,9 +33,14 @@ type guest struct {
 	output  sync.WaitGroup
 	// hook serves connections to hookAddress, and closes them; nil refuses them.
 	// It is set before the start.
-	hook func(net.Conn)
+	hook  func(net.Conn)
+	hooks hookAnswers
+	key   string // the engine's SnapshotKey
+	// saving holds a token while somebody saves the guest.
+	saving chan struct{}
 
 	mu     sync.Mutex
+	saved  bool          // Save ends it
 	used   wire.Measured // when it had ended
 	link   *link         // nil until there is a supervisor to talk to
 	asked  bool          // somebody called Stop, Close or gave up starting
@@ -48,13 +53,29 @@ type guest struct {
 
 var _ sandbox.Sandbox = (*guest)(nil)
 
-func newGuest(spec sandbox.Spec, m *wire.Start) *guest {
-	return &guest{spec: spec, start: m, done: make(chan struct{}), over: make(chan struct{}), running: make(chan struct{})}
+func newGuest(spec sandbox.Spec, m *wire.Start, key string) *guest {
+	g := &guest{
+		spec: spec, start: m, key: key, saving: make(chan struct{}, 1),
+		done: make(chan struct{}), over: make(chan struct{}), running: make(chan struct{}),
+	}
+	if spec.Savable {
+		g.hook = g.hooks.serve
+	}
+	return g
 }
 
 // boot has the supervisor start the sandbox and begins to copy its output. It
 // returns only when the sandbox runs or is gone.
 func (g *guest) boot(ctx context.Context, e *engine) error {
+	var snapshot []*os.File
+	if g.spec.Snapshot != nil {
+		s, release, err := g.resumed()
+		if err != nil {
+			return err
+		}
+		defer release()
+		snapshot = s.files[:]
+	}
 	l, err := e.link(ctx)
 	if err != nil {
 		return err
@@ -73,7 +94,7 @@ func (g *guest) boot(ctx context.Context, e *engine) error {
 		err = context.Canceled
 	} else {
 		// Not ctx: once it is asked for, its answer must be known.
-		err = l.call(context.WithoutCancel(ctx), &wire.Message{Start: g.start}, outW, errW)
+		err = l.call(context.WithoutCancel(ctx), &wire.Message{Start: g.start}, append([]*os.File{outW, errW}, snapshot...)...)
 	}
 	outW.Close()
 	errW.Close()
@@ -141,6 +162,9 @@ func (g *guest) finish(cause sandbox.Cause, code int) {
 	}
 	if g.asked {
 		cause = sandbox.Stopped
+	}
+	if g.saved {
+		cause = sandbox.Saved
 	}
 	if cause != sandbox.Exited && code < 0 {
 		code = 128 + int(unix.SIGKILL) // a killed process has no exit code
@@ -305,6 +329,10 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %s", sandbox.ErrInvalid, f.Text)
 	case wire.Refused:
 		return sandbox.ErrRefused
+	case wire.Unsaved:
+		return fmt.Errorf("%w: %s", sandbox.ErrUnsavable, f.Text)
+	case wire.Resuming:
+		return fmt.Errorf("%w: %s", sandbox.ErrSnapshot, f.Text)
 	case wire.Gone:
 		return fmt.Errorf("%w: %s", sandbox.ErrStopped, f.Text)
 	}

@@ -40,17 +40,23 @@ type signalArgs struct {
 	Mode  int
 }
 
-// control calls a sandbox's own control server, which listens on a socket that
-// runsc names after the id. A connection a call: a slow one delays no other.
+// control calls a sandbox's own control server.
 func control(id, method string, arg any) error {
+	return controlFor(callTimeout, id, method, arg, nil)
+}
+
+// controlFor is control with a result, unless that is nil, and a time of its own.
+// The server listens on a socket that runsc names after the id. A connection a
+// call: a slow one delays no other.
+func controlFor(timeout time.Duration, id, method string, arg, result any) error {
 	c, err := client.ConnectTo(filepath.Join(stateDir, "runsc-"+id+".sock"))
 	if err != nil {
 		return &wire.Failure{Kind: wire.Gone, Text: "connect to sandbox " + id + ": " + err.Error()}
 	}
 	// Closing the socket is what ends a call that takes too long; Close itself
 	// would wait for the call.
-	late := time.AfterFunc(callTimeout, func() { c.Socket.Close() })
-	err = c.Call(method, arg, nil)
+	late := time.AfterFunc(timeout, func() { c.Socket.Close() })
+	err = c.Call(method, arg, result)
 	inTime := late.Stop()
 	if inTime {
 		c.Close()

@@ -58,8 +58,12 @@ func (g *guest) kill() {
 	}
 }
 
-// start boots a sandbox and returns when its first process runs.
-func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File) error {
+// start boots a sandbox, or resumes one from the files of a snapshot, and returns
+// when its first process runs.
+func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File, snapshot []*os.File) error {
+	if m.Savable {
+		m.Mounts = append(m.Mounts, hooksMount())
+	}
 	g := &guest{id: m.Sandbox, diskBytes: m.DiskBytes}
 	s.mu.Lock()
 	_, taken := s.guests[g.id]
@@ -71,7 +75,7 @@ func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File) error {
 		return fmt.Errorf("id %q is taken or not %d characters long", g.id, wire.IDLength)
 	}
 	defer s.reaper.hold()()
-	sentry, err := s.boot(g, m, stdout, stderr)
+	sentry, err := s.boot(g, m, stdout, stderr, snapshot)
 	if err != nil {
 		s.remove(g)
 		return err
@@ -95,7 +99,7 @@ func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File) error {
 }
 
 // boot runs runsc and returns the sandbox's pid.
-func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File) (int, error) {
+func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snapshot []*os.File) (int, error) {
 	ns, err := s.plug(g, m.Cable)
 	if err != nil {
 		return 0, err
@@ -110,10 +114,19 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File) (int
 		return 0, fmt.Errorf("start sandbox %s: %w", g.id, err)
 	}
 	defer null.Close()
-	pid, exited, err := s.reaper.start("/proc/self/exe", s.runscArgs(g), &syscall.ProcAttr{
+	files := []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), ns.Fd()} // netNSPath names the last
+	if m.Resume {
+		if err := g.bundle.writeSnapshot(); err != nil {
+			return 0, err
+		}
+		for _, f := range snapshot { // from firstSnapshotFD on
+			files = append(files, f.Fd())
+		}
+	}
+	pid, exited, err := s.reaper.start("/proc/self/exe", s.runscArgs(g, m.Resume), &syscall.ProcAttr{
 		Dir:   string(g.bundle), // upperName is relative to it
 		Env:   []string{"PATH=/usr/bin:/bin"},
-		Files: []uintptr{null.Fd(), stdout.Fd(), stderr.Fd(), ns.Fd()}, // netNSPath names the last
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
@@ -127,6 +140,9 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File) (int
 		return 0, gone(g.id)
 	}
 	if !status.Exited() || status.ExitStatus() != 0 {
+		if m.Resume {
+			return 0, resumeFailure(g, status)
+		}
 		return 0, bootFailure(g, m, status)
 	}
 	text, err := os.ReadFile(g.bundle.pid())
@@ -137,11 +153,23 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File) (int
 	if err != nil || sentry <= 1 {
 		return 0, fmt.Errorf("read pid of %s: %q is none", g.id, text)
 	}
+	if m.Resume && len(m.RestoreHook) > 0 {
+		if g.become(sentry) {
+			return 0, gone(g.id)
+		}
+		if err := runHook(m, stdout, stderr); err != nil {
+			return 0, err
+		}
+	}
 	return sentry, nil
 }
 
-// runscArgs is the command that boots g.
-func (s *supervisor) runscArgs(g *guest) []string {
+// runscArgs is the command that boots or resumes g.
+func (s *supervisor) runscArgs(g *guest, resume bool) []string {
+	command := []string{"run"}
+	if resume {
+		command = []string{"restore", "--image-path=" + g.bundle.snapshot()}
+	}
 	return slices.Concat([]string{
 		"runsc", // what makes the executable be runsc
 		"--root=" + stateDir,
@@ -163,8 +191,7 @@ func (s *supervisor) runscArgs(g *guest) []string {
 		"--host-settings=ignore",
 		// Everything is in this executable, and is meant to be.
 		"--sidecar-usage-policy=LEGACY_DEPRECATED_SLOW_EMBEDDED_FALLBACK",
-		"run", "--detach", "--bundle=" + string(g.bundle), "--pid-file=" + g.bundle.pid(), g.id,
-	})
+	}, command, []string{"--detach", "--bundle=" + string(g.bundle), "--pid-file=" + g.bundle.pid(), g.id})
 }
 
 // remove takes down what is left of a guest and forgets it.

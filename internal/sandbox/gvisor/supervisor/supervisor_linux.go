@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/hooks"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
@@ -67,6 +68,10 @@ func Run(socket *os.File) error {
 			s.measure(m.Seq, m.Measure.Sandbox)
 			continue
 		}
+		if m.Save != nil {
+			go s.answerSave(m.Seq, m.Save, files)
+			continue
+		}
 		go func() {
 			err := s.handle(m, files)
 			for _, f := range files {
@@ -97,6 +102,9 @@ func (s *supervisor) setup(m *wire.Setup) error {
 	if err := buildLayer(hostDir, layerDir); err != nil {
 		return classify("make the host layer", err)
 	}
+	if err := hooks.Write(hooksDir); err != nil {
+		return classify("make the hooks", err)
+	}
 	// A network namespace each start needs one; find out now whether it may.
 	ns, far, err := newNetNS(true)
 	if err != nil {
@@ -107,8 +115,8 @@ func (s *supervisor) setup(m *wire.Setup) error {
 
 func (s *supervisor) handle(m *wire.Message, files []*os.File) error {
 	switch {
-	case m.Start != nil && len(files) == 2:
-		return s.start(m.Start, files[0], files[1])
+	case m.Start != nil && !m.Start.Resume && len(files) == 2, m.Start != nil && m.Start.Resume && len(files) == 2+wire.SnapshotFiles:
+		return s.start(m.Start, files[0], files[1], files[2:])
 	case m.Dial != nil && len(files) == 1:
 		if s.find(m.Dial.Sandbox) == nil {
 			return gone(m.Dial.Sandbox)
@@ -119,6 +127,11 @@ func (s *supervisor) handle(m *wire.Message, files []*os.File) error {
 			return gone(m.Signal.Sandbox)
 		}
 		return deliver(m.Signal.Sandbox, m.Signal.Number)
+	case m.Thaw != nil:
+		if s.find(m.Thaw.Sandbox) == nil {
+			return gone(m.Thaw.Sandbox)
+		}
+		return thaw(m.Thaw.Sandbox)
 	case m.Kill != nil:
 		if g := s.find(m.Kill.Sandbox); g != nil {
 			g.kill()

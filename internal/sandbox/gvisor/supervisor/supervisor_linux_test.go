@@ -58,7 +58,7 @@ func TestRunscArgs(t *testing.T) {
 	g := &guest{id: "0123456789abcdef", bundle: "/bundles/0123456789abcdef"}
 	for name, separate := range map[string]bool{"runsc.root.golden": true, "runsc.user.golden": false} {
 		s := &supervisor{separate: separate}
-		golden(t, name, []byte(strings.Join(s.runscArgs(g), "\n")+"\n"))
+		golden(t, name, []byte(strings.Join(s.runscArgs(g, false), "\n")+"\n"))
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	emptyDir   = "/empty"   // hides what guests must not see
 	stateDir   = "/state"   // runsc's own state and control sockets
 	bundlesDir = "/bundles" // one directory a sandbox
+	hooksDir   = "/hooks"   // what savable guests see of package hooks
 )
 
 // worldBytes bounds the memory file system that holds all of the above but the
@@ -65,7 +66,7 @@ func enter(root, disks string) error {
 }
 
 func makeDirs(root string) error {
-	for _, d := range []string{hostDir, layerDir, emptyDir, stateDir, bundlesDir, disksDir, "/proc", "/dev", "/sys", "/tmp"} {
+	for _, d := range []string{hostDir, layerDir, emptyDir, stateDir, bundlesDir, hooksDir, disksDir, "/proc", "/dev", "/sys", "/tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return err
 		}

@@ -69,7 +69,19 @@ type Start struct {
 
 	// Cable is nil for a guest that has its loopback alone.
 	Cable *Cable `json:"cable,omitempty"`
+
+	// Savable shows the guest the hooks (package hooks).
+	Savable bool `json:"savable,omitempty"`
+	// Resume asks for the guest of a snapshot. Its SnapshotFiles come after the
+	// other files.
+	Resume bool `json:"resume,omitempty"`
+	// RestoreHook is run after Resume, and must succeed.
+	RestoreHook []string `json:"restoreHook,omitempty"`
 }
+
+// SnapshotFiles is how many files make a snapshot: the state, what is known of
+// the pages, and the pages.
+const SnapshotFiles = 3
 
 // GuestID is the uid and gid of every guest. It exists inside the sandbox only,
 // but as root the modes of the host's files are held against it: so it is one
