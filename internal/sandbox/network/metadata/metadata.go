@@ -15,10 +15,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path"
 	"strings"
 	"sync"
 	"time"
+)
+
+// The addresses at which AWS's SDKs ask for it.
+var (
+	Address          = netip.AddrPortFrom(netip.AddrFrom4([4]byte{169, 254, 169, 254}), 80)
+	ContainerAddress = netip.AddrPortFrom(netip.AddrFrom4([4]byte{169, 254, 170, 2}), 80)
 )
 
 // RoleName is what the execution role is called in the metadata of every guest,
