@@ -62,7 +62,8 @@ type Client struct {
 	target Target
 	base   *url.URL
 	aws    aws.Config
-	http   *http.Client
+	http   *http.Client // answers soon, or is given up
+	agents *http.Client // an agent may think for 15 minutes before its first byte (spec/runtime.md)
 	signer *v4.Signer
 	now    func() time.Time
 	agent  string
@@ -89,11 +90,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		target: cfg.Target, base: base, now: cfg.Now, signer: v4.NewSigner(), agent: cfg.UserAgent,
-		http: &http.Client{
-			Transport: transport(cfg.Proxy),
-			// A redirect would be followed with a signature for another URL.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		http: newHTTP(cfg, answerTime), agents: newHTTP(cfg, 0),
 	}
 	c.aws = aws.Config{
 		Region:       c.target.Region,
@@ -118,8 +115,22 @@ func ParseEndpoint(endpoint string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 
-// transport has no limit on how long an answer takes: an agent may think for 15
-// minutes before its first byte (spec/runtime.md).
+// answerTime is how long an answer of the server's own may take to begin once
+// the request is sent: twice what the slowest, a log that is followed, takes.
+const answerTime = time.Minute
+
+// newHTTP returns a client of its own connections; wait bounds how long an
+// answer takes to begin, and 0 does not.
+func newHTTP(cfg Config, wait time.Duration) *http.Client {
+	t := transport(cfg.Proxy)
+	t.ResponseHeaderTimeout = wait
+	return &http.Client{
+		Transport: t,
+		// A redirect would be followed with a signature for another URL.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 func transport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	return &http.Transport{
 		Proxy:                 proxy,
@@ -155,7 +166,9 @@ func (c *Client) Control() *bedrockagentcorecontrol.Client {
 }
 
 // Data returns the client of the data plane.
-func (c *Client) Data() *bedrockagentcore.Client { return bedrockagentcore.NewFromConfig(c.aws) }
+func (c *Client) Data() *bedrockagentcore.Client {
+	return bedrockagentcore.NewFromConfig(c.aws, func(o *bedrockagentcore.Options) { o.HTTPClient = c.agents })
+}
 
 // S3 returns the client of the object store; buckets go into the path, since a
 // server on an address has no names below it.

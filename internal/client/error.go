@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -24,32 +26,33 @@ type Error struct {
 
 func (e *Error) Error() string { return cmp.Or(e.Message, e.Code) }
 
-// UnreachableError says that no server answered.
-type UnreachableError struct{ Err error }
-
-func (e *UnreachableError) Error() string { return "no server answers: " + e.Err.Error() }
-
-// Unwrap returns what the network said.
-func (e *UnreachableError) Unwrap() error { return e.Err }
-
-// NotOutcropError says that something answered that is no Outcrop server.
-type NotOutcropError struct{ Endpoint, Detail string }
-
-func (e *NotOutcropError) Error() string {
-	return "what answers at " + e.Endpoint + " is no Outcrop server (" + e.Detail + ")"
-}
-
-// Explain turns an error of any call into an *Error or an *UnreachableError
-// where it is one, and returns every other one as it is.
+// Explain turns an error of any call into an *Error, an *UnreachableError, a
+// *LostError or a *NotOutcropError where it is one, and returns every other one
+// as it is. What it returns has the words of AWS's SDK in Err alone.
 func Explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	var refused *Error
-	if errors.As(err, &refused) {
+	var (
+		refused     *Error
+		unreachable *UnreachableError
+		lost        *LostError
+		foreign     *NotOutcropError
+		api         smithy.APIError
+	)
+	switch {
+	case errors.As(err, &refused):
 		return refused
+	case errors.As(err, &unreachable):
+		return unreachable
+	case errors.As(err, &lost):
+		return lost
+	case errors.As(err, &foreign):
+		return foreign
 	}
-	var api smithy.APIError
+	if f := foreignAnswer(err); f != nil {
+		return f
+	}
 	if errors.As(err, &api) {
 		e := &Error{Code: api.ErrorCode(), Message: api.ErrorMessage()}
 		var res *awshttp.ResponseError
@@ -58,15 +61,57 @@ func Explain(err error) error {
 		}
 		return e
 	}
+	return explainNetwork(err)
+}
+
+// explainNetwork tells what the network said of a call: nobody is there, the
+// connection ended early, or what answers speaks something else.
+func explainNetwork(err error) error {
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return &UnreachableError{Err: op}
-	}
 	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	switch {
+	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"):
+		return &UnreachableError{Err: op}
+	case errors.As(err, &dns):
 		return &UnreachableError{Err: dns}
 	}
+	if f := foreignWire(err); f != nil {
+		return f
+	}
+	var timeout net.Error
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout(),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EPIPE):
+		return &LostError{Err: err}
+	}
 	return err
+}
+
+// foreignAnswer recognises an HTTP answer that no Outcrop server gives: all of
+// ours have a request id.
+func foreignAnswer(err error) *NotOutcropError {
+	var res *awshttp.ResponseError
+	if !errors.As(err, &res) || res.Response == nil || res.Response.Response == nil {
+		return nil
+	}
+	r := res.Response.Response
+	if r.StatusCode == 0 || hasRequestID(r.Header) {
+		return nil
+	}
+	return &NotOutcropError{Endpoint: endpointOf(r), Detail: "HTTP " + cmp.Or(r.Status, http.StatusText(r.StatusCode)), Err: err}
+}
+
+// hasRequestID reports whether an answer names its call as AWS's services do.
+func hasRequestID(h http.Header) bool {
+	return h.Get("x-amzn-RequestId") != "" || h.Get("x-amz-request-id") != ""
+}
+
+func endpointOf(r *http.Response) string {
+	if r.Request == nil || r.Request.URL == nil {
+		return ""
+	}
+	return r.Request.URL.Scheme + "://" + r.Request.URL.Host
 }
 
 // Is reports whether err is a refusal with this code.
@@ -83,7 +128,7 @@ func answerError(res *http.Response, body []byte) error {
 	}
 	code := res.Header.Get("x-amzn-ErrorType")
 	if json.Unmarshal(body, &b) != nil && code == "" {
-		return &NotOutcropError{Endpoint: res.Request.URL.Scheme + "://" + res.Request.URL.Host, Detail: "HTTP " + res.Status}
+		return &NotOutcropError{Endpoint: endpointOf(res), Detail: "HTTP " + res.Status}
 	}
 	code = cmp.Or(code, b.Type, res.Status)
 	code, _, _ = strings.Cut(code, ":") // name:uri, as some services write it

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
 	"net/url"
 	"time"
@@ -46,4 +47,22 @@ func Probe(ctx context.Context, endpoint string, proxy func(*http.Request) (*url
 		s.Clock = at
 	}
 	return s, nil
+}
+
+// SpeaksTLS reports whether the port of endpoint takes a TLS handshake, whatever
+// certificate it shows: nothing is sent on the connection.
+func SpeaksTLS(ctx context.Context, endpoint string) bool {
+	base, err := ParseEndpoint(endpoint)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
+	c, err := d.DialContext(ctx, "tcp", base.Host)
+	if err != nil {
+		return false
+	}
+	_ = c.Close() // a failure changes nothing about the answer
+	return true
 }
