@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,9 +33,9 @@ func choose(targets []Target, asked string, p project, local string) (Target, st
 	}
 	switch {
 	case len(all) == 0:
-		return Target{}, "", problem("Install one on the server's machine; outcrop doctor shows where it is looked for.", "the server has no %s to run %s with; it can run %s", p.language, p.entry, list(targets))
+		return Target{}, "", problem("Install one on the server's machine: outcrop doctor says how.", "the server has no %s to run %s with; it can run %s", p.language, p.entry, list(targets))
 	case len(fit) == 0:
-		return Target{}, "", problem("Widen requires-python, or install a fitting Python on the server's machine; outcrop doctor shows where it is looked for.", "pyproject.toml requires Python %s; the server can run %s", p.requires, list(all))
+		return Target{}, "", problem("Widen requires-python, or install a fitting Python on the server's machine: outcrop doctor says how.", "pyproject.toml requires Python %s; the server can run %s", p.requires, list(all))
 	}
 	slices.SortFunc(fit, func(a, b Target) int { return compareVersions(a.Version, b.Version) })
 	newest := fit[len(fit)-1]
@@ -60,10 +61,38 @@ func choose(targets []Target, asked string, p project, local string) (Target, st
 	return best, fmt.Sprintf("%s, which the server cannot run here; this is the closest of %s", whose, list(fit)), nil
 }
 
+// shortRuntime is how people write runtimes, in lower case: 3.11, python3.11,
+// py311, python_3_11, node22, nodejs22.x.
+var shortRuntime = regexp.MustCompile(`^(python|py|node|nodejs)?[-_ ]?(\d+)(?:[._]?(\d+|x))?$`)
+
+// runtimeNamed is the runtime that asked means, or asked itself.
+func runtimeNamed(asked string) string {
+	m := shortRuntime.FindStringSubmatch(strings.ToLower(strings.TrimSpace(asked)))
+	if m == nil {
+		return asked
+	}
+	major, sub := m[2], m[3]
+	if sub == "" && len(major) > 2 { // py311
+		major, sub = major[:1], major[1:]
+	}
+	name := "PYTHON_" + major + "_" + sub
+	if strings.HasPrefix(m[1], "node") {
+		name = "NODE_" + major
+	}
+	if slices.Contains(image.Runtimes(), name) {
+		return name
+	}
+	return asked
+}
+
 func chooseAsked(targets []Target, asked string, p project, able func(Target) bool) (Target, string, error) {
+	asked = runtimeNamed(asked)
+	if !slices.Contains(image.Runtimes(), asked) && !slices.ContainsFunc(targets, func(t Target) bool { return t.Runtime == asked }) {
+		return Target{}, "", problem("Write one of them with --runtime, or leave it out to have one chosen.", "%q is no runtime; the server can run %s", asked, list(targets))
+	}
 	i := slices.IndexFunc(targets, func(t Target) bool { return t.Runtime == asked })
 	if i < 0 {
-		return Target{}, "", problem("Choose one of them with --runtime, or install it on the server's machine; outcrop doctor shows where it is looked for.", "the server cannot run %s; it can run %s", asked, list(targets))
+		return Target{}, "", problem("Choose one of them with --runtime, or install it on the server's machine: outcrop doctor says how.", "the server cannot run %s; it can run %s", asked, list(targets))
 	}
 	if !able(targets[i]) {
 		return Target{}, "", problem("Choose another runtime or entry point.", "%s does not run %s", asked, p.entry)

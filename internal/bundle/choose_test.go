@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,6 +29,30 @@ func TestChoose(t *testing.T) {
 		target, why, err := choose(targets(), c.asked, c.p, c.local)
 		if got := fmt.Sprintf("%s: %s", target.Runtime, why); err != nil || !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: got %s, %v", c.name, got, err)
+		}
+	}
+}
+
+// People write runtimes as they are called elsewhere; what is meant is clear.
+func TestRuntimeIsNamedInSeveralWays(t *testing.T) {
+	for asked, want := range map[string]string{
+		"3.11": "PYTHON_3_11", "311": "PYTHON_3_11", "python3.11": "PYTHON_3_11", "Python_3_11": "PYTHON_3_11", "python-3.11": "PYTHON_3_11", "py311": "PYTHON_3_11",
+		"python 3.10": "PYTHON_3_10", " PYTHON_3_12 ": "PYTHON_3_12", "node22": "NODE_22", "nodejs22.x": "NODE_22", "NODE_22": "NODE_22", "node_22": "NODE_22",
+		"python3": "", "python": "", "3": "", "22": "", "2.7": "", "node": "", "node18": "", "nodejs": "", "": "", "3.11.2": "", "PYTHON_3_99": "", "java21": "",
+	} {
+		if got := runtimeNamed(asked); got != cmp.Or(want, asked) {
+			t.Errorf("%q is taken for %q", asked, got)
+		}
+	}
+	for asked, want := range map[string]string{
+		"python3":     `"python3" is no runtime; the server can run PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, NODE_22: Write one of them with --runtime, or leave it out to have one chosen.`,
+		"python 3.14": "the server cannot run PYTHON_3_14; it can run PYTHON_3_10, PYTHON_3_11, PYTHON_3_12, NODE_22: Choose one of them with --runtime, or install it on the server's machine: outcrop doctor says how.",
+		"node22":      "NODE_22 does not run main.py: Choose another runtime or entry point.",
+	} {
+		_, _, err := choose(targets(), asked, project{entry: "main.py", language: python}, "")
+		var p *Error
+		if !errors.As(err, &p) || p.Reason+": "+p.Fix != want {
+			t.Errorf("%q: %+v", asked, err)
 		}
 	}
 }

@@ -5,12 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -129,7 +127,7 @@ func (r *requirements) key(in installer, env []string, target Target) string {
 		}
 	}
 	slices.Sort(settings)
-	text, err := json.Marshal([]any{"1", r.lines, r.text, in.uv != "", in.name, target, settings})
+	text, err := json.Marshal([]any{"2", r.lines, r.text, in.uv != "", in.name, target, settings})
 	if err != nil {
 		return "" // strings and structs of strings always marshal
 	}
@@ -158,55 +156,4 @@ func (in installer) install(ctx context.Context, o Options, p project, target Ta
 		return fmt.Errorf("tidy packages: %w", err)
 	}
 	return nil
-}
-
-// tidy makes an installed tree the same wherever it was made: the first line of
-// scripts names the Python that installed them, which no other machine has, and
-// Windows makes programs of them, which Linux does not run.
-func tidy(dir string) error {
-	if err := os.Remove(filepath.Join(dir, ".lock")); err != nil && !errors.Is(err, fs.ErrNotExist) { // uv's
-		return err
-	}
-	bin := filepath.Join(dir, "bin")
-	if runtime.GOOS == "windows" {
-		return os.RemoveAll(bin)
-	}
-	scripts, err := os.ReadDir(bin)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, s := range scripts {
-		if !s.Type().IsRegular() {
-			continue
-		}
-		if err := tidyScript(filepath.Join(bin, s.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-const shebang = "#!/usr/bin/env python3\n"
-
-func tidyScript(file string) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	first, rest, _ := strings.Cut(string(text), "\n")
-	switch {
-	case strings.HasPrefix(first, "#!") && strings.Contains(first, "python"):
-	case first == "#!/bin/sh" && strings.HasPrefix(rest, "'''exec' "): // for long paths; ends at the line ' '''
-		_, after, ok := strings.Cut(rest, "\n' '''\n")
-		if !ok {
-			return nil
-		}
-		rest = after
-	default:
-		return nil
-	}
-	return os.WriteFile(file, []byte(shebang+rest), 0o755)
 }
