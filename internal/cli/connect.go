@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/outcrop/outcrop/internal/client"
 	"github.com/outcrop/outcrop/internal/client/statefile"
@@ -54,7 +53,19 @@ func (p *Program) locate(ctx context.Context, f *flags, shell bool) (client.Targ
 	if len(live) == 0 {
 		return client.Target{}, p.nothingRuns(ctx, records)
 	}
+	p.sayWhich(live)
 	return p.targetOf(f, live[0], "the newest server of this user")
+}
+
+// sayWhich says which of several servers was chosen, and how to choose another.
+func (p *Program) sayWhich(live []statefile.Record) {
+	if len(live) < 2 {
+		return
+	}
+	p.say("%d servers of yours run; this is the newest: %s with data in %s", len(live), live[0].URL, live[0].DataDirectory)
+	for _, r := range live[1:] {
+		p.say("  another: --endpoint %s or --data %s", r.URL, quotePOSIX(r.DataDirectory))
+	}
 }
 
 // locateURL uses the shell's key if it has one, and else that of the running
@@ -132,11 +143,8 @@ func othersServer(owner string) string {
 // nothingRuns says why there is no server to talk to.
 func (p *Program) nothingRuns(ctx context.Context, stopped []statefile.Record) *failure {
 	if len(stopped) > 0 {
-		r, start := stopped[0], "outcrop serve"
-		if r.DataDirectory != canonical(p.defaultData()) {
-			start += " --data " + quotePOSIX(r.DataDirectory)
-		}
-		return fail("Start it again: "+start, "no server is running; the last one was at %s with data directory %s", r.URL, r.DataDirectory)
+		r := stopped[0]
+		return fail("Start it again: "+p.startCommand(r), "no server is running; the last one was at %s with data directory %s", r.URL, r.DataDirectory)
 	}
 	if seen, err := client.Probe(ctx, "http://"+p.address, nil); err != nil || !seen.Outcrop {
 		return fail("Start one: outcrop serve", "no server is running")
@@ -213,30 +221,4 @@ func canonical(dir string) string {
 		}
 		rest, at = filepath.Join(filepath.Base(at), rest), parent
 	}
-}
-
-// explainUnreachable says what to do when nobody answers, which depends on who
-// said where to ask.
-func (p *Program) explainUnreachable(err *client.UnreachableError) *failure {
-	if p.target == nil {
-		return fail("Start one: outcrop serve", "%w", err)
-	}
-	reason := err.Err.Error()
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		reason = errno.Error()
-	}
-	f := fail("", "no server answers at %s: %s", p.target.Endpoint, reason)
-	f.cause = err
-	switch p.target.Source {
-	case "AWS_ENDPOINT_URL":
-		f.fix = "The address is from AWS_ENDPOINT_URL. Start a server there: outcrop serve\n" +
-			"or take the address of the one that runs: eval \"$(outcrop env)\"\n" +
-			"or forget it: eval \"$(outcrop env --unset)\""
-	case "--endpoint":
-		f.fix = "Check --endpoint, and whether outcrop serve runs there."
-	default:
-		f.fix = "Its process runs, but it does not answer: outcrop doctor"
-	}
-	return f
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -198,8 +199,24 @@ func TestDoctor(t *testing.T) {
 	}
 	f.server = `{"version":"9","interpreters":[],"sandbox":{"available":false,"reason":"user namespaces are off","fix":"sudo sysctl -w user.max_user_namespaces=10000\nor run as root"}}`
 	u.golden("doctor/bad", u.run("doctor"))
-	u.now = func() time.Time { return time.Now().Add(-7*time.Minute - 300*time.Millisecond) }
+	u.diagnose = func(context.Context, ServeOptions) []Finding {
+		return []Finding{
+			{Name: "PYTHON_3_11", OK: true, Detail: "served by /usr/bin/python3.11 (version 3.11.2, source host)"},
+			{Name: "NODE_22", OK: true, Detail: "not served: no Node.js 22 was found", Fix: "nvm install 22, or outcrop serve --interpreter DIRECTORY"},
+		}
+	}
+	f.server = goodServer
 	r := u.run("doctor")
+	for _, line := range []string{
+		"ok    PYTHON_3_11         served by /usr/bin/python3.11 (version 3.11.2, source host)\n",
+		"-     NODE_22             not served: no Node.js 22 was found. To add it: nvm install 22, or outcrop serve --interpreter DIRECTORY\n",
+	} {
+		if !strings.Contains(r.stdout, line) || r.code != 0 {
+			t.Errorf("%q is missing: %s", line, r)
+		}
+	}
+	u.now = func() time.Time { return time.Now().Add(-7*time.Minute - 300*time.Millisecond) }
+	r = u.run("doctor")
 	if !strings.Contains(r.stdout, "clock") || !strings.Contains(r.stdout, "differs from the server's by ") || r.code != exitFailure {
 		t.Errorf("%s", r)
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -19,7 +18,8 @@ import (
 const deployLong = `Packages an agent's folder with its dependencies, uploads it and makes it the agent's new version. Dependencies are
 those of requirements.txt or pyproject.toml, fetched by uv or pip for the server's platform, binaries only.
 
-An agent that is there already is updated: what no flag changes stays as it is, environment variables included.`
+An agent that is there already is updated: what no flag changes stays as it is, environment variables included. When
+nothing has changed at all it stays at its version.`
 
 // deployment is what was asked for.
 type deployment struct {
@@ -46,7 +46,7 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&d.name, "name", "", "agent's `name`: a letter, then letters, digits and _, 48 at most (default: the folder's)")
-	fs.StringVar(&d.runtime, "runtime", "", "`runtime` to run it with, such as PYTHON_3_12 (default: what fits the folder, of what the server has)")
+	fs.StringVar(&d.runtime, "runtime", "", "`runtime` to run it with, such as PYTHON_3_12 or 3.12 (default: what fits the folder, of what the server has)")
 	fs.StringVar(&d.entry, "entry", "", "`file` that starts it, inside the folder (default: main.py, agent.py, app.py ...)")
 	fs.StringArrayVar(&d.env, "env", nil, "environment variable `NAME=VALUE`, or NAME to take it from here (may be repeated)")
 	fs.BoolVar(&d.clearEnv, "clear-env", false, "forget the environment variables of earlier deployments")
@@ -71,6 +71,17 @@ func (p *Program) deploy(ctx context.Context, f *flags, d deployment) error {
 	if err != nil {
 		return err
 	}
+	s := &standing{}
+	err = p.deployTo(ctx, c, d, env, f.suffix(), s)
+	if err != nil && ctx.Err() != nil {
+		p.sayInterrupted(ctx, c, s)
+		return ctx.Err()
+	}
+	return p.withStanding(ctx, err, s)
+}
+
+// deployTo packs, uploads and releases; s is told how far it has come.
+func (p *Program) deployTo(ctx context.Context, c *client.Client, d deployment, env map[string]string, where string, s *standing) error {
 	server, err := c.Server(ctx)
 	if err != nil {
 		return err
@@ -90,12 +101,9 @@ func (p *Program) deploy(ctx context.Context, f *flags, d deployment) error {
 			p.say("Warning: %v", closeErr)
 		}
 	}()
-	code, err := p.upload(ctx, c, aws.ToString(server.Account), cmp.Or(d.name, b.Name), b, show)
-	if err != nil {
-		return err
-	}
-	r := release{deployment: d, name: cmp.Or(d.name, b.Name), env: env, account: aws.ToString(server.Account), bundle: b, code: code, where: f.suffix()}
-	return p.release(ctx, c, r)
+	s.name = cmp.Or(d.name, b.Name)
+	account := aws.ToString(server.Account)
+	return p.release(ctx, c, release{deployment: d, name: s.name, env: env, account: account, bundle: b, code: codeOf(account, s.name, c, b), where: where}, s)
 }
 
 // parseEnv reads NAME=VALUE, and NAME from the environment.
@@ -156,17 +164,4 @@ func (p *Program) cacheDir() string {
 		dir = filepath.Join(p.home(), ".cache")
 	}
 	return filepath.Join(dir, "outcrop")
-}
-
-func runtimeNames(all []outcrop.Interpreter) string {
-	var names []string
-	for _, i := range all {
-		names = append(names, fmt.Sprintf("%s (%s)", aws.ToString(i.Runtime), aws.ToString(i.Version)))
-	}
-	return strings.Join(names, ", ")
-}
-
-// deploymentBucket holds the code zips of an account in a region.
-func deploymentBucket(account string, c *client.Client) string {
-	return "outcrop-deploy-" + account + "-" + c.Target().Region
 }

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
+	"github.com/outcrop/outcrop/internal/api/model/outcrop"
 	"github.com/outcrop/outcrop/internal/client"
 )
 
@@ -139,15 +141,15 @@ func (p *Program) checkServer(ctx context.Context, f *flags) []Finding {
 	defer cancel()
 	c, err := p.connect(ctx, f)
 	if err != nil {
-		return []Finding{failed("server", p.explain(err))}
+		return []Finding{failed("server", p.explain(ctx, err))}
 	}
 	clock, err := p.checkClock(ctx, c.Target().Endpoint)
 	if err != nil {
-		return []Finding{failed("server", p.explain(err))}
+		return []Finding{failed("server", p.explain(ctx, err))}
 	}
 	server, err := c.Server(ctx)
 	if err != nil {
-		return []Finding{clock, failed("server", p.explain(err))}
+		return []Finding{clock, failed("server", p.explain(ctx, err))}
 	}
 	all := []Finding{clock, {
 		Name: "server", OK: true,
@@ -161,11 +163,24 @@ func (p *Program) checkServer(ctx context.Context, f *flags) []Finding {
 			sandbox.Detail = aws.ToString(server.Sandbox.Engine)
 		}
 	}
-	runtimes := Finding{Name: "server's runtimes", OK: len(server.Interpreters) > 0, Detail: runtimeNames(server.Interpreters)}
+	runtimes := Finding{Name: "server's runtimes", OK: len(server.Interpreters) > 0, Detail: servedRuntimes(server.Interpreters)}
 	if !runtimes.OK {
 		runtimes.Detail, runtimes.Fix = "the server has no interpreter", "Install Python 3.10 or newer on its machine, or start it with --interpreter DIRECTORY."
 	}
 	return append(all, sandbox, runtimes)
+}
+
+// servedRuntimes names each runtime of the server and what runs it.
+func servedRuntimes(all []outcrop.Interpreter) string {
+	var names []string
+	for _, i := range all {
+		how := aws.ToString(i.Version)
+		if at := aws.ToString(i.Executable); at != "" {
+			how += " at " + at
+		}
+		names = append(names, aws.ToString(i.Runtime)+" ("+how+")")
+	}
+	return strings.Join(names, ", ")
 }
 
 func failed(name string, f *failure) Finding { return Finding{Name: name, Detail: f.text, Fix: f.fix} }
@@ -218,11 +233,14 @@ func (p *Program) printFindingLines(all []Finding) error {
 		width = max(width, len(f.Name))
 	}
 	for _, f := range all {
-		mark := "ok  "
-		if !f.OK {
+		mark, detail := "ok  ", f.Detail
+		switch {
+		case !f.OK:
 			mark = "FAIL"
+		case f.Fix != "": // nobody has to
+			mark, detail = "-   ", p.typed(f.Detail+". To add it: "+f.Fix)
 		}
-		if _, err := fmt.Fprintf(p.Stdout, "%s  %-*s  %s\n", mark, width, f.Name, f.Detail); err != nil {
+		if _, err := fmt.Fprintf(p.Stdout, "%s  %-*s  %s\n", mark, width, f.Name, detail); err != nil {
 			return err
 		}
 		if f.Fix == "" || f.OK {

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
 	"syscall"
+
+	"github.com/aws/smithy-go"
 
 	"github.com/outcrop/outcrop/internal/bundle"
 	"github.com/outcrop/outcrop/internal/client"
@@ -38,25 +41,30 @@ func misuse(format string, args ...any) *failure {
 }
 
 // explain makes any error a failure.
-func (p *Program) explain(err error) *failure {
+func (p *Program) explain(ctx context.Context, err error) *failure {
 	var f *failure
 	if errors.As(err, &f) {
 		return f
 	}
+	raw := err
 	err = client.Explain(err)
 	var (
 		refused     *client.Error
 		unreachable *client.UnreachableError
+		lost        *client.LostError
 		foreign     *client.NotOutcropError
 		unpackable  *bundle.Error
+		operation   *smithy.OperationError
 	)
 	switch {
 	case errors.As(err, &refused):
 		return explainRefusal(refused)
 	case errors.As(err, &unreachable):
 		return p.explainUnreachable(unreachable)
+	case errors.As(err, &lost):
+		return p.explainLost(ctx, lost)
 	case errors.As(err, &foreign):
-		return fail("Check --endpoint and AWS_ENDPOINT_URL.", "%w", err)
+		return p.explainForeign(foreign)
 	case errors.As(err, &unpackable):
 		return &failure{text: unpackable.Reason, fix: unpackable.Fix, cause: err}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrFull):
@@ -68,7 +76,21 @@ func (p *Program) explain(err error) *failure {
 		text, suggestion, _ := strings.Cut(text, "\n")
 		return &failure{text: text, fix: strings.TrimSpace(strings.ReplaceAll(suggestion, "\n\t", " ")) + "\nSee: outcrop --help", code: exitUsage}
 	}
-	return &failure{text: err.Error(), cause: err}
+	if errors.As(err, &operation) { // none of the known ways to fail; its own text is long and says the same thrice
+		return fail("--verbose shows the error in full.", "%s failed: %w", operation.OperationName, innermost(err))
+	}
+	return &failure{text: raw.Error(), cause: err}
+}
+
+// innermost is the error that all others were wrapped around.
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }
 
 // explainRefusal adds what to do to what the server said.
@@ -87,6 +109,8 @@ func explainRefusal(e *client.Error) *failure {
 		f.fix = "The server does not know this access key. Take its own:\neval \"$(outcrop env --unset)\"; eval \"$(outcrop env)\""
 	case "ExpiredTokenException", "ExpiredToken":
 		f.fix = "The session token of this shell has expired. Take the server's own key:\neval \"$(outcrop env --unset)\"; eval \"$(outcrop env)\""
+	case "RetryableConflictException":
+		f.fix = "The session is being stopped, which takes up to 15 s. Try again then."
 	case "InternalServerException", "InternalError", "InternalFailure":
 		f.fix = "The server's own log says more."
 		if e.RequestID != "" {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,12 +22,14 @@ import (
 type fake struct {
 	t        *testing.T
 	url      string
+	closeAll func() error // ends the server as a kill does
 	verifier *sigv4.Verifier
 
 	mu       sync.Mutex
 	runtimes map[string]map[string]any // by id
 	buckets  map[string]bool
-	objects  map[string]int64 // by bucket/key, their sizes
+	objects  map[string]int64  // by bucket/key, their sizes
+	sums     map[string]string // and their checksums
 	calls    []string
 	looks    map[string]int // GetAgentRuntime calls by id, since its last change
 
@@ -35,9 +38,10 @@ type fake struct {
 	sessions []string
 	logs     func(query map[string]string) string
 	invoke   http.HandlerFunc
-	fails    string           // failureReason of what is created from now on
-	conflict func()           // called once by CreateAgentRuntime, which then is a conflict
-	now      func() time.Time // its clock
+	fails    string                // failureReason of what is created from now on
+	conflict func()                // called once by CreateAgentRuntime, which then is a conflict
+	before   func(r *http.Request) // called before every call is answered
+	now      func() time.Time      // its clock
 }
 
 type oneKey struct{}
@@ -57,7 +61,7 @@ func newFake(t *testing.T) *fake {
 	t.Helper()
 	f := &fake{
 		t: t, server: goodServer, now: time.Now,
-		runtimes: map[string]map[string]any{}, buckets: map[string]bool{}, objects: map[string]int64{}, looks: map[string]int{},
+		runtimes: map[string]map[string]any{}, buckets: map[string]bool{}, objects: map[string]int64{}, sums: map[string]string{}, looks: map[string]int{},
 	}
 	f.verifier = sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: t.TempDir(), Now: func() time.Time { return f.now() }})
 	mux := http.NewServeMux()
@@ -76,7 +80,7 @@ func newFake(t *testing.T) *fake {
 	mux.HandleFunc("PUT /{bucket}/{key...}", f.put)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.authenticate(w, r, mux) }))
 	t.Cleanup(s.Close)
-	f.url = s.URL
+	f.url, f.closeAll = s.URL, s.Config.Close
 	return f
 }
 
@@ -102,6 +106,13 @@ func (f *fake) authenticate(w http.ResponseWriter, r *http.Request, next http.Ha
 	f.mu.Lock()
 	f.calls = append(f.calls, r.Method+" "+r.URL.Path)
 	f.mu.Unlock()
+	if f.before != nil {
+		f.before(r)
+	}
+	if r.Method == http.MethodHead { // which a pattern for GET would take
+		f.head(w, r)
+		return
+	}
 	next.ServeHTTP(w, r)
 }
 
@@ -251,4 +262,18 @@ func (f *fake) put(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.objects[r.PathValue("bucket")+"/"+r.PathValue("key")] = n
+	f.sums[r.PathValue("bucket")+"/"+r.PathValue("key")] = r.Header.Get("x-amz-checksum-sha256")
+}
+
+func (f *fake) head(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := strings.TrimPrefix(r.URL.Path, "/")
+	n, ok := f.objects[key]
+	if !ok {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	w.Header().Set("x-amz-checksum-sha256", f.sums[key])
 }

@@ -26,6 +26,7 @@ type account struct {
 	environ []string
 	// terminal puts a person before the command's three streams.
 	terminal bool
+	columns  int // of the terminal
 	stdin    string
 	serve    Server
 	diagnose Diagnose
@@ -52,7 +53,8 @@ func (u *account) runContext(ctx context.Context, args ...string) result {
 	p := Program{
 		Args: args, Stdin: strings.NewReader(u.stdin), Stdout: &stdout, Stderr: &stderr, Environ: u.environ, Version: "1.2.3",
 		StdinTerminal: u.terminal, StdoutTerminal: u.terminal, StderrTerminal: u.terminal,
-		Serve: u.serve, Diagnose: u.diagnose, Now: u.now, address: u.address,
+		Columns: func() int { return u.columns },
+		Serve:   u.serve, Diagnose: u.diagnose, Now: u.now, address: u.address,
 	}
 	code := p.Run(ctx)
 	return result{stdout.String(), stderr.String(), code}

@@ -16,8 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
-
-	"github.com/outcrop/outcrop/internal/client"
 )
 
 const invokeLong = `Sends PAYLOAD to an agent and prints its answer as it comes. PAYLOAD is JSON; a text that is no JSON is sent as
@@ -31,6 +29,7 @@ A new session is started unless -s continues one; its id is printed on standard 
 // invocation is what was asked for.
 type invocation struct {
 	ref, session, qualifier, contentType, accept string
+	arn                                          string // that ref means
 	payload                                      []byte
 	raw, json                                    bool
 	where                                        string // flags that lead to the server
@@ -121,16 +120,16 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 	if err != nil {
 		return err
 	}
-	arn := v.ref
+	v.arn = v.ref
 	if !arnPattern.MatchString(v.ref) {
 		r, err := needRuntime(ctx, c, v.ref)
 		if err != nil {
 			return err
 		}
-		arn = aws.ToString(r.AgentRuntimeArn)
+		v.arn = aws.ToString(r.AgentRuntimeArn)
 	}
 	in := &bedrockagentcore.InvokeAgentRuntimeInput{
-		AgentRuntimeArn: aws.String(arn), RuntimeSessionId: aws.String(v.session), Payload: v.payload,
+		AgentRuntimeArn: aws.String(v.arn), RuntimeSessionId: aws.String(v.session), Payload: v.payload,
 		ContentType: aws.String(v.contentType), Accept: aws.String(v.accept),
 	}
 	if v.qualifier != "" {
@@ -138,13 +137,16 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 	}
 	out, err := c.Data().InvokeAgentRuntime(ctx, in)
 	if err != nil {
-		return invokeFailure(err, v)
+		return p.invokeFailure(ctx, c, err, v)
 	}
 	defer func() { _ = out.Response.Close() }()
 	if id := aws.ToString(out.RuntimeSessionId); id != "" {
 		v.session = id
 	}
 	err = p.printAnswer(out, v)
+	if broken := (*brokenError)(nil); errors.As(err, &broken) && ctx.Err() == nil {
+		return p.explainBroken(ctx, c, broken, v)
+	}
 	if !v.json {
 		p.say("Session %s. To continue it: outcrop invoke %s -s %s%s PAYLOAD", v.session, v.ref, v.session, v.where)
 	}
@@ -152,28 +154,6 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 		return ctx.Err()
 	}
 	return err
-}
-
-// invokeFailure adds where to look to an error of the agent's own.
-func invokeFailure(err error, v invocation) error {
-	var refused *client.Error
-	if !errors.As(client.Explain(err), &refused) || refused.Code != "RuntimeClientError" {
-		return err
-	}
-	f := explainRefusal(refused)
-	if !strings.HasPrefix(refused.Message, "This host cannot run sandboxes") { // that says its own fix, and no agent wrote a line
-		f.fix = "Its log says why: " + v.logCommand()
-	}
-	return f
-}
-
-// logCommand shows what the agent said in this session.
-func (v invocation) logCommand() string {
-	command := fmt.Sprintf("outcrop logs %s -s %s", v.ref, v.session)
-	if v.qualifier != "" {
-		command += " --qualifier " + quotePOSIX(v.qualifier)
-	}
-	return command + v.where
 }
 
 // printAnswer writes the body in the way that fits its type and the reader.
@@ -249,7 +229,7 @@ func copyAnswer(w io.Writer, r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return fail("What came before is printed. The agent's log may say why: outcrop logs", "the answer broke off: %w", err)
+			return &brokenError{err}
 		}
 	}
 }

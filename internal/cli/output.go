@@ -69,35 +69,6 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %cB", f, units[i])
 }
 
-// progress shows one line that changes, where a person watches, and only whole
-// lines elsewhere.
-type progress struct {
-	p     *Program
-	shown bool
-}
-
-// update replaces the changing line.
-func (s *progress) update(format string, args ...any) {
-	if s.p.StderrTerminal {
-		s.shown = true
-		_, _ = io.WriteString(s.p.Stderr, "\r\x1b[K"+harmless(fmt.Sprintf(format, args...)))
-	}
-}
-
-// line writes a line that stays.
-func (s *progress) line(format string, args ...any) {
-	s.done()
-	s.p.say(format, args...)
-}
-
-// done clears the changing line.
-func (s *progress) done() {
-	if s.shown {
-		s.shown = false
-		_, _ = io.WriteString(s.p.Stderr, "\r\x1b[K")
-	}
-}
-
 // indent puts n spaces before each line of s and ends the last one.
 func indent(s string, n int) string {
 	pad := strings.Repeat(" ", n)

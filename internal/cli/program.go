@@ -38,6 +38,8 @@ type Program struct {
 	Stdout, Stderr io.Writer
 	// StdinTerminal, StdoutTerminal and StderrTerminal say where a person is.
 	StdinTerminal, StdoutTerminal, StderrTerminal bool
+	// Columns is how wide the terminal of Stderr is; 0 is unknown.
+	Columns func() int
 	// Environ is the environment as NAME=VALUE.
 	Environ []string
 	Version string
@@ -48,6 +50,7 @@ type Program struct {
 	// Diagnose checks the host for doctor; nil on systems that cannot serve.
 	Diagnose Diagnose
 
+	verbose bool           // --verbose
 	target  *client.Target // whom this run talks to, for explanations
 	address string         // where serve listens unless told otherwise
 }
@@ -59,6 +62,7 @@ func Process(version string) *Program {
 		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Columns:        func() int { width, _, _ := term.GetSize(int(os.Stderr.Fd())); return width }, // 0 where it has none
 		Environ:        os.Environ(),
 		Version:        version,
 	}
@@ -107,10 +111,11 @@ func (p *Program) Run(ctx context.Context) int {
 	case errors.Is(err, syscall.EPIPE):
 		return exitFailure // whoever read our output has gone, as head does
 	}
-	report := p.explain(err)
+	report := p.explain(ctx, err)
 	if !report.silent {
 		p.printFailure(report)
 	}
+	p.sayRaw(err, report)
 	return cmp.Or(report.code, exitFailure)
 }
 
@@ -120,6 +125,16 @@ func (p *Program) printFailure(f *failure) {
 		if line != "" {
 			p.say("  %s", line)
 		}
+	}
+}
+
+// sayRaw shows an error as it came, to who wants to see more than our words for it.
+func (p *Program) sayRaw(err error, shown *failure) {
+	if known := (*failure)(nil); errors.As(err, &known) && known.cause != nil {
+		err = known.cause
+	}
+	if raw := err.Error(); p.verbose && raw != shown.text {
+		p.say("  In full: %s", raw)
 	}
 }
 

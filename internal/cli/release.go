@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
@@ -25,9 +26,21 @@ type release struct {
 	where         string // flags that lead to the server
 }
 
-// release creates or updates the runtime, waits for it and says what is next.
-func (p *Program) release(ctx context.Context, c *client.Client, r release) error {
-	id, err := p.createOrUpdate(ctx, c, r)
+// release uploads the code, creates or updates the runtime, waits for it and
+// says what is next. What is there with the same code and settings stays.
+func (p *Program) release(ctx context.Context, c *client.Client, r release, s *standing) error {
+	old, err := p.settled(ctx, c, r)
+	if err != nil {
+		return err
+	}
+	if old != nil && r.isAsItWas(old) {
+		return p.printRelease(old, r, false)
+	}
+	if r.code, err = p.upload(ctx, c, r.code, r.bundle); err != nil {
+		return err
+	}
+	s.uploaded = r.code.String()
+	id, err := p.createOrUpdate(ctx, c, r, old, s)
 	if err != nil {
 		return err
 	}
@@ -40,24 +53,47 @@ func (p *Program) release(ctx context.Context, c *client.Client, r release) erro
 	if err != nil {
 		return err
 	}
-	return p.printRelease(out, r)
+	return p.printRelease(out, r, true)
 }
 
-// createOrUpdate looks first, since most deployments are updates; whoever creates
-// it in the meantime makes ours an update too.
-func (p *Program) createOrUpdate(ctx context.Context, c *client.Client, r release) (id string, err error) {
+// settled returns the runtime that is there, or nil. While an earlier change is
+// under way, this one waits its turn.
+func (p *Program) settled(ctx context.Context, c *client.Client, r release) (*bedrockagentcorecontrol.GetAgentRuntimeOutput, error) {
+	there, err := findRuntime(ctx, c, r.name)
+	if there == nil || err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	show := &progress{p: p}
+	defer show.done()
+	old, err := p.pollRuntime(ctx, c, aws.ToString(there.AgentRuntimeId), func(status types.AgentRuntimeStatus) (bool, error) {
+		show.update("waiting for an earlier change: %s is %s", r.name, status)
+		return !inChange(status), nil
+	})
+	switch {
+	case client.Is(err, "ResourceNotFoundException"): // it was being deleted
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("wait for the change of %s that is under way: %w", r.name, err)
+	}
+	return old, nil
+}
+
+// createOrUpdate updates what there is; whoever creates or deletes it in the
+// meantime makes it look again.
+func (p *Program) createOrUpdate(ctx context.Context, c *client.Client, r release, old *bedrockagentcorecontrol.GetAgentRuntimeOutput, s *standing) (id string, err error) {
 	for range 3 {
-		there, err := findRuntime(ctx, c, r.name)
-		if err != nil {
-			return "", err
-		}
-		if there != nil {
-			id := aws.ToString(there.AgentRuntimeId)
-			return id, p.update(ctx, c, id, r)
+		s.asked = true
+		if old != nil {
+			return aws.ToString(old.AgentRuntimeId), p.update(ctx, c, old, r)
 		}
 		id, err := p.create(ctx, c, r)
 		if !client.Is(err, "ConflictException") {
 			return id, err
+		}
+		if old, err = p.settled(ctx, c, r); err != nil {
+			return "", err
 		}
 	}
 	return "", fail("Try again.", "%s is being created and deleted at the same time by somebody else", r.name)
@@ -94,21 +130,20 @@ func (p *Program) create(ctx context.Context, c *client.Client, r release) (stri
 	return aws.ToString(out.AgentRuntimeId), nil
 }
 
-// update repeats what is there, since the operation clears what is left out
-// (spec/runtime.md 0), with what this deployment changes. While an earlier change
-// is under way it waits its turn.
-func (p *Program) update(ctx context.Context, c *client.Client, id string, r release) error {
-	settled := func(s types.AgentRuntimeStatus) (bool, error) {
-		return s != types.AgentRuntimeStatusCreating && s != types.AgentRuntimeStatusUpdating, nil
+// update sends the new settings.
+func (p *Program) update(ctx context.Context, c *client.Client, old *bedrockagentcorecontrol.GetAgentRuntimeOutput, r release) error {
+	if _, err := c.Control().UpdateAgentRuntime(ctx, r.settings(old)); err != nil {
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	old, err := p.pollRuntime(ctx, c, id, settled)
-	if err != nil {
-		return fmt.Errorf("wait for the change of %s that is under way: %w", r.name, err)
-	}
+	p.say("updating %s", r.name)
+	return nil
+}
+
+// settings repeat what is there, since an update clears what is left out
+// (spec/runtime.md 0), with what this deployment changes.
+func (r release) settings(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) *bedrockagentcorecontrol.UpdateAgentRuntimeInput {
 	in := &bedrockagentcorecontrol.UpdateAgentRuntimeInput{
-		AgentRuntimeId: aws.String(id), AgentRuntimeArtifact: r.artifact(),
+		AgentRuntimeId: old.AgentRuntimeId, AgentRuntimeArtifact: r.artifact(),
 		RoleArn:                       aws.String(cmp.Or(r.role, aws.ToString(old.RoleArn), r.defaultRole())),
 		AllowedPorts:                  old.AllowedPorts,
 		AuthorizerConfiguration:       old.AuthorizerConfiguration,
@@ -133,11 +168,22 @@ func (p *Program) update(ctx context.Context, c *client.Client, id string, r rel
 	if len(env) > 0 {
 		in.EnvironmentVariables = env
 	}
-	if _, err := c.Control().UpdateAgentRuntime(ctx, in); err != nil {
-		return err
+	return in
+}
+
+// isAsItWas reports whether a runtime runs this very code, by its digest, with
+// the settings that this deployment wants.
+func (r release) isAsItWas(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) bool {
+	artifact, ok := old.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration)
+	if !ok || old.Status != types.AgentRuntimeStatusReady {
+		return false
 	}
-	p.say("updating %s", r.name)
-	return nil
+	code, ok := artifact.Value.Code.(*types.CodeMemberS3)
+	in := r.settings(old)
+	return ok && aws.ToString(code.Value.Bucket) == r.code.bucket && aws.ToString(code.Value.Prefix) == r.code.key &&
+		string(artifact.Value.Runtime) == r.bundle.Runtime && slices.Equal(artifact.Value.EntryPoint, r.bundle.EntryPoint) &&
+		aws.ToString(in.RoleArn) == aws.ToString(old.RoleArn) && aws.ToString(in.Description) == aws.ToString(old.Description) &&
+		maps.Equal(in.EnvironmentVariables, old.EnvironmentVariables)
 }
 
 // awaitReady waits until the runtime is READY, or tells why it never will be.
@@ -148,12 +194,14 @@ func (p *Program) awaitReady(ctx context.Context, c *client.Client, id string, r
 	defer show.done()
 	out, err := p.pollRuntime(deadline, c, id, func(s types.AgentRuntimeStatus) (bool, error) {
 		show.update("%s is %s", r.name, s)
-		return s != types.AgentRuntimeStatusCreating && s != types.AgentRuntimeStatusUpdating, nil
+		return !inChange(s), nil
 	})
 	show.done()
 	switch {
 	case err != nil && errors.Is(deadline.Err(), context.DeadlineExceeded) && ctx.Err() == nil:
 		return nil, fail("Look again later: outcrop ls", "%s is not READY after %s", r.name, r.timeout)
+	case client.Is(err, "ResourceNotFoundException"):
+		return nil, fail("", "%s was deleted while it was being deployed", r.name)
 	case err != nil:
 		return nil, err
 	case out.Status != types.AgentRuntimeStatusReady:
@@ -163,17 +211,25 @@ func (p *Program) awaitReady(ctx context.Context, c *client.Client, id string, r
 }
 
 // printRelease puts the ARN, or all as JSON, on standard output.
-func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutput, r release) error {
+func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutput, r release, changed bool) error {
 	if r.json {
-		return p.printJSON(map[string]any{
+		doc := map[string]any{
 			"agentRuntimeArn": aws.ToString(out.AgentRuntimeArn), "agentRuntimeId": aws.ToString(out.AgentRuntimeId),
 			"agentRuntimeName": r.name, "agentRuntimeVersion": aws.ToString(out.AgentRuntimeVersion), "status": string(out.Status),
 			"runtime": r.bundle.Runtime, "entryPoint": r.bundle.EntryPoint,
-			"bucket": r.code.bucket, "key": r.code.key, "versionId": r.code.version,
-			"digest": r.bundle.Digest, "size": r.bundle.Size, "files": r.bundle.Files,
-		})
+			"bucket": r.code.bucket, "key": r.code.key,
+			"digest": r.bundle.Digest, "size": r.bundle.Size, "files": r.bundle.Files, "changed": changed,
+		}
+		if r.code.version != "" {
+			doc["versionId"] = r.code.version
+		}
+		return p.printJSON(doc)
 	}
-	p.say("%s is %s, version %s, on %s", r.name, out.Status, aws.ToString(out.AgentRuntimeVersion), r.bundle.Runtime)
+	how := "is"
+	if !changed {
+		how = "is unchanged and"
+	}
+	p.say("%s %s %s, version %s, on %s", r.name, how, out.Status, aws.ToString(out.AgentRuntimeVersion), r.bundle.Runtime)
 	if _, err := fmt.Fprintln(p.Stdout, aws.ToString(out.AgentRuntimeArn)); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestEventText(t *testing.T) {
@@ -196,7 +197,7 @@ func TestSayShowsNoSequences(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	show := progress{p: &Program{Stderr: &out, StderrTerminal: true}}
+	show := progress{p: &Program{Stderr: &out, StderrTerminal: true, Now: time.Now}}
 	show.update("uploading %s", hostile)
 	if strings.Contains(out.String(), "\x1b]") {
 		t.Errorf("the progress line shows %q", out.String())

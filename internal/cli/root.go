@@ -53,6 +53,7 @@ func newRoot(p *Program) *cobra.Command {
 	root.PersistentFlags().StringVar(&f.endpoint, "endpoint", "", "server's `URL` (default: AWS_ENDPOINT_URL, else the newest running server of this user)")
 	root.PersistentFlags().StringVar(&f.data, "data", "", "server's data `directory` (default: outcrop in XDG_DATA_HOME or ~/.local/share)")
 	root.PersistentFlags().StringVar(&f.region, "region", "", "AWS `region` to work in (default: the account's own, or AWS_REGION along with AWS_ENDPOINT_URL)")
+	root.PersistentFlags().BoolVar(&p.verbose, "verbose", false, "show errors in full, as they came")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "agents", Title: "Agents:"})
 	for _, c := range []*cobra.Command{newServe(p, f), newEnv(p, f), newDoctor(p, f), newVersion(p, f)} {
 		c.GroupID = "server"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
@@ -50,6 +51,50 @@ func needRuntime(ctx context.Context, c *client.Client, ref string) (*types.Agen
 		return nil, fail("See what there is: outcrop ls", "there is no runtime %q in region %s", ref, c.Target().Region)
 	}
 	return r, nil
+}
+
+// openRuntime is what a command on one agent begins with: the server's client,
+// and the runtime that ref names there.
+func (p *Program) openRuntime(ctx context.Context, f *flags, ref string) (*client.Client, *types.AgentRuntime, error) {
+	if err := checkRef(ref, f); err != nil {
+		return nil, nil, err
+	}
+	c, err := p.connect(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := needRuntime(ctx, c, ref)
+	return c, r, err
+}
+
+// inChange reports whether the server is at work on a runtime.
+func inChange(s types.AgentRuntimeStatus) bool {
+	return s == types.AgentRuntimeStatusCreating || s == types.AgentRuntimeStatusUpdating || s == types.AgentRuntimeStatusDeleting
+}
+
+// The pauses between looks at a runtime that is changing.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+// pollRuntime looks at a runtime until done says so, and returns it as it was
+// then. Who wants an end to the waiting ends ctx.
+func (p *Program) pollRuntime(ctx context.Context, c *client.Client, id string, done func(types.AgentRuntimeStatus) (bool, error)) (*bedrockagentcorecontrol.GetAgentRuntimeOutput, error) {
+	for pause := firstPause; ; pause = min(pause*3/2, lastPause) {
+		r, err := c.Control().GetAgentRuntime(ctx, &bedrockagentcorecontrol.GetAgentRuntimeInput{AgentRuntimeId: aws.String(id)})
+		if err != nil {
+			return nil, err
+		}
+		if ok, err := done(r.Status); ok || err != nil {
+			return r, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }
 
 // The forms of a reference to a runtime (spec/runtime.md 2.1).

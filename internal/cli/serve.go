@@ -37,7 +37,6 @@ type serveFlags struct {
 	interpreters []string
 	maxSessions  int
 	grace        time.Duration
-	verbose      bool
 	logJSON      bool
 }
 
@@ -62,7 +61,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	fs.DurationVar(&s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
-	fs.BoolVarP(&s.verbose, "verbose", "v", false, "log more")
+	fs.BoolVarP(&p.verbose, "verbose", "v", false, "log more")
 	fs.BoolVar(&s.logJSON, "log-json", false, "log JSON")
 	return cmd
 }
@@ -136,7 +135,7 @@ func serverLists(p *Program, dir string) []statefile.File {
 // logger writes to standard error: times are for files, and a person sees when.
 func (p *Program) logger(s serveFlags) *slog.Logger {
 	opt := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if s.verbose {
+	if p.verbose {
 		opt.Level = slog.LevelDebug
 	}
 	if s.logJSON {

@@ -62,6 +62,7 @@ type Finding struct {
 	OK   bool   `json:"ok"`
 	// Detail is what was found: one sentence, without an end mark.
 	Detail string `json:"detail,omitempty"`
-	// Fix is what to do about it, a command where there is one.
+	// Fix is what to do about it, a command where there is one. Where OK is set it
+	// would add what is not needed.
 	Fix string `json:"fix,omitempty"`
 }

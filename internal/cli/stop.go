@@ -30,14 +30,7 @@ can be used again and gets a new sandbox.`,
 }
 
 func (p *Program) stopSession(ctx context.Context, f *flags, ref, session, qualifier string) error {
-	if err := checkRef(ref, f); err != nil {
-		return err
-	}
-	c, err := p.connect(ctx, f)
-	if err != nil {
-		return err
-	}
-	r, err := needRuntime(ctx, c, ref)
+	c, r, err := p.openRuntime(ctx, f, ref)
 	if err != nil {
 		return err
 	}
@@ -45,10 +38,19 @@ func (p *Program) stopSession(ctx context.Context, f *flags, ref, session, quali
 	if qualifier != "" {
 		in.Qualifier = aws.String(qualifier)
 	}
-	if _, err := c.Data().StopRuntimeSession(ctx, in); err != nil {
+	name, busy := aws.ToString(r.AgentRuntimeName), liveSessions(ctx, c, r, session)
+	stopping := p.showStopping(busy, "stopping "+busy.String()+" of "+name)
+	defer stopping()
+	_, err = c.Data().StopRuntimeSession(ctx, in)
+	stopping()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		p.say("Interrupted. The server goes on with stopping session %s; outcrop sessions %s shows when it has ended.", session, name)
+		return ctx.Err()
+	case err != nil:
 		return err
 	}
-	p.say("Session %s of %s is stopped.", session, aws.ToString(r.AgentRuntimeName))
+	p.say("Session %s of %s is stopped.", session, name)
 	return nil
 }
 

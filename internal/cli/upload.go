@@ -21,10 +21,29 @@ import (
 // codeObject is where a code zip lies.
 type codeObject struct{ bucket, key, version string }
 
-// upload puts the zip into the deployment bucket under its digest, so that the
-// same code has the same place.
-func (p *Program) upload(ctx context.Context, c *client.Client, account, name string, b *bundle.Bundle, show *progress) (codeObject, error) {
-	o := codeObject{bucket: deploymentBucket(account, c), key: name + "/" + strings.TrimPrefix(b.Digest, "sha256:") + ".zip"}
+func (o codeObject) String() string { return "s3://" + o.bucket + "/" + o.key }
+
+// codeOf is where a zip belongs: in the deployment bucket under its digest, so
+// that the same code has the same place.
+func codeOf(account, name string, c *client.Client, b *bundle.Bundle) codeObject {
+	return codeObject{
+		bucket: "outcrop-deploy-" + account + "-" + c.Target().Region,
+		key:    name + "/" + strings.TrimPrefix(b.Digest, "sha256:") + ".zip",
+	}
+}
+
+// upload puts the zip where it belongs, unless it is there.
+func (p *Program) upload(ctx context.Context, c *client.Client, o codeObject, b *bundle.Bundle) (codeObject, error) {
+	digest, err := hex.DecodeString(strings.TrimPrefix(b.Digest, "sha256:"))
+	if err != nil {
+		return o, fmt.Errorf("read digest of code zip: %w", err)
+	}
+	sum := base64.StdEncoding.EncodeToString(digest)
+	if version, ok := lies(ctx, c, o, b.Size, sum); ok {
+		o.version = version
+		p.say("the same code is at %s", o)
+		return o, nil
+	}
 	if err := makeBucket(ctx, c, o.bucket); err != nil {
 		return o, err
 	}
@@ -33,25 +52,34 @@ func (p *Program) upload(ctx context.Context, c *client.Client, account, name st
 		return o, fmt.Errorf("open code zip: %w", err)
 	}
 	defer func() { _ = f.Close() }()
+	show := &progress{p: p}
 	defer show.done()
-	digest, err := hex.DecodeString(strings.TrimPrefix(b.Digest, "sha256:"))
-	if err != nil {
-		return o, fmt.Errorf("read digest of code zip: %w", err)
-	}
 	// The digest is known: it is what is signed, and what the object is checked
 	// against, so that the file is read only once, to send it.
 	out, err := c.S3().PutObject(v4.SetPayloadHash(ctx, hex.EncodeToString(digest)), &s3.PutObjectInput{
 		Bucket: aws.String(o.bucket), Key: aws.String(o.key), ContentLength: aws.Int64(b.Size),
 		ContentType:    aws.String("application/zip"),
-		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(digest)),
+		ChecksumSHA256: aws.String(sum),
 		Body:           &watchedFile{File: f, moved: func(n int64) { show.update("uploading: %s of %s", size(n), size(b.Size)) }},
 	})
 	if err != nil {
 		return o, fmt.Errorf("upload %s: %w", o.key, err)
 	}
 	o.version = aws.ToString(out.VersionId)
-	show.line("uploaded %s to s3://%s/%s", size(b.Size), o.bucket, o.key)
+	show.line("uploaded %s to %s", size(b.Size), o)
 	return o, nil
+}
+
+// lies reports whether the very zip is there, and as which version. Who may not
+// look uploads.
+func lies(ctx context.Context, c *client.Client, o codeObject, length int64, sum string) (version string, ok bool) {
+	out, err := c.S3().HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket: aws.String(o.bucket), Key: aws.String(o.key), ChecksumMode: s3types.ChecksumModeEnabled,
+	})
+	if err != nil || aws.ToInt64(out.ContentLength) != length || aws.ToString(out.ChecksumSHA256) != sum {
+		return "", false
+	}
+	return aws.ToString(out.VersionId), true
 }
 
 // makeBucket makes the deployment bucket unless it is there.

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/outcrop/outcrop/internal/client"
+	"github.com/outcrop/outcrop/internal/client/statefile"
+)
+
+// startCommand starts the server again that r tells of.
+func (p *Program) startCommand(r statefile.Record) string {
+	if r.DataDirectory == canonical(p.defaultData()) {
+		return "outcrop serve"
+	}
+	return "outcrop serve --data " + quotePOSIX(r.DataDirectory)
+}
+
+// known finds the server at url in this user's list.
+func (p *Program) known(url string) (statefile.Record, bool) {
+	records, err := p.records()
+	i := slices.IndexFunc(records, func(r statefile.Record) bool { return r.URL == url })
+	if err != nil || i < 0 {
+		return statefile.Record{}, false
+	}
+	return records[i], true
+}
+
+// startAgain starts the server at url again, as far as this user's list knows it.
+func (p *Program) startAgain(url string) string {
+	if r, ok := p.known(url); ok {
+		return p.startCommand(r)
+	}
+	return "outcrop serve"
+}
+
+// explainUnreachable says what to do when nobody answers, which depends on who
+// said where to ask.
+func (p *Program) explainUnreachable(err *client.UnreachableError) *failure {
+	if p.target == nil {
+		return fail("Start one: outcrop serve", "%w", err)
+	}
+	reason := err.Err.Error()
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		reason = errno.Error()
+	}
+	f := fail("", "no server answers at %s: %s", p.target.Endpoint, reason)
+	f.cause = err
+	switch p.target.Source {
+	case "AWS_ENDPOINT_URL":
+		f.fix = "The address is from AWS_ENDPOINT_URL. Start a server there: outcrop serve\n" +
+			"or take the address of the one that runs: eval \"$(outcrop env)\"\n" +
+			"or forget it: eval \"$(outcrop env --unset)\""
+	case "--endpoint":
+		f.fix = "Check --endpoint, and whether outcrop serve runs there."
+	default:
+		f.fix = "Its process runs, but it does not answer: outcrop doctor"
+		if r, ok := p.known(p.target.Endpoint); !ok || !p.state().Alive(r) { // it ended since we looked
+			f.fix = "It has ended; its own log says why. Start it again: " + p.startAgain(p.target.Endpoint)
+		}
+	}
+	return f
+}
+
+// explainLost finds out why a call got no answer: the server has ended, it broke
+// the call off, or it is none of ours.
+func (p *Program) explainLost(ctx context.Context, lost *client.LostError) *failure {
+	if p.target == nil {
+		return &failure{text: lost.Error(), cause: lost}
+	}
+	at := p.target.Endpoint
+	if lost.Timeout() {
+		f := fail("It is overloaded, or something else has that port: outcrop doctor", "the server at %s does not answer", at)
+		f.cause = lost
+		return f
+	}
+	seen, err := client.Probe(ctx, at, nil)
+	var (
+		gone    *client.UnreachableError
+		foreign *client.NotOutcropError
+	)
+	err = client.Explain(err)
+	f := &failure{cause: lost}
+	switch {
+	case errors.As(err, &gone):
+		f.text = "the server at " + at + " ended before it had answered"
+		f.fix = "The call may have had its effect. The server's own log says why it ended. Start it again: " + p.startAgain(at)
+	case err == nil && seen.Outcrop:
+		f.text = "the server at " + at + " broke the call off before it had answered"
+		f.fix = "The call may have had its effect. The server answers now, and its own log says what happened."
+	case errors.As(err, &foreign):
+		return p.explainForeign(foreign)
+	case strings.HasPrefix(at, "http://") && client.SpeaksTLS(ctx, at):
+		return p.explainForeign(&client.NotOutcropError{Detail: "it wants TLS", Err: lost})
+	default:
+		return p.explainForeign(&client.NotOutcropError{Detail: "it closes the connection without an answer", Err: lost})
+	}
+	return f
+}
+
+// explainForeign says what to do when something answers that is none of ours.
+func (p *Program) explainForeign(e *client.NotOutcropError) *failure {
+	if p.target == nil {
+		return fail("Check --endpoint and AWS_ENDPOINT_URL.", "%w", e)
+	}
+	shown := *e
+	shown.Endpoint = p.target.Endpoint
+	f := &failure{text: shown.Error(), cause: e}
+	switch p.target.Source {
+	case "AWS_ENDPOINT_URL":
+		f.fix = "The address is from AWS_ENDPOINT_URL. Take that of your running server: eval \"$(outcrop env)\"\n" +
+			"or forget it: eval \"$(outcrop env --unset)\""
+	case "--endpoint":
+		f.fix = "Check the host and port of --endpoint."
+	default:
+		f.fix = "Something has taken your server's port: outcrop doctor"
+	}
+	if strings.HasPrefix(p.target.Endpoint, "https://") {
+		f.fix += "\nOutcrop itself speaks plain http://. Where a proxy of yours adds TLS, name its CA's file: SSL_CERT_FILE=FILE"
+	}
+	return f
+}
