@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 const gvisorModule = "gvisor.dev/gvisor"
@@ -223,7 +224,7 @@ func (n *netstackConn) closeWrite() bool {
 }
 
 // repaired returns a directory with the pinned gVisor and the repairs in it. It
-// is kept in the user's cache, by version and repairs.
+// is kept in the user's cache, by version and repairs; earlier ones are removed.
 func repaired() (string, error) {
 	version, source, err := module()
 	if err != nil {
@@ -244,8 +245,9 @@ func repaired() (string, error) {
 		return "", err
 	}
 	target := filepath.Join(cache, "outcrop", fmt.Sprintf("gvisor-%s-%.8x", version, sha256.Sum256(text)))
-	if _, err := os.Stat(target); err == nil {
-		return target, nil
+	now := time.Now()
+	if err := os.Chtimes(target, now, now); err == nil { // it is there
+		return target, prune(target, now)
 	}
 	progress("copying gVisor " + version)
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
@@ -268,7 +270,37 @@ func repaired() (string, error) {
 		}
 		return "", err
 	}
-	return target, nil
+	return target, prune(target, now)
+}
+
+// inUse is how long a copy is left alone after its last use: another run, of
+// another checkout, may be building from it.
+const inUse = time.Hour
+
+// prune removes the copies beside current, which are of earlier versions and
+// repairs, and what interrupted runs left of one. A copy is 70 MB.
+func prune(current string, now time.Time) error {
+	for _, pattern := range []string{"gvisor-v*", ".gvisor-*"} {
+		old, err := filepath.Glob(filepath.Join(globQuote(filepath.Dir(current)), pattern))
+		if err != nil {
+			return err
+		}
+		for _, dir := range old {
+			info, err := os.Stat(dir)
+			if err != nil || dir == current || now.Sub(info.ModTime()) < inUse {
+				continue // gone already, or needed
+			}
+			if err := os.RemoveAll(dir); err != nil {
+				return fmt.Errorf("remove old copy of gVisor: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// globQuote makes a path match itself in filepath.Glob.
+func globQuote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `[`, `\[`, `*`, `\*`, `?`, `\?`).Replace(path)
 }
 
 // notice stands at the head of each repaired file, as gVisor's licence asks of

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRepairsFit holds every repair to the pinned gVisor, and what is repaired
@@ -60,6 +62,36 @@ func TestRepairRefusesWhatDoesNotFit(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(filepath.Join(dir, "f")); string(got) != "a c a" {
 		t.Errorf("the file holds %q", got)
+	}
+}
+
+// TestPruneKeepsTheCurrentCopy: what is old goes, and nothing that is in use or
+// not ours.
+func TestPruneKeepsTheCurrentCopy(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "with [brackets]")
+	now := time.Now()
+	for name, age := range map[string]time.Duration{
+		"gvisor-v1-current": 48 * time.Hour, "gvisor-v1-old": 2 * time.Hour, "gvisor-v0-building": time.Minute,
+		".gvisor-1-left": 2 * time.Hour, ".gvisor-2-copying": time.Minute, "packages": 48 * time.Hour, "gvisor-notes": 48 * time.Hour,
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Join(path, "pkg"), 0o755), os.Chtimes(path, now.Add(-age), now.Add(-age))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := prune(filepath.Join(dir, "gvisor-v1-current"), now); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	if got, want := strings.Join(names, " "), ".gvisor-2-copying gvisor-notes gvisor-v0-building gvisor-v1-current packages"; got != want {
+		t.Errorf("left: %s, want %s", got, want)
 	}
 }
 
