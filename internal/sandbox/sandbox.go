@@ -174,6 +174,11 @@ type Capabilities struct {
 	// HalfClose: connections of Dial can be closed in one direction.
 	HalfClose bool
 
+	// Owners: files below Spec.Root are seen with the owners that they have.
+	// Otherwise all that belong to whom the engine runs as are root's to the
+	// guest, and Spec.Overlay tells what else they are.
+	Owners bool
+
 	// Outbound: guests can reach something besides their own loopback.
 	Outbound bool
 

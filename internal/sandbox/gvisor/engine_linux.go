@@ -75,6 +75,7 @@ func (e *engine) Capabilities() sandbox.Capabilities {
 		Engine: "gvisor", Version: gvisorVersion,
 		GuestUID: GuestUID, GuestGID: GuestGID,
 		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes,
+		Owners:    !e.host.privileges().userNamespace,
 		HalfClose: true, // with the forwarder that tools/embedsandbox repaired
 		Snapshots: key != "", SnapshotKey: key,
 	}
