@@ -210,7 +210,7 @@ func (b *bench) proxy(ctx context.Context) (*httptest.Server, func(), error) {
 	if len(keys) != 1 {
 		return nil, nil, fmt.Errorf("%d sessions run, want 1", len(keys))
 	}
-	use, err := b.server.Sessions().Acquire(ctx, keys[0].Key, func(context.Context) (session.Plan, error) {
+	use, err := b.server.Sessions().Acquire(ctx, keys[0].Key, func(context.Context, string) (session.Plan, error) {
 		return session.Plan{}, errors.New("the session of the benchmark has ended")
 	})
 	if err != nil {

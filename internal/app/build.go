@@ -112,7 +112,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.engine, err = gvisor.New(engineConfig); err != nil {
 		return nil, fmt.Errorf("open sandbox engine: %w", err)
 	}
-	s.sessions = session.NewManager(s.engine, cfg.MaxSessions, cfg.Log)
+	s.sessions = session.NewManager(session.Config{Engine: s.engine, Limit: cfg.MaxSessions, Log: cfg.Log})
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
 		Interpreters: interpreters(cfg), Log: cfg.Log, Now: time.Now,

@@ -25,6 +25,10 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 		AgentRuntimeArtifact: in.AgentRuntimeArtifact, RoleArn: in.RoleArn, NetworkConfiguration: in.NetworkConfiguration,
 		Description: in.Description, RequestHeaderConfiguration: in.RequestHeaderConfiguration, ProtocolConfiguration: in.ProtocolConfiguration,
 		LifecycleConfiguration: in.LifecycleConfiguration, EnvironmentVariables: in.EnvironmentVariables,
+		FilesystemConfigurations: in.FilesystemConfigurations,
+	}
+	if err := checkSnapshot(nil, in.Tags); err != nil {
+		return nil, err
 	}
 	draft, err := s.draft(ctx, scope, update)
 	if err != nil {
@@ -220,7 +224,7 @@ type draft struct {
 // draft holds a configuration against the rules, the zip's bucket and the
 // interpreters of this host.
 func (s *Service) draft(ctx context.Context, scope store.Scope, in *agentcorecontrol.UpdateAgentRuntimeRequest) (draft, error) {
-	c := config{in.AgentRuntimeArtifact, in.LifecycleConfiguration, in.RequestHeaderConfiguration, in.EnvironmentVariables}
+	c := config{in.AgentRuntimeArtifact, in.LifecycleConfiguration, in.RequestHeaderConfiguration, in.EnvironmentVariables, in.FilesystemConfigurations}
 	if err := c.check(); err != nil {
 		return draft{}, err
 	}

@@ -44,6 +44,8 @@ type versionState struct {
 	Digest        string `json:"digest,omitempty"`
 	// Environment is the sealed JSON of environmentVariables.
 	Environment []byte `json:"environment,omitempty"`
+	// Snapshot says why none was made, if one was to be.
+	Snapshot *snapshotState `json:"snapshot,omitempty"`
 }
 
 // endpointState is our part of an endpoint's document.
@@ -65,6 +67,17 @@ func LogGroup(id, endpoint string) string {
 
 func versionID(id string, n int) string { return id + ":" + strconv.Itoa(n) }
 
+// versionText is the version of a document as the wire has it.
+func versionText(v versionDoc) string {
+	_, n, _ := strings.Cut(v.ID, ":")
+	return n
+}
+
+func versionNumber(v versionDoc) int {
+	n, _ := strconv.Atoi(versionText(v)) // written by versionID
+	return n
+}
+
 func endpointID(id, name string) string { return id + "/" + name }
 
 // settled reports whether a runtime in this status may be changed.
@@ -83,6 +96,7 @@ type config struct {
 	lifecycle *agentcorecontrol.LifecycleConfiguration
 	headers   *agentcorecontrol.RequestHeaderConfiguration
 	env       map[string]string
+	files     []agentcorecontrol.FilesystemConfiguration
 }
 
 // check holds the rules that the model cannot express.
@@ -97,10 +111,30 @@ func (c config) check() error {
 			return err
 		}
 	}
+	if err := checkFiles(c.files); err != nil {
+		return err
+	}
+	if err := checkSnapshot(c.env, nil); err != nil {
+		return err
+	}
 	for name := range c.env {
 		if strings.ContainsAny(name, "=\x00") || strings.ContainsRune(c.env[name], 0) {
 			return invalid("environmentVariables", "environmentVariables: a name must not contain '=' and neither a name nor a value a NUL byte")
 		}
+	}
+	return nil
+}
+
+// checkFiles holds the rules of spec/runtime.md 2.9 that concern several.
+func checkFiles(list []agentcorecontrol.FilesystemConfiguration) error {
+	storages := 0
+	for _, f := range list {
+		if f.SessionStorage != nil {
+			storages++
+		}
+	}
+	if storages > 1 {
+		return invalid("filesystemConfigurations", "filesystemConfigurations: at most one sessionStorage is allowed")
 	}
 	return nil
 }

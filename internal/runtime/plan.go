@@ -3,8 +3,11 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,11 +37,12 @@ type Detail struct {
 	Note func(text string)
 }
 
-// Plan says how a session of an endpoint is started: which version, from
-// which code, with what environment. What is wrong with the version itself is
-// an error of the agent, and is written into the endpoint's log.
-func (s *Service) Plan(ctx context.Context, key session.Key) (session.Plan, error) {
-	rt, v, err := s.live(ctx, key)
+// Plan says how a session of an endpoint is started: from which code, with what
+// environment. An empty version is the endpoint's; another is that of a session
+// that hibernates. What is wrong with the version itself is an error of the
+// agent, and is written into the endpoint's log.
+func (s *Service) Plan(ctx context.Context, key session.Key, version string) (session.Plan, error) {
+	rt, v, err := s.live(ctx, key, version)
 	if err != nil {
 		return session.Plan{}, err
 	}
@@ -51,47 +55,69 @@ func (s *Service) Plan(ctx context.Context, key session.Key) (session.Plan, erro
 		return session.Plan{}, err
 	}
 	out := s.output(key)
-	code, launch, err := s.launch(ctx, v, spec.AgentRuntimeArtifact.CodeConfiguration)
+	code, launch, in, err := s.launch(ctx, v, spec.AgentRuntimeArtifact.CodeConfiguration)
 	if err != nil {
 		return session.Plan{}, out.asAgentError(err)
 	}
-	_, number, _ := strings.Cut(v.ID, ":")
 	idle, life := lifecycle(spec.LifecycleConfiguration)
-	return session.Plan{
+	plan := session.Plan{
 		Spec: sandbox.Spec{
 			Args: launch.Args, Env: merge(launch.Env, platformEnv(rt, key), userEnv(env)), Dir: launch.Dir, Code: code.Dir, Mounts: launch.Mounts,
 			Stdout: out.stdout, Stderr: out.stderr,
 		},
-		Port: Port, Probe: session.HTTPProbe(Port, pingPath), StartLimit: StartLimit,
+		Port: Port, Probe: session.HTTPProbe(Port, pingPath), Health: session.HTTPHealth(Port, pingPath), StartLimit: StartLimit,
 		IdleLimit: time.Duration(idle) * time.Second, MaxLife: time.Duration(life) * time.Second,
-		Version: number, Detail: Detail{Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note},
-		Ended: func(why string) {
+		Version: versionText(v), Basis: code.Digest + " " + build(in), Storage: storagePath(spec.FilesystemConfigurations),
+		Detail: Detail{Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note}, Note: out.note,
+		Ended: func(e session.End) {
 			code.Release()
-			out.close(why)
+			out.close(e)
 		},
-	}, nil
+	}
+	s.saved(&plan, rt, v, env, key)
+	return plan, nil
+}
+
+// build tells one build of an interpreter from another in the same place: a
+// guest that was saved with it has parts of its files in memory.
+func build(in image.Interpreter) string {
+	text := in.Executable + " " + in.Version
+	if i, err := os.Stat(in.Executable); err == nil {
+		text += fmt.Sprintf(" %d %d", i.Size(), i.ModTime().UnixNano())
+	}
+	return text
+}
+
+// storagePath is where a session finds its storage, or empty.
+func storagePath(list []agentcorecontrol.FilesystemConfiguration) string {
+	for _, f := range list {
+		if f.SessionStorage != nil {
+			return path.Clean(text(f.SessionStorage.MountPath))
+		}
+	}
+	return ""
 }
 
 // launch fetches a version's code, which the caller releases, and says how it
-// is started.
-func (s *Service) launch(ctx context.Context, v versionDoc, c *agentcorecontrol.CodeConfiguration) (*image.Code, image.Launch, error) {
+// is started, and by which interpreter.
+func (s *Service) launch(ctx context.Context, v versionDoc, c *agentcorecontrol.CodeConfiguration) (*image.Code, image.Launch, image.Interpreter, error) {
 	in, err := s.interpreter(ctx, *c.Runtime)
 	if err != nil {
-		return nil, image.Launch{}, err
+		return nil, image.Launch{}, in, err
 	}
 	code, err := s.unpack(ctx, v)
 	if err != nil {
-		return nil, image.Launch{}, err
+		return nil, image.Launch{}, in, err
 	}
 	launch, err := s.cfg.Code.Launch(code, in, c.EntryPoint)
 	if err != nil {
 		code.Release()
 	}
-	return code, launch, err
+	return code, launch, in, err
 }
 
-// live reads what an endpoint runs now.
-func (s *Service) live(ctx context.Context, key session.Key) (rt runtimeDoc, v versionDoc, err error) {
+// live reads what an endpoint runs now, or the version that is given.
+func (s *Service) live(ctx context.Context, key session.Key, version string) (rt runtimeDoc, v versionDoc, err error) {
 	missing := fault.NotFound("No endpoint or agent found with qualifier '%s' for agent '%s'", key.Endpoint, ARN(key.Scope, key.Owner))
 	err = s.cfg.Store.View(ctx, func(r store.Reader) error {
 		var err error
@@ -108,7 +134,13 @@ func (s *Service) live(ctx context.Context, key session.Key) (rt runtimeDoc, v v
 		if e.State.Live == 0 {
 			return fault.Conflict("Agent runtime '%s' is %s and has no version that is READY yet", key.Owner, rt.State.Status)
 		}
-		v, err = s.docs.versions.Get(r, key.Scope, versionID(key.Owner, e.State.Live))
+		n := e.State.Live
+		if version != "" {
+			if n, err = parseVersion(version); err != nil {
+				return err
+			}
+		}
+		v, err = s.docs.versions.Get(r, key.Scope, versionID(key.Owner, n))
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -199,10 +231,14 @@ func (o output) asAgentError(err error) error {
 	return fault.RuntimeClient("%s", f.Message).Because(err)
 }
 
-func (o output) close(why string) {
+func (o output) close(e session.End) {
 	_ = o.stdout.Close() // gives the last line; never fails
 	_ = o.stderr.Close()
-	o.note("session ended: " + why)
+	if e.Hibernated {
+		o.note("session hibernates: it goes on with the next request")
+		return
+	}
+	o.note("session ended: " + e.Why)
 }
 
 // LogStream names the stream of a session that starts at a time, in the form

@@ -46,6 +46,8 @@ type Config struct {
 	Logs     telemetry.Appender
 	// Interpreters finds what this host can run; it is asked once.
 	Interpreters func(context.Context) ([]image.Interpreter, error)
+	// SnapshotLife is how long a snapshot is used; 0 is the constant SnapshotLife.
+	SnapshotLife time.Duration
 	Log          *slog.Logger
 	Now          func() time.Time
 }
@@ -56,6 +58,8 @@ type Service struct {
 	docs         collections
 	interpreters func(context.Context) ([]image.Interpreter, error)
 	shapes       shapes
+	wanted       chan payload  // snapshots that sessions wish for
+	making       chan struct{} // holds one while a snapshot is made
 }
 
 // shapes are the indexes of the shapes that specs are read and written as.
@@ -63,7 +67,11 @@ type shapes struct{ update, get int }
 
 // New returns the service. Its work handlers are registered by Register.
 func New(cfg Config) *Service {
+	if cfg.SnapshotLife == 0 {
+		cfg.SnapshotLife = SnapshotLife
+	}
 	return &Service{
+		wanted: make(chan payload, 64), making: make(chan struct{}, 1),
 		cfg: cfg, docs: newCollections(), interpreters: once(cfg.Interpreters),
 		shapes: shapes{
 			update: agentcorecontrol.Service.ShapeNamed("UpdateAgentRuntimeRequest"),

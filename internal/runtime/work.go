@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/protocol"
@@ -23,6 +25,8 @@ const (
 	prepareKind = "runtime.prepare"
 	deleteKind  = "runtime.delete"
 	pruneKind   = "runtime.prune"
+	// snapshotKind comes after READY and changes no status.
+	snapshotKind = "runtime.snapshot"
 )
 
 // payload is what an item says about its job.
@@ -32,6 +36,10 @@ type payload struct {
 	Version int         `json:"version,omitempty"`
 	// Digests are the code that may have lost its last user, for pruneKind.
 	Digests []string `json:"digests,omitempty"`
+	// Endpoint is whose sessions a snapshot is for, and Again says that it
+	// replaces one that is about to be too old, for snapshotKind.
+	Endpoint string `json:"endpoint,omitempty"`
+	Again    bool   `json:"again,omitempty"`
 }
 
 func enqueue(tx store.Tx, kind string, job payload) error {
@@ -45,7 +53,7 @@ func enqueue(tx store.Tx, kind string, job payload) error {
 
 // Handlers are the work handlers of the service, by kind.
 func (s *Service) Handlers() map[string]work.Handler {
-	return map[string]work.Handler{prepareKind: prepare{s}, deleteKind: remove{s}, pruneKind: prune{s}}
+	return map[string]work.Handler{prepareKind: prepare{s}, deleteKind: remove{s}, pruneKind: prune{s}, snapshotKind: makeSnapshot{s}}
 }
 
 // prepare fetches a version's zip, checks and unpacks it, looks for its entry
@@ -89,6 +97,12 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 		if err != nil {
 			return err
 		}
+		if s.cfg.Sessions.Templates() {
+			job.Endpoint = DefaultEndpoint
+			if err := enqueueSnapshot(tx, job, time.Time{}); err != nil {
+				return err
+			}
+		}
 		return item.Complete(tx)
 	})
 }
@@ -100,7 +114,7 @@ func (s *Service) startable(ctx context.Context, v versionDoc) (*image.Code, err
 	if err != nil {
 		return nil, err
 	}
-	code, _, err := s.launch(ctx, v, spec.AgentRuntimeArtifact.CodeConfiguration)
+	code, _, _, err := s.launch(ctx, v, spec.AgentRuntimeArtifact.CodeConfiguration)
 	return code, err
 }
 
@@ -232,6 +246,10 @@ func (d remove) Do(ctx context.Context, item *work.Item) error {
 				return err
 			}
 			if err := s.docs.endpoints.Delete(tx, job.Scope, e.ID); err != nil {
+				return err
+			}
+			_, name, _ := strings.Cut(e.ID, "/")
+			if _, err := tx.CancelWork(snapshotKey(payload{Scope: job.Scope, ID: job.ID, Endpoint: name})); err != nil {
 				return err
 			}
 		}

@@ -24,21 +24,21 @@ func key(id string) session.Key {
 }
 
 // plan is ready at once, idle after a minute and over after an hour.
-func plan(ended *[]string) func(context.Context) (session.Plan, error) {
-	return func(context.Context) (session.Plan, error) {
+func plan(ended *[]string) session.Planner {
+	return func(context.Context, string) (session.Plan, error) {
 		return session.Plan{
 			Probe: func(context.Context, http.RoundTripper) error { return nil }, Port: 8080,
 			StartLimit: 30 * time.Second, IdleLimit: time.Minute, MaxLife: time.Hour, Version: "1",
-			Ended: func(why string) {
+			Ended: func(e session.End) {
 				if ended != nil {
-					*ended = append(*ended, why)
+					*ended = append(*ended, e.Why)
 				}
 			},
 		}, nil
 	}
 }
 
-func acquire(t *testing.T, m *session.Manager, id string, p func(context.Context) (session.Plan, error)) *session.Use {
+func acquire(t *testing.T, m *session.Manager, id string, p session.Planner) *session.Use {
 	t.Helper()
 	use, err := m.Acquire(t.Context(), key(id), p)
 	if err != nil {
@@ -53,7 +53,7 @@ func all(session.Key) bool { return true }
 func bubble(t *testing.T, limit int, f func(t *testing.T, e *sandboxfake.Engine, m *session.Manager)) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &sandboxfake.Engine{}
-		m := session.NewManager(e, limit, slog.New(slog.DiscardHandler))
+		m := session.NewManager(session.Config{Engine: e, Limit: limit, Log: slog.New(slog.DiscardHandler)})
 		f(t, e, m)
 		if err := m.Close(t.Context()); err != nil {
 			t.Errorf("Close: %v", err)
@@ -221,19 +221,19 @@ func TestCrashFreesTheKey(t *testing.T) {
 
 func TestStartFailures(t *testing.T) {
 	boom := errors.New("boom")
-	never := func(context.Context) (session.Plan, error) {
-		p, _ := plan(nil)(context.Background())
+	never := func(context.Context, string) (session.Plan, error) {
+		p, _ := plan(nil)(context.Background(), "")
 		p.Probe = func(context.Context, http.RoundTripper) error { return boom }
 		return p, nil
 	}
 	tests := []struct {
 		name  string
 		setup func(*sandboxfake.Engine)
-		plan  func(context.Context) (session.Plan, error)
+		plan  func(context.Context, string) (session.Plan, error)
 		want  error
 		after time.Duration
 	}{
-		{"plan", func(*sandboxfake.Engine) {}, func(context.Context) (session.Plan, error) { return session.Plan{}, boom }, boom, 0},
+		{"plan", func(*sandboxfake.Engine) {}, func(context.Context, string) (session.Plan, error) { return session.Plan{}, boom }, boom, 0},
 		{"engine", func(e *sandboxfake.Engine) { e.Fail = boom }, plan(nil), boom, 0},
 		{"never ready", func(*sandboxfake.Engine) {}, never, session.ErrNotReady, 30 * time.Second},
 		{"exits first", func(e *sandboxfake.Engine) { time.AfterFunc(time.Second, func() { e.Crash(3) }) }, never, session.ErrExited, time.Second},
@@ -349,8 +349,8 @@ func TestStopEndsRequests(t *testing.T) {
 
 func TestStopCutsAStartShort(t *testing.T) {
 	var ended []string
-	never := func(context.Context) (session.Plan, error) {
-		p, _ := plan(&ended)(context.Background())
+	never := func(context.Context, string) (session.Plan, error) {
+		p, _ := plan(&ended)(context.Background(), "")
 		p.Probe = func(context.Context, http.RoundTripper) error { return errors.New("boom") }
 		return p, nil
 	}

@@ -3,6 +3,12 @@
 // and ends it when it has been idle too long, has lived too long, is stopped,
 // or has died by itself.
 //
+// Where the engine can save guests, a session is restored from a snapshot of its
+// version that was taken before the first request, and one that is idle may
+// hibernate: it is saved, its memory is given back, and it comes back with the
+// next request, also after a restart. Who runs a session is a lease in the store,
+// and what hibernates is resumed once.
+//
 // It knows no service. Who asks for a session says by a Plan what runs in it.
 package session
 
@@ -28,6 +34,8 @@ var (
 	ErrClosed = errors.New("sessions are closed")
 	// ErrLimit says that no more sessions fit.
 	ErrLimit = errors.New("too many sessions")
+	// ErrElsewhere says that another server runs the session.
+	ErrElsewhere = errors.New("session runs on another server")
 	// ErrNotReady is wrapped by StartError when the time for the start is over.
 	ErrNotReady = errors.New("not ready in time")
 	// ErrExited is wrapped by StartError when the guest ended before it was ready.
@@ -66,6 +74,8 @@ func ended(e sandbox.Status) string {
 		return "its process exited with status " + strconv.Itoa(e.Code)
 	case sandbox.Stopped:
 		return "it was stopped"
+	case sandbox.OutOfMemory:
+		return "it used more memory than it may"
 	}
 	return "its sandbox broke, status " + strconv.Itoa(e.Code)
 }
@@ -87,36 +97,17 @@ type Key struct {
 	Owner, Endpoint, ID string
 }
 
-// Plan says what runs in a session. It is made once, when the session starts;
-// later changes of the owner reach the next session only.
-type Plan struct {
-	// Spec is the sandbox; its ID is the manager's to give.
-	Spec sandbox.Spec
-	// Port is where the guest serves HTTP on its loopback.
-	Port uint16
-	// Probe is asked again and again until it returns nil: the guest is ready.
-	Probe func(ctx context.Context, guest http.RoundTripper) error
-	// StartLimit bounds the time from the start until Probe succeeds.
-	StartLimit time.Duration
-	// IdleLimit ends a session without requests, MaxLife any session.
-	IdleLimit, MaxLife time.Duration
-	// Version is the owner's version that runs, for people.
-	Version string
-	// Detail is the owner's own knowledge about the session; see Use.Detail.
-	Detail any
-	// Ended is called once, when nothing is left of the session.
-	Ended func(why string)
-}
-
 // Status is where a session is in its life.
 type Status string
 
 // The states of a session.
 const (
-	Starting Status = "STARTING"
-	Active   Status = "ACTIVE"
-	Idle     Status = "IDLE"
-	Stopping Status = "STOPPING"
+	Starting    Status = "STARTING"
+	Active      Status = "ACTIVE" // a request runs, or the guest says that it is busy
+	Idle        Status = "IDLE"
+	Hibernating Status = "HIBERNATING" // being saved; requests wait
+	Hibernated  Status = "HIBERNATED"  // saved, without a sandbox
+	Stopping    Status = "STOPPING"
 )
 
 // Info describes a session for people.
@@ -130,7 +121,24 @@ type Info struct {
 	LastUsed time.Time
 	// IdleDeadline is zero while requests run; LifeDeadline is the end in any case.
 	IdleDeadline, LifeDeadline time.Time
+	// Origin is how its sandbox began, and Why what that was the reason for,
+	// where another would have been quicker.
+	Origin Origin
+	Why    string
+	// Memory is what its sandbox uses, Snapshot the size of the file it
+	// hibernates in, Storage of its directory, in bytes; as last measured.
+	Memory, Snapshot, Storage int64
 }
+
+// Origin is how a session's sandbox began.
+type Origin string
+
+// The origins.
+const (
+	Cold     Origin = "COLD"     // booted
+	Restored Origin = "RESTORED" // resumed from its version's snapshot
+	Woken    Origin = "WOKEN"    // resumed from where it was when it hibernated
+)
 
 // Use is a session in use by one request. It stays alive until Release.
 type Use struct{ s *session }
@@ -158,51 +166,3 @@ func (u *Use) Done() <-chan struct{} { return u.s.box.Done() }
 
 // Release ends the use. It must be called once.
 func (u *Use) Release() { u.s.release() }
-
-// idleConnection is how long a connection to a guest is kept for the next
-// request. A server that closes it at the same moment would lose that request,
-// which cannot be repeated; uvicorn and Node close after five seconds, and the
-// impatient (gunicorn) after two.
-const idleConnection = time.Second
-
-// newTransport returns a client whose connections all lead to the guest's
-// port, whatever the URL says.
-func newTransport(box sandbox.Sandbox, port uint16) *http.Transport {
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := box.Dial(ctx, port)
-			if err != nil {
-				return nil, &DialError{err}
-			}
-			return conn, nil
-		},
-		// What the agent sends is passed on as it is.
-		DisableCompression:     true,
-		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        idleConnection,
-		MaxResponseHeaderBytes: 64 << 10,
-		WriteBufferSize:        32 << 10,
-		ReadBufferSize:         32 << 10,
-	}
-}
-
-// HTTPProbe is ready when GET path on the port answers 200.
-func HTTPProbe(port uint16, path string) func(context.Context, http.RoundTripper) error {
-	url := "http://localhost:" + strconv.Itoa(int(port)) + path
-	return func(ctx context.Context, guest http.RoundTripper) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := guest.RoundTrip(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New("GET " + path + " answered " + resp.Status)
-		}
-		return nil
-	}
-}

@@ -38,7 +38,7 @@ const (
 
 // Planner says what a session runs.
 type Planner interface {
-	Plan(ctx context.Context, key session.Key) (session.Plan, error)
+	Plan(ctx context.Context, key session.Key, version string) (session.Plan, error)
 }
 
 // Service implements agentcore.Runtime.
@@ -70,7 +70,9 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 	// A guest that has just died is found out by the first who dials it. That
 	// one gets a fresh session: nothing was sent yet.
 	for again := true; ; again = false {
-		use, err := s.sessions.Acquire(ctx, key, func(ctx context.Context) (session.Plan, error) { return s.plans.Plan(ctx, key) })
+		use, err := s.sessions.Acquire(ctx, key, func(ctx context.Context, version string) (session.Plan, error) {
+			return s.plans.Plan(ctx, key, version)
+		})
 		if err != nil {
 			return nil, acquireFault(err)
 		}
@@ -278,7 +280,7 @@ func acquireFault(err error) error {
 	switch {
 	case errors.As(err, &start):
 		return runtime.StartFault(start)
-	case errors.Is(err, session.ErrStopping):
+	case errors.Is(err, session.ErrStopping), errors.Is(err, session.ErrElsewhere):
 		return fault.Retryable("Session operation in progress, please retry")
 	case errors.Is(err, session.ErrLimit):
 		return fault.Quota("%s. Stop sessions that are not needed, or raise the limit (outcrop serve --max-sessions)", err).Because(err)

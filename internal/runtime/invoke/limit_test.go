@@ -33,7 +33,7 @@ type clock struct {
 	notes []string
 }
 
-func (c *clock) Plan(context.Context, session.Key) (session.Plan, error) {
+func (c *clock) Plan(context.Context, session.Key, string) (session.Plan, error) {
 	note := func(text string) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -41,7 +41,7 @@ func (c *clock) Plan(context.Context, session.Key) (session.Plan, error) {
 	}
 	return session.Plan{
 		Port: runtime.Port, Probe: session.HTTPProbe(runtime.Port, "/ping"), StartLimit: runtime.StartLimit,
-		IdleLimit: 15 * time.Minute, MaxLife: 8 * time.Hour, Detail: runtime.Detail{Note: note}, Ended: func(why string) { note("ended: " + why) },
+		IdleLimit: 15 * time.Minute, MaxLife: 8 * time.Hour, Detail: runtime.Detail{Note: note}, Ended: func(e session.End) { note("ended: " + e.Why) },
 	}, nil
 }
 
@@ -65,7 +65,7 @@ func bubble(t *testing.T, h http.HandlerFunc, f func(*clock)) {
 				h(w, r)
 			}
 		})
-		c.sessions = session.NewManager(c.engine, 10, slog.New(slog.DiscardHandler))
+		c.sessions = session.NewManager(session.Config{Engine: c.engine, Limit: 10, Log: slog.New(slog.DiscardHandler)})
 		c.Service = invoke.New(c, c.sessions, nil)
 		f(c)
 		if err := c.sessions.Close(t.Context()); err != nil {

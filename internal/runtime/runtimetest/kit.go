@@ -95,7 +95,7 @@ func New(t testing.TB, o Options) *Kit {
 	if o.MaxSessions == 0 {
 		o.MaxSessions = 10
 	}
-	k.Sessions = session.NewManager(k.Engine, o.MaxSessions, log)
+	k.Sessions = session.NewManager(session.Config{Engine: k.Engine, Limit: o.MaxSessions, Log: log})
 	runtimes := runtime.New(runtime.Config{
 		Store: k.Store, Objects: zips{k.Objects}, Code: code, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
 		Interpreters: interpreters, Log: log, Now: time.Now,

@@ -1,0 +1,305 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/snapshot"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// Who runs a session is a lease, and what the next process must know of it a
+// document, both written in one transaction: before a sandbox starts, after it
+// was saved, and at its end. The document carries the epoch of its lease, and a
+// holder of an older one leaves it alone.
+
+// sessionState is the document of a session.
+type sessionState struct {
+	// Status is Active while a process runs it, else Hibernated.
+	Status   Status    `json:"status"`
+	Key      Key       `json:"key"`
+	Epoch    int64     `json:"epoch"`
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	LastUsed time.Time `json:"lastUsed"`
+	// Quiet is since when it is idle.
+	Quiet     time.Time     `json:"quiet,omitzero"`
+	Requests  int64         `json:"requests,omitempty"`
+	IdleLimit time.Duration `json:"idleLimit,omitempty"` // nanoseconds
+	MaxLife   time.Duration `json:"maxLife,omitempty"`
+	// Fingerprint and File are what it may be resumed on and from.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	File        string `json:"file,omitempty"`
+	Size        int64  `json:"size,omitempty"`
+	Storage     int64  `json:"storage,omitempty"`
+}
+
+type documents = store.Collection[json.RawMessage, sessionState]
+type document = store.Resource[json.RawMessage, sessionState]
+
+func sessions() documents { return documents{Kind: "session"} }
+
+// documentID is unique: neither owners nor endpoints hold a slash.
+func documentID(key Key) string { return key.Owner + "/" + key.Endpoint + "/" + key.ID }
+
+func leaseName(key Key) string { return "session/" + key.Scope.String() + "/" + documentID(key) }
+
+// leaseTime is how long a lease holds without being renewed, which happens three
+// times as often.
+const leaseTime = 30 * time.Second
+
+// record takes the lease of the session and writes its document. What hibernated
+// is marked as running, so that a killed server never resumes it a second time.
+func (s *session) record() error {
+	st := s.m.cfg.Store
+	if st == nil {
+		return nil
+	}
+	var lease store.Lease
+	err := st.Update(s.life, func(tx store.Tx) (err error) {
+		if lease, err = tx.AcquireLease(leaseName(s.key), s.m.cfg.Owner, leaseTime); err != nil {
+			return err
+		}
+		return write(tx, s.key, sessionState{
+			Status: Active, Key: s.key, Epoch: lease.Epoch, Version: s.plan.Version, Started: tx.Now(), LastUsed: tx.Now(),
+		})
+	})
+	switch {
+	case errors.Is(err, store.ErrHeld):
+		return fmt.Errorf("%w: %w", ErrElsewhere, err)
+	case err == nil:
+		s.lease = &lease
+		return nil
+	case s.sleeper != nil || s.life.Err() != nil:
+		return err
+	}
+	// A full disk must not keep anybody from working. One data directory has
+	// one process, so nobody else runs the session.
+	s.m.cfg.Log.Warn("record session: it runs unrecorded", "session", s.key.ID, "owner", s.key.Owner, "error", err)
+	return nil
+}
+
+// write creates or replaces a document.
+func write(tx store.Tx, key Key, state sessionState) error {
+	doc, err := sessions().Get(tx, key.Scope, documentID(key))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		_, err = sessions().Create(tx, document{Scope: key.Scope, ID: documentID(key), Parent: key.Owner, Spec: json.RawMessage("{}"), State: state})
+		return err
+	case err != nil:
+		return err
+	}
+	doc.State = state
+	_, err = sessions().Replace(tx, doc)
+	return err
+}
+
+// recordSleep writes that the session hibernates and gives up its lease. From
+// here on it outlives the process.
+func (s *session) recordSleep(d *sleeper) error {
+	if s.lease == nil {
+		return errors.New("it runs unrecorded")
+	}
+	d.state.Key, d.state.Epoch = s.key, s.lease.Epoch
+	return s.m.cfg.Store.Update(context.WithoutCancel(s.life), func(tx store.Tx) error {
+		if err := tx.ReleaseLease(s.held()); err != nil {
+			return err
+		}
+		return write(tx, s.key, d.state)
+	})
+}
+
+// held is the lease as it is now: Run renews it.
+func (s *session) held() store.Lease {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	return *s.lease
+}
+
+// forgetRecord removes the document and the lease of a session that has ended.
+func (s *session) forgetRecord() {
+	s.m.mu.Lock()
+	slept := s.slept != nil && s.status == Hibernating
+	s.m.mu.Unlock()
+	if s.lease == nil || slept {
+		return
+	}
+	err := s.m.cfg.Store.Update(context.WithoutCancel(s.life), func(tx store.Tx) error {
+		if err := tx.ReleaseLease(s.held()); err != nil && !errors.Is(err, store.ErrLost) {
+			return err
+		}
+		return deleteDocument(tx, s.key, s.lease.Epoch)
+	})
+	if err != nil {
+		// The next start finds that it is over.
+		s.m.cfg.Log.Warn("forget session", "session", s.key.ID, "owner", s.key.Owner, "error", err)
+	}
+}
+
+// forgetDocument removes the document of a session, unless somebody has it who
+// came later.
+func (m *Manager) forgetDocument(key Key, epoch int64) {
+	if m.cfg.Store == nil || epoch == 0 {
+		return
+	}
+	err := m.cfg.Store.Update(context.Background(), func(tx store.Tx) error { return deleteDocument(tx, key, epoch) })
+	if err != nil {
+		m.cfg.Log.Warn("forget session", "session", key.ID, "owner", key.Owner, "error", err)
+	}
+}
+
+// deleteDocument removes a document of this epoch, if there is one.
+func deleteDocument(tx store.Tx, key Key, epoch int64) error {
+	doc, err := sessions().Get(tx, key.Scope, documentID(key))
+	if errors.Is(err, store.ErrNotFound) || err == nil && doc.State.Epoch != epoch {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return sessions().Delete(tx, key.Scope, doc.ID)
+}
+
+// Recover takes up the sessions that another process of this node left: those
+// that hibernate can be woken, those that ran are lost, and files that nobody
+// refers to are removed. It is called before the first Acquire.
+func (m *Manager) Recover(ctx context.Context) error {
+	if m.cfg.Store == nil {
+		if m.cfg.Hibernated != nil {
+			m.cfg.Hibernated.Retain(nil)
+		}
+		return nil
+	}
+	var keep []snapshot.Key
+	var found []*sleeper
+	err := m.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		keep, found = nil, nil
+		for doc, err := range sessions().All(tx) {
+			if err != nil {
+				return err
+			}
+			if m.recoverable(doc.State) {
+				d := &sleeper{m: m, key: doc.State.Key, state: doc.State, epoch: doc.State.Epoch}
+				keep, found = append(keep, d.file()), append(found, d)
+				continue
+			}
+			if err := m.bury(tx, doc); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("recover sessions: %w", err)
+	}
+	if m.cfg.Hibernated != nil {
+		m.cfg.Hibernated.Retain(keep)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range found {
+		m.lay(d)
+	}
+	return nil
+}
+
+func (m *Manager) recoverable(state sessionState) bool {
+	return state.Status == Hibernated && m.cfg.Hibernated != nil && m.savable
+}
+
+// bury removes the document of a session that a dead process ran, with its
+// lease, unless another node runs it.
+func (m *Manager) bury(tx store.Tx, doc document) error {
+	lease, err := tx.AcquireLease(leaseName(doc.State.Key), m.cfg.Owner, leaseTime)
+	if errors.Is(err, store.ErrHeld) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := tx.ReleaseLease(lease); err != nil {
+		return err
+	}
+	m.cfg.Log.Info("a session ended with the server that ran it", "session", doc.State.Key.ID, "owner", doc.State.Key.Owner)
+	return sessions().Delete(tx, doc.Scope, doc.ID)
+}
+
+// Run keeps the leases of what runs until ctx ends. A session that somebody else
+// has taken over is ended at once.
+func (m *Manager) Run(ctx context.Context) error {
+	if m.cfg.Store == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	beat := time.NewTicker(leaseTime / 3)
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := m.renew(ctx); err != nil && ctx.Err() == nil {
+			m.cfg.Log.Error("keep sessions", "error", err)
+		}
+	}
+}
+
+// renew renews all leases in one transaction.
+func (m *Manager) renew(ctx context.Context) error {
+	held := map[*session]store.Lease{}
+	m.mu.Lock()
+	for _, s := range m.sessions {
+		if s.begun && s.lease != nil && s.status != Hibernating {
+			held[s] = *s.lease
+		}
+	}
+	m.mu.Unlock()
+	if len(held) == 0 {
+		return nil
+	}
+	var lost []*session
+	renewed := map[*session]store.Lease{}
+	err := m.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		lost = nil
+		clear(renewed)
+		for s, lease := range held {
+			lease, err := tx.RenewLease(lease, leaseTime)
+			switch {
+			case errors.Is(err, store.ErrLost):
+				lost = append(lost, s)
+			case err != nil:
+				return err
+			default:
+				renewed[s] = lease
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	for s, lease := range renewed {
+		*s.lease = lease
+	}
+	m.mu.Unlock()
+	for _, s := range lost {
+		if m.ending(s) {
+			continue
+		}
+		m.cfg.Log.Error("a session was taken over", "session", s.key.ID, "owner", s.key.Owner)
+		go s.stop("another server has taken it over", 0)
+	}
+	return nil
+}
+
+// ending reports whether a session gives its lease up by itself.
+func (m *Manager) ending(s *session) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return s.status == Stopping || s.status == Hibernating || s.dead()
+}

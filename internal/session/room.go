@@ -1,0 +1,100 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+)
+
+// newMemory is what a sandbox is taken to use before it was measured, in bytes.
+const newMemory = 128 << 20
+
+// makeRoom looks whether what is in the table fits, the newest included. If not,
+// the sessions that have been idle longest hibernate, as many as are needed. It
+// returns what to wait for before the newest may start, or ErrLimit. The caller
+// holds the mutex.
+func (m *Manager) makeRoom() (leaving []<-chan struct{}, err error) {
+	var sleepable []*session
+	for _, s := range m.sessions {
+		switch {
+		case s.status == Hibernating:
+			leaving = append(leaving, s.pause)
+		case s.sleepable():
+			sleepable = append(sleepable, s)
+		}
+	}
+	slices.SortFunc(sleepable, func(a, b *session) int { return a.lastUsed.Compare(b.lastUsed) })
+	tooMany := len(m.sessions) + m.making - m.cfg.Limit
+	lack := m.lack()
+	if tooMany <= 0 && lack <= 0 {
+		return nil, nil
+	}
+	tooMany -= len(leaving)
+	n := 0
+	for ; n < len(sleepable) && (tooMany > 0 || lack > 0); n++ {
+		tooMany--
+		lack -= max(sleepable[n].memory, newMemory)
+	}
+	switch {
+	case tooMany > 0:
+		return nil, fmt.Errorf("start session: %d are alive and none of them can hibernate: %w", len(m.sessions)-1, ErrLimit)
+	case lack > 0:
+		return nil, fmt.Errorf("start session: %d are alive, none of them can hibernate, and %d MiB of memory are missing: %w", len(m.sessions)-1, lack>>20+1, ErrLimit)
+	}
+	for _, s := range sleepable[:n] {
+		s.lull()
+		leaving = append(leaving, s.pause)
+		go s.hibernate()
+	}
+	return leaving, nil
+}
+
+// lack is how much memory is missing, in bytes; the caller holds the mutex.
+func (m *Manager) lack() int64 {
+	used, coming := int64(m.making)*newMemory, int64(m.making)*newMemory
+	for _, s := range m.sessions {
+		switch {
+		case s.status == Hibernating:
+			coming -= s.memory // it is given back before the newest starts
+		case s.memory == 0:
+			used += newMemory
+			coming += newMemory
+		default:
+			used += s.memory
+		}
+	}
+	lack := int64(0)
+	if m.cfg.MemoryBudget > 0 {
+		lack = used - m.cfg.MemoryBudget
+	}
+	if m.cfg.FreeMemory == nil {
+		return lack
+	}
+	free, err := m.cfg.FreeMemory()
+	if err != nil {
+		m.cfg.Log.Warn("ask for free memory", "error", err)
+		return lack
+	}
+	return max(lack, coming-free)
+}
+
+// awaitRoom waits for those that leave, and for others in place of one that
+// turned out to be unable to.
+func (m *Manager) awaitRoom(s *session, leaving []<-chan struct{}) error {
+	for len(leaving) > 0 {
+		for _, gone := range leaving {
+			select {
+			case <-gone:
+			case <-s.life.Done():
+				return ErrStopping
+			}
+		}
+		var err error
+		m.mu.Lock()
+		leaving, err = m.makeRoom()
+		m.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/snapshot"
+)
+
+// sleeper is a session that hibernates.
+type sleeper struct {
+	m     *Manager
+	key   Key
+	state sessionState
+	epoch int64
+	// snapshot is what could not be written to disk, or nil.
+	snapshot sandbox.Snapshot
+	// note writes into its log; nil after a restart.
+	note  func(string)
+	timer *time.Timer
+}
+
+// file names what a session hibernates in. It is resumed once: each hibernation
+// has its own.
+func (d *sleeper) file() snapshot.Key { return fileKey(d.key, d.state.File) }
+
+func fileKey(key Key, file string) snapshot.Key {
+	return snapshot.Key{Owner: resource(key.Scope, key.Owner), Part: key.Endpoint + "/" + key.ID, ID: file}
+}
+
+// deadline is when the session ends if nobody comes, and why.
+func (d *sleeper) deadline() (time.Time, string) {
+	limit := max(d.state.IdleLimit, d.m.cfg.KeepHibernated)
+	idle, life := d.state.Quiet.Add(limit), d.state.Started.Add(d.state.MaxLife)
+	if life.Before(idle) {
+		return life, "its maximum lifetime is over"
+	}
+	return idle, "it was idle for " + limit.String()
+}
+
+// sleepable reports whether an idle session may hibernate now; the caller holds
+// the mutex.
+func (s *session) sleepable() bool {
+	return s.status == Idle && s.running == 0 && !s.busy && s.plan.Hibernate && s.m.savable && s.m.cfg.Hibernated != nil && s.awake == ""
+}
+
+// lull puts an idle session on its way to sleep: requests wait from here on. The
+// caller holds the mutex and calls hibernate.
+func (s *session) lull() {
+	s.status, s.pause, s.saved = Hibernating, make(chan struct{}), make(chan struct{})
+}
+
+// errBusy says that a guest turned out to be at work.
+var errBusy = errors.New("it is busy")
+
+// hibernate saves the session and ends its sandbox. A guest that cannot be saved
+// goes on, and is not asked again.
+func (s *session) hibernate() {
+	defer close(s.saved)
+	d, err := s.save()
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if err == nil {
+		s.slept = d // forget lays it down
+		return
+	}
+	if !errors.Is(err, errBusy) {
+		s.awake = err.Error()
+	}
+	if s.status == Hibernating {
+		s.status = Idle
+		if !errors.Is(err, errBusy) && !errors.Is(err, sandbox.ErrStopped) {
+			s.plan.note("the session cannot hibernate: " + s.awake)
+		}
+	}
+	close(s.pause)
+	s.pause = nil
+}
+
+// saveLimit bounds a hibernation.
+const saveLimit = 2 * time.Minute
+
+// save makes a sleeper of a guest; without an error its sandbox has ended.
+func (s *session) save() (*sleeper, error) {
+	if err := s.poll(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBusy, err) // tend finds out what is wrong with it
+	}
+	s.m.mu.Lock()
+	busy, quiet, requests, last := s.busy, s.quiet(), s.requests, s.lastUsed
+	s.m.mu.Unlock()
+	if busy {
+		return nil, errBusy
+	}
+	// They break with the save, and are not to be taken for good ones.
+	s.transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(s.life, saveLimit)
+	defer cancel()
+	saved, err := s.box.Save(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	d := &sleeper{m: s.m, key: s.key, note: s.plan.note, state: sessionState{
+		Status: Hibernated, Version: s.plan.Version, Started: s.started, LastUsed: last, Quiet: quiet, Requests: requests,
+		IdleLimit: s.plan.IdleLimit, MaxLife: s.plan.MaxLife, Fingerprint: s.m.fingerprint(s.plan, s.spec), File: newID(), Size: saved.Size(),
+	}}
+	if s.volume != nil {
+		d.state.Storage = s.volume.Size()
+	}
+	if s.lease != nil {
+		d.epoch = s.lease.Epoch
+	}
+	if err := s.m.cfg.Hibernated.Put(ctx, d.file(), saved); err != nil {
+		// Its guest is gone: it stays in memory rather than be lost.
+		s.m.cfg.Log.Warn("hibernate session: it stays in memory", "session", s.key.ID, "owner", s.key.Owner, "error", err)
+		d.snapshot = saved
+		return d, nil
+	}
+	if info, ok := s.m.cfg.Hibernated.Stat(d.file()); ok {
+		d.state.Size = info.Size
+	}
+	if err := s.recordSleep(d); err != nil {
+		s.m.cfg.Log.Warn("hibernate session: it will not outlive this process", "session", s.key.ID, "owner", s.key.Owner, "error", err)
+	}
+	return d, nil
+}
+
+// lay puts a sleeper into the table and sets its clock; the caller holds the
+// mutex.
+func (m *Manager) lay(d *sleeper) {
+	m.asleep[d.key] = d
+	at, why := d.deadline()
+	d.timer = time.AfterFunc(time.Until(at), func() { d.finish(why) })
+	if m.closed {
+		d.timer.Stop()
+	}
+}
+
+// finish ends a session that hibernates, unless somebody else has it by now.
+func (d *sleeper) finish(why string) {
+	m := d.m
+	m.mu.Lock()
+	if m.asleep[d.key] != d {
+		m.mu.Unlock()
+		return
+	}
+	delete(m.asleep, d.key)
+	d.timer.Stop()
+	m.mu.Unlock()
+	d.discard()
+	if d.note != nil {
+		d.note("session ended: " + why)
+	}
+}
+
+// discard removes what is left of a sleeper.
+func (d *sleeper) discard() {
+	if d.snapshot != nil {
+		if err := d.snapshot.Close(); err != nil {
+			d.m.cfg.Log.Warn("close snapshot", "error", err)
+		}
+	}
+	d.m.cfg.Hibernated.Drop(d.file())
+	d.m.forgetDocument(d.key, d.epoch)
+}
+
+// back lays a sleeper down again that could not be woken for a reason that was
+// not its own.
+func (d *sleeper) back(s *session) {
+	m := d.m
+	m.mu.Lock()
+	stopped, why := s.status == Stopping && !m.closed, s.why
+	m.lay(d)
+	m.mu.Unlock()
+	if stopped {
+		d.finish(why)
+	}
+}
+
+// wakeLimit bounds the resuming of a guest, after which it starts afresh.
+const wakeLimit = 15 * time.Second
+
+// wake resumes the guest where it was. Its file is gone before it runs, so that
+// no two of it ever do.
+func (s *session) wake() error {
+	d := s.sleeper
+	from := d.snapshot
+	if s.m.fingerprint(s.plan, s.spec) != d.state.Fingerprint {
+		d.discard()
+		return errors.New("what it was made from has changed")
+	}
+	if from == nil {
+		var err error
+		if from, err = s.m.cfg.Hibernated.Take(s.life, d.file()); err != nil {
+			return err
+		}
+	}
+	err := s.attempt(s.life, wakeLimit, from)
+	if closeErr := from.Close(); closeErr != nil {
+		s.m.cfg.Log.Warn("close snapshot", "error", closeErr)
+	}
+	if err == nil {
+		s.origin = Woken
+	}
+	return err
+}
+
+// info describes the sleeper; the caller holds the mutex.
+func (d *sleeper) info() Info {
+	i := Info{
+		Key: d.key, Status: Hibernated, Version: d.state.Version, Requests: d.state.Requests, Started: d.state.Started, LastUsed: d.state.LastUsed,
+		LifeDeadline: d.state.Started.Add(d.state.MaxLife), Snapshot: d.state.Size, Storage: d.state.Storage,
+	}
+	i.IdleDeadline, _ = d.deadline()
+	return i
+}
