@@ -33,10 +33,12 @@ var errRole = errors.New("it is not the ARN of a role of this account")
 // RoleSession is a session of a role, alive until End. Its credentials are
 // sealed into their own tokens and stored nowhere; they are good for as long as
 // the session is alive, so that nothing has to be remembered of those that were
-// handed out. A session that goes on elsewhere or after a restart is begun again
-// under its name, and what it was given before is good again.
+// handed out.
 //
-// Its holder ends it, or retires it when somebody goes on with its credentials.
+// Its holder ends it, or retires it when the guest was saved and comes back with
+// what it was given. A session that goes on, after a restart too, is begun again
+// under its name, and what it was given before is good again; after an end in
+// this process it is not.
 type RoleSession struct {
 	d         *Directory
 	key       sessionKey
@@ -87,8 +89,7 @@ func (s *RoleSession) Credentials(ctx context.Context, life time.Duration) (Cred
 // End ends the session; its credentials are refused from now on.
 func (s *RoleSession) End() { s.leave(false) }
 
-// Retire ends the session and leaves its credentials good until they expire: for
-// a guest that was saved, whose memory holds them and comes back.
+// Retire ends the session and leaves its credentials good until they expire.
 func (s *RoleSession) Retire() { s.leave(true) }
 
 func (s *RoleSession) leave(keep bool) {
@@ -98,7 +99,7 @@ func (s *RoleSession) leave(keep bool) {
 		return
 	}
 	s.ended = true
-	s.d.sessions.remove(s.key, keep, s.latest)
+	s.d.sessions.remove(s.key, keep, s.d.cfg.Now(), s.latest)
 }
 
 // assumed returns who a session of a role is.
@@ -138,21 +139,20 @@ type living struct {
 	sets map[sessionKey]*liveSet
 }
 
-// liveSet is how many sessions have one name, the principal that they are, and
-// until when the credentials of those that retired are good.
+// liveSet are the sessions of one name, which are one principal.
 type liveSet struct {
 	principal auth.Principal
-	n         int
-	until     time.Time
+	n         int       // alive
+	kept      bool      // the last of them retired
+	ended     time.Time // what was issued before is void
+	expiry    time.Time // of all credentials of those that have left
 }
 
-func (s *liveSet) alive(now time.Time) bool { return s.n > 0 || now.Before(s.until) }
-
-// add counts one more session, and forgets those whose credentials are over.
+// add counts one more session, and forgets those that left nothing behind.
 func (l *living) add(k sessionKey, p auth.Principal, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	maps.DeleteFunc(l.sets, func(_ sessionKey, s *liveSet) bool { return !s.alive(now) })
+	maps.DeleteFunc(l.sets, func(_ sessionKey, s *liveSet) bool { return s.n == 0 && !now.Before(s.expiry) })
 	if l.sets == nil {
 		l.sets = map[sessionKey]*liveSet{}
 	}
@@ -162,26 +162,31 @@ func (l *living) add(k sessionKey, p auth.Principal, now time.Time) {
 	l.sets[k].n++
 }
 
-// remove counts one less. With keep its credentials are good until they expire;
-// else the last one takes the rights of those with it that retired.
-func (l *living) remove(k sessionKey, keep bool, until time.Time) {
+// remove counts one less, whose credentials are over at expiry. With keep they
+// are good until then; else, after the last one, no credentials of that name are.
+func (l *living) remove(k sessionKey, keep bool, now, expiry time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.sets[k]
 	s.n--
+	if expiry.After(s.expiry) {
+		s.expiry = expiry
+	}
 	switch {
-	case keep && until.After(s.until):
-		s.until = until
-	case !keep && s.n == 0:
-		delete(l.sets, k)
+	case keep:
+		s.kept = true
+	case s.n == 0:
+		s.kept, s.ended = false, now
 	}
 }
 
-func (l *living) find(k sessionKey, now time.Time) (auth.Principal, bool) {
+// find returns who holds credentials that were issued at a time, if their
+// session is alive.
+func (l *living) find(k sessionKey, issued time.Time) (auth.Principal, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s := l.sets[k]
-	if s == nil || !s.alive(now) {
+	if s == nil || s.n == 0 && !s.kept || issued.Before(s.ended) {
 		return auth.Principal{}, false
 	}
 	return s.principal, true

@@ -27,8 +27,8 @@ type sealedCredentials struct {
 	Secret  string `json:"s"`
 	Role    string `json:"r"`
 	Name    string `json:"n"` // of the session
-	Issued  int64  `json:"i"` // seconds of Unix time
-	Expires int64  `json:"e"`
+	Issued  int64  `json:"i"` // nanoseconds of Unix time
+	Expires int64  `json:"e"` // seconds
 }
 
 const tokenVersion = 1
@@ -47,10 +47,10 @@ func (d *Directory) mint(ctx context.Context, session sessionKey, life time.Dura
 	if err != nil {
 		return Credentials{}, err
 	}
-	issued := d.cfg.Now().UTC().Truncate(time.Second)
-	expires := issued.Add(life)
+	issued := d.cfg.Now().UTC()
+	expires := issued.Add(life).Truncate(time.Second) // SDKs read no more
 	plain, err := json.Marshal(sealedCredentials{
-		Version: tokenVersion, Secret: key.Reveal(), Role: session.role, Name: session.name, Issued: issued.Unix(), Expires: expires.Unix(),
+		Version: tokenVersion, Secret: key.Reveal(), Role: session.role, Name: session.name, Issued: issued.UnixNano(), Expires: expires.Unix(),
 	})
 	if err != nil {
 		return Credentials{}, err
@@ -72,9 +72,8 @@ func (d *Directory) temporary(ctx context.Context, id, token string) (sigv4.Key,
 	if err != nil {
 		return sigv4.Key{}, err
 	}
-	now := d.cfg.Now()
-	p, alive := d.sessions.find(sessionKey{c.Role, c.Name}, now)
-	if now.Unix() >= c.Expires || !alive {
+	p, alive := d.sessions.find(sessionKey{c.Role, c.Name}, time.Unix(0, c.Issued))
+	if d.cfg.Now().Unix() >= c.Expires || !alive {
 		return sigv4.Key{}, sigv4.ErrExpiredToken
 	}
 	p.ID = id

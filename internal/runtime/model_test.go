@@ -140,8 +140,11 @@ func TestEnvironmentNames(t *testing.T) {
 // of which only AWS_REGION does not win.
 func TestEnvironmentOrder(t *testing.T) {
 	key := session.Key{Scope: store.Scope{Account: "111122223333", Region: "us-west-2"}, Owner: "hello-0123456789", Endpoint: "DEFAULT", ID: "s"}
-	got := merge([]string{"PATH=/bin", "PYTHONUNBUFFERED=1"}, platformEnv(runtimeDoc{Name: "hello"}, key),
-		userEnv(map[string]string{"PATH": "/mine", "AWS_REGION": "mars", "AWS_DEFAULT_REGION": "moon", "B": "2", "A": "1=1", "EMPTY": ""}))
+	got := merge([]string{"PATH=/bin", "PYTHONUNBUFFERED=1"}, platformEnv(runtimeDoc{Name: "hello"}, key), guestEnv("http://192.0.0.1:8642"),
+		userEnv(map[string]string{
+			"PATH": "/mine", "AWS_REGION": "mars", "AWS_DEFAULT_REGION": "moon", "B": "2", "A": "1=1", "EMPTY": "",
+			"AWS_ENDPOINT_URL": "https://user.example",
+		}))
 	golden(t, "environment.txt", strings.Join(got, "\n")+"\n")
 }
 

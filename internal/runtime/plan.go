@@ -62,7 +62,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 	idle, life := lifecycle(spec.LifecycleConfiguration)
 	plan := session.Plan{
 		Spec: sandbox.Spec{
-			Args: launch.Args, Env: merge(launch.Env, platformEnv(rt, key), userEnv(env)), Dir: launch.Dir, Code: code.Dir, Mounts: launch.Mounts,
+			Args: launch.Args, Env: merge(launch.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), userEnv(env)), Dir: launch.Dir, Code: code.Dir, Mounts: launch.Mounts,
 			Stdout: out.stdout, Stderr: out.stderr,
 		},
 		Port: Port, Probe: session.HTTPProbe(Port, pingPath), Health: session.HTTPHealth(Port, pingPath), StartLimit: StartLimit,
@@ -75,6 +75,14 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 		},
 	}
 	s.saved(&plan, rt, v, env, key)
+	guest := Guest{
+		Scope: key.Scope, Role: text(spec.RoleArn), RoleSession: roleSession(key), Template: key.ID == templateID,
+		Network: spec.NetworkConfiguration, ContainerToken: env[containerToken], Note: out.note,
+	}
+	if err := s.surround(&plan, guest); err != nil {
+		code.Release()
+		return session.Plan{}, err
+	}
 	return plan, nil
 }
 

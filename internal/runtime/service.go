@@ -48,8 +48,14 @@ type Config struct {
 	Interpreters func(context.Context) ([]image.Interpreter, error)
 	// SnapshotLife is how long a snapshot is used; 0 is the constant SnapshotLife.
 	SnapshotLife time.Duration
-	Log          *slog.Logger
-	Now          func() time.Time
+	// Guests makes what is around a new session; nil leaves it alone, and without
+	// a network.
+	Guests Guests
+	// GuestAPI is the URL at which guests reach this server over their own wire;
+	// empty where they have none.
+	GuestAPI string
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // Service implements agentcorecontrol.Runtime.

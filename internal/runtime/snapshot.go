@@ -17,6 +17,10 @@ import (
 	"github.com/outcrop/outcrop/internal/work"
 )
 
+// templateID stands for a session in the log of a guest that others are copied
+// from. No session can have it: theirs are longer.
+const templateID = "snapshot"
+
 // What a runtime says about its snapshots, by environment variables or, the
 // first, by a tag.
 const (
@@ -183,7 +187,7 @@ func (h makeSnapshot) Do(ctx context.Context, item *work.Item) error {
 	if s.cfg.Sessions.Starting() && s.cfg.Now().Sub(due) < snapshotYield {
 		return work.Later(snapshotPause)
 	}
-	key := session.Key{Scope: job.Scope, Owner: job.ID, Endpoint: job.Endpoint, ID: "snapshot"}
+	key := session.Key{Scope: job.Scope, Owner: job.ID, Endpoint: job.Endpoint, ID: templateID}
 	current, err := s.runs(ctx, key, job.Version)
 	if err != nil || !current {
 		return err
@@ -250,7 +254,7 @@ func (s *Service) hasSnapshot(ctx context.Context, item *work.Item, job payload)
 // noSnapshot records why there is none. Sessions start without.
 func (s *Service) noSnapshot(ctx context.Context, item *work.Item, job payload, state snapshotState) error {
 	s.cfg.Log.Info("no snapshot: sessions start cold", "runtime", job.ID, "version", job.Version, "reason", state.Reason)
-	s.output(session.Key{Scope: job.Scope, Owner: job.ID, Endpoint: job.Endpoint, ID: "snapshot"}).note("no snapshot, sessions start cold: " + state.Reason)
+	s.output(session.Key{Scope: job.Scope, Owner: job.ID, Endpoint: job.Endpoint, ID: templateID}).note("no snapshot, sessions start cold: " + state.Reason)
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		if err := s.recordFailure(tx, job, state); err != nil {
 			return err
