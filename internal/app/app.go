@@ -72,7 +72,7 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 		group.Go(func() error { return ended(run(background)) })
 	}
 	server := &http.Server{
-		Handler: s.pipeline, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: s.pipeline, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	group.Go(func() error {
