@@ -77,6 +77,7 @@ func (e *engine) Capabilities() sandbox.Capabilities {
 		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes,
 		Owners:    !e.host.privileges().userNamespace,
 		HalfClose: true, // with the forwarder that tools/embedsandbox repaired
+		Outbound:  true,
 		Snapshots: key != "", SnapshotKey: key,
 	}
 }

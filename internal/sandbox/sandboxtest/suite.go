@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -80,7 +81,7 @@ func Run(t *testing.T, h Harness) {
 		{"Network", testNetwork},
 		{"Mounts", testMounts},
 	}
-	for _, tt := range append(tests, rootTests()...) {
+	for _, tt := range slices.Concat(tests, networkTests(), rootTests()) {
 		t.Run(tt.name, func(t *testing.T) {
 			engine := h.Open(t)
 			t.Cleanup(func() {

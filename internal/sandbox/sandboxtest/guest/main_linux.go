@@ -76,8 +76,7 @@ func run(what string, args []string) int {
 	case "deaf": // ADDRESS: listens and never accepts
 		return deaf(args[0])
 	default:
-		fmt.Fprintln(os.Stderr, "guest: unknown:", what)
-		return 2
+		return network(what, args)
 	}
 	return 0
 }

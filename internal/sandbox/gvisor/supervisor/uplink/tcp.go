@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
@@ -42,13 +44,24 @@ func (u *Uplink) acceptTCP(r *tcp.ForwarderRequest) {
 		return
 	}
 	f.host = stream
+	id := r.ID()
+	late := time.AfterFunc(handshakeTimeout, func() { u.giveUp(id) })
 	ep, terr := r.CreateEndpoint(&f.queue)
+	late.Stop()
 	r.Complete(false)
 	if terr != nil {
 		return // the guest gave up, or never answered
 	}
 	f.guest = ep
 	f.run()
+}
+
+// giveUp ends the handshake of a connection.
+func (u *Uplink) giveUp(id stack.TransportEndpointID) {
+	e := u.stack.FindTransportEndpoint(ipv4.ProtocolNumber, tcp.ProtocolNumber, id, nicID)
+	if ep, ok := e.(*tcp.Endpoint); ok && ep.EndpointState() == tcp.StateSynRecv {
+		ep.Abort()
+	}
 }
 
 // A stream is what all connected stream sockets are.

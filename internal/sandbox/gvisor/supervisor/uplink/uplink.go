@@ -54,9 +54,8 @@ const (
 	keepaliveIdle     = 60 * time.Second
 	keepaliveInterval = 15 * time.Second
 	keepaliveCount    = 4
-	// synAckRetries bounds a handshake that the guest does not finish: 1 + 2 + 4
-	// + 8 s.
-	synAckRetries = 3
+	// handshakeTimeout is how long a guest may take to finish what it began.
+	handshakeTimeout = 5 * time.Second
 	// burst is what a wire with a bound of its bandwidth may carry at once.
 	burst = 256 << 10
 )
@@ -189,10 +188,9 @@ func (u *Uplink) tune() error {
 		linger   = tcpip.TCPLingerTimeoutOption(lingerTimeout)
 		// Nothing old comes late on a wire like this, and an endpoint that waits
 		// for it holds a slot.
-		wait  = tcpip.TCPTimeWaitTimeoutOption(time.Millisecond)
-		tries = tcpip.TCPSynRetriesOption(synAckRetries)
+		wait = tcpip.TCPTimeWaitTimeoutOption(time.Millisecond)
 	)
-	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &receive, &send, &linger, &wait, &tries} {
+	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &receive, &send, &linger, &wait} {
 		if err := u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			return fmt.Errorf("set %T: %s", o, err)
 		}
