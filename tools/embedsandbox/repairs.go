@@ -28,6 +28,7 @@ const (
 	forwarderHost = "runsc/boot/portforward/portforward_fd_rw.go"
 	forwarderTCP  = "runsc/boot/portforward/portforward_netstack.go"
 	hostFiles     = "pkg/sentry/fsimpl/host/host.go"
+	checkpoints   = "pkg/sentry/fsimpl/proc/checkpoint.go"
 )
 
 // repairs are the changes to the pinned gVisor that Outcrop cannot do without.
@@ -43,6 +44,9 @@ const (
 // A write to a host pipe that has room for a part of it ends with that part, as
 // it never does on Linux where the pipe blocks. Programs that trust this (Python
 // unbuffered) lose the rest of what they print.
+//
+// A guest can wait for its next checkpoint by poll and not by epoll, which no file
+// of Linux does. Event loops have only the latter.
 var repairs = []repair{
 	{
 		file: hostFiles,
@@ -57,6 +61,15 @@ var repairs = []repair{
 			err = linuxerr.ErrWouldBlock
 		}
 `,
+	},
+	{
+		file: checkpoints,
+		old:  "// EventRegister implements vfs.FileDescriptionImpl.EventRegister.\nfunc (fd *checkpointFD)",
+		new: `// Epollable implements vfs.FileDescriptionImpl.Epollable.
+func (fd *checkpointFD) Epollable() bool { return true }
+
+// EventRegister implements vfs.FileDescriptionImpl.EventRegister.
+func (fd *checkpointFD)`,
 	},
 	{
 		file: forwarder,
