@@ -105,18 +105,11 @@ func (s *session) recordSleep(d *sleeper) error {
 	}
 	d.state.Key, d.state.Epoch = s.key, s.lease.Epoch
 	return s.m.cfg.Store.Update(context.WithoutCancel(s.life), func(tx store.Tx) error {
-		if err := tx.ReleaseLease(s.held()); err != nil {
+		if err := tx.ReleaseLease(*s.lease); err != nil {
 			return err
 		}
 		return write(tx, s.key, d.state)
 	})
-}
-
-// held is the lease as it is now: Run renews it.
-func (s *session) held() store.Lease {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	return *s.lease
 }
 
 // forgetRecord removes the document and the lease of a session that has ended.
@@ -128,7 +121,7 @@ func (s *session) forgetRecord() {
 		return
 	}
 	err := s.m.cfg.Store.Update(context.WithoutCancel(s.life), func(tx store.Tx) error {
-		if err := tx.ReleaseLease(s.held()); err != nil && !errors.Is(err, store.ErrLost) {
+		if err := tx.ReleaseLease(*s.lease); err != nil && !errors.Is(err, store.ErrLost) {
 			return err
 		}
 		return deleteDocument(tx, s.key, s.lease.Epoch)
@@ -262,19 +255,14 @@ func (m *Manager) renew(ctx context.Context) error {
 		return nil
 	}
 	var lost []*session
-	renewed := map[*session]store.Lease{}
 	err := m.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		lost = nil
-		clear(renewed)
 		for s, lease := range held {
-			lease, err := tx.RenewLease(lease, leaseTime)
-			switch {
+			switch _, err := tx.RenewLease(lease, leaseTime); {
 			case errors.Is(err, store.ErrLost):
 				lost = append(lost, s)
 			case err != nil:
 				return err
-			default:
-				renewed[s] = lease
 			}
 		}
 		return nil
@@ -282,11 +270,6 @@ func (m *Manager) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	for s, lease := range renewed {
-		*s.lease = lease
-	}
-	m.mu.Unlock()
 	for _, s := range lost {
 		if m.ending(s) {
 			continue
