@@ -20,9 +20,10 @@ import (
 const Lifetime = time.Hour
 
 // TemplateLifetime is how long those live that a guest is given which others
-// will be copied from: so short that every SDK asks for new ones before it uses
-// them, which are the copy's own.
-const TemplateLifetime = time.Minute
+// will be copied from. Copies use them until their SDK asks for their own: at
+// most 20 minutes, by which boto3 puts off the end of what is nearly over
+// (package metadata, Config.Copied).
+const TemplateLifetime = 30 * time.Minute
 
 // ErrEnded says that a role session is over and gets no more credentials.
 var ErrEnded = errors.New("the role session has ended")

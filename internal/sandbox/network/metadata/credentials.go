@@ -13,6 +13,9 @@ import (
 // with AWS_CONTAINER_AUTHORIZATION_TOKEN.
 const ContainerPath = "/v2/credentials"
 
+// copiedLife is what a guest is told that others will be copied from.
+const copiedLife = time.Minute
+
 // roleForm writes credentials as IMDS does.
 func roleForm(_ Config, c Credentials) any {
 	return struct {
@@ -55,6 +58,9 @@ func (h *Handler) serveContainer(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serveCredentials(w http.ResponseWriter, r *http.Request, form func(Config, Credentials) any) {
 	c, err := h.credentials(r.Context())
 	if err == nil {
+		if h.cfg.Copied {
+			c.Expires = h.cfg.Now().Add(copiedLife)
+		}
 		var body []byte
 		if body, err = json.MarshalIndent(form(h.cfg, c), "", "  "); err == nil {
 			write(w, string(body))

@@ -50,6 +50,10 @@ type Config struct {
 	// there is none. It is asked again when half of their life is over, and
 	// called by one goroutine at a time.
 	Credentials func(ctx context.Context) (Credentials, error)
+	// Copied says that the guest will be saved and others be copied from it.
+	// It is told that its credentials are over in a minute, so that the SDK in a
+	// copy asks for the copy's own before it uses these, or soon after.
+	Copied bool
 	// Role is the ARN of the execution role.
 	Role   string
 	Region string

@@ -238,6 +238,19 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
+// TestCopied: what copies will hold says that it is nearly over, whenever it is
+// asked for, and is not made anew for that.
+func TestCopied(t *testing.T) {
+	g := newGuest(t, func(c *metadata.Config) { c.Copied = true })
+	for _, want := range []string{"2026-03-01T12:01:00Z", "2026-03-01T12:11:00Z"} {
+		var c struct{ AccessKeyId, Expiration string }
+		if err := json.Unmarshal(g.get(rolePath).Body.Bytes(), &c); err != nil || c.Expiration != want || c.AccessKeyId != "ASIA0000000000000001" {
+			t.Errorf("%+v, %v, want %s", c, err, want)
+		}
+		g.pass(10 * time.Minute)
+	}
+}
+
 // TestAtOnce: many requests at once make credentials once.
 func TestAtOnce(t *testing.T) {
 	g := newGuest(t, nil)
