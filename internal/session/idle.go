@@ -9,6 +9,7 @@ import (
 // tend looks after a started session until its sandbox is gone, and what was
 // saved of it is written.
 func (s *session) tend() {
+	s.measure()
 	for {
 		select {
 		case <-s.box.Done():

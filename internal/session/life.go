@@ -87,7 +87,7 @@ func (s *session) dead() bool {
 
 // run is the life of a session, from start to end. It waits for those that
 // leave to make room for it.
-func (s *session) run(plan Planner, leaving []<-chan struct{}) {
+func (s *session) run(plan Planner, leaving []departure) {
 	defer s.m.running.Done()
 	defer close(s.gone)
 	s.err = s.start(plan, leaving)
@@ -130,7 +130,7 @@ func (s *session) ending(why string, slept bool) End {
 
 // start makes room and the plan, boots or resumes the sandbox and waits until
 // the guest is ready.
-func (s *session) start(plan Planner, leaving []<-chan struct{}) error {
+func (s *session) start(plan Planner, leaving []departure) error {
 	version := ""
 	if s.sleeper != nil {
 		version = s.sleeper.state.Version

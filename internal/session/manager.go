@@ -131,7 +131,7 @@ func (m *Manager) find(ctx context.Context, key Key, plan Planner) (*session, <-
 	case s == nil:
 		s = newSession(ctx, m, key)
 		m.sessions[key] = s
-		leaving, err := m.makeRoom()
+		leaving, err := m.makeRoom(true)
 		if err != nil {
 			delete(m.sessions, key)
 			s.end(err)

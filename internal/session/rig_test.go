@@ -314,3 +314,24 @@ func (r *rig) hides(text string) {
 		r.Error(err)
 	}
 }
+
+// damage changes a byte of every sealed file of a kind.
+func (r *rig) damage(kind string) {
+	r.Helper()
+	found, err := filepath.Glob(filepath.Join(r.dir, kind, "*.sealed"))
+	if err != nil || len(found) == 0 {
+		r.Fatal("no file", err)
+	}
+	for _, path := range found {
+		body, err := os.ReadFile(path)
+		if err == nil {
+			body[len(body)-20] ^= 1
+			err = os.WriteFile(path, body, 0o600)
+		}
+		if err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

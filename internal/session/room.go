@@ -8,23 +8,30 @@ import (
 // newMemory is what a sandbox is taken to use before it was measured, in bytes.
 const newMemory = 128 << 20
 
+// departure is a session that is about to hibernate; done is closed when it has,
+// or goes on.
+type departure struct {
+	s    *session
+	done <-chan struct{}
+}
+
 // makeRoom looks whether what is in the table fits, the newest included. If not,
 // the sessions that have been idle longest hibernate, as many as are needed. It
-// returns what to wait for before the newest may start, or ErrLimit. The caller
-// holds the mutex.
-func (m *Manager) makeRoom() (leaving []<-chan struct{}, err error) {
+// returns what to wait for before the newest may start, or ErrLimit. With askHost
+// the host's free memory counts too. The caller holds the mutex.
+func (m *Manager) makeRoom(askHost bool) (leaving []departure, err error) {
 	var sleepable []*session
 	for _, s := range m.sessions {
 		switch {
 		case s.status == Hibernating:
-			leaving = append(leaving, s.pause)
+			leaving = append(leaving, departure{s, s.pause})
 		case s.sleepable():
 			sleepable = append(sleepable, s)
 		}
 	}
 	slices.SortFunc(sleepable, func(a, b *session) int { return a.lastUsed.Compare(b.lastUsed) })
 	tooMany := len(m.sessions) + m.making - m.cfg.Limit
-	lack := m.lack()
+	lack := m.lack(askHost)
 	if tooMany <= 0 && lack <= 0 {
 		return nil, nil
 	}
@@ -42,22 +49,24 @@ func (m *Manager) makeRoom() (leaving []<-chan struct{}, err error) {
 	}
 	for _, s := range sleepable[:n] {
 		s.lull()
-		leaving = append(leaving, s.pause)
+		leaving = append(leaving, departure{s, s.pause})
 		go s.hibernate()
 	}
 	return leaving, nil
 }
 
 // lack is how much memory is missing, in bytes; the caller holds the mutex.
-func (m *Manager) lack() int64 {
+func (m *Manager) lack(askHost bool) int64 {
 	used, coming := int64(m.making)*newMemory, int64(m.making)*newMemory
 	for _, s := range m.sessions {
 		switch {
 		case s.status == Hibernating:
 			coming -= s.memory // it is given back before the newest starts
-		case s.memory == 0:
+		case !s.begun:
 			used += newMemory
 			coming += newMemory
+		case s.memory == 0:
+			used += newMemory
 		default:
 			used += s.memory
 		}
@@ -66,7 +75,7 @@ func (m *Manager) lack() int64 {
 	if m.cfg.MemoryBudget > 0 {
 		lack = used - m.cfg.MemoryBudget
 	}
-	if m.cfg.FreeMemory == nil {
+	if m.cfg.FreeMemory == nil || !askHost {
 		return lack
 	}
 	free, err := m.cfg.FreeMemory()
@@ -78,19 +87,21 @@ func (m *Manager) lack() int64 {
 }
 
 // awaitRoom waits for those that leave, and for others in place of one that
-// turned out to be unable to.
-func (m *Manager) awaitRoom(s *session, leaving []<-chan struct{}) error {
+// turned out to be unable to. The memory of those that have left is taken for
+// free: hosts need a moment to count it.
+func (m *Manager) awaitRoom(s *session, leaving []departure) error {
 	for len(leaving) > 0 {
-		for _, gone := range leaving {
+		for _, d := range leaving {
 			select {
-			case <-gone:
+			case <-d.done:
 			case <-s.life.Done():
 				return ErrStopping
 			}
 		}
 		var err error
 		m.mu.Lock()
-		leaving, err = m.makeRoom()
+		stayed := slices.ContainsFunc(leaving, func(d departure) bool { return m.sessions[d.s.key] == d.s })
+		leaving, err = m.makeRoom(stayed)
 		m.mu.Unlock()
 		if err != nil {
 			return err

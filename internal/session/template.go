@@ -144,7 +144,7 @@ func (m *Manager) reserve() error {
 		return ErrClosed
 	}
 	m.making++
-	if len(m.sessions)+m.making > m.cfg.Limit || m.lack() > 0 {
+	if len(m.sessions)+m.making > m.cfg.Limit || m.lack(true) > 0 {
 		m.making--
 		return fmt.Errorf("make template: %w", ErrLimit)
 	}
