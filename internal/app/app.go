@@ -58,8 +58,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 }
 
 // Serve answers until ctx ends, and closes everything. The order of the end: no
-// new requests, running ones get Grace, then sessions, engine, background work,
-// and the stores last.
+// new requests, running ones get Grace, then sessions, engine, the guests' side,
+// background work, and the stores last.
 func (s *Server) Serve(ctx context.Context) (err error) {
 	cfg := s.cfg
 	defer func() { err = errors.Join(err, closed(cfg.Listener.Close()), s.close()) }()
@@ -71,16 +71,9 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 	for _, run := range s.background {
 		group.Go(func() error { return ended(run(background)) })
 	}
-	server := &http.Server{
-		Handler: s.pipeline, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
-	}
-	group.Go(func() error {
-		if err := server.Serve(cfg.Listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve: %w", err)
-		}
-		return nil
-	})
+	server, inside := s.server(), s.server()
+	group.Go(func() error { return answer(server, cfg.Listener) })
+	group.Go(func() error { return answer(inside, s.guests.api) })
 	cfg.Ready(s.account, s.region)
 
 	select {
@@ -88,8 +81,25 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 	case <-background.Done(): // something failed
 	}
 	s.shutDown(server)
+	_ = inside.Close() // no guest is left
 	stop()
 	return group.Wait()
+}
+
+// server answers API calls. Guests have one of their own: they may call while
+// running requests end, and their idle connections hold up nobody.
+func (s *Server) server() *http.Server {
+	return &http.Server{
+		Handler: s.pipeline, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+func answer(server *http.Server, l net.Listener) error {
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
 }
 
 // shutDown ends what clients see.

@@ -45,6 +45,7 @@ type Server struct {
 	pipeline        *pipeline.Pipeline
 	sessions        *session.Manager
 	engine          sandbox.Engine
+	guests          *guests
 	background      []func(context.Context) error
 	account, region string
 	closers         []func() error // in the order of building
@@ -113,9 +114,10 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, fmt.Errorf("open sandbox engine: %w", err)
 	}
 	s.sessions = session.NewManager(session.Config{Engine: s.engine, Limit: cfg.MaxSessions, Log: cfg.Log})
+	s.guests = newGuests(f.directory, cfg.Log)
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
-		Interpreters: interpreters(cfg), Log: cfg.Log, Now: time.Now,
+		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), Log: cfg.Log, Now: time.Now,
 	})
 	jobs := work.New(f.store, work.Options{Owner: newOwner(), Log: cfg.Log})
 	if err := register(jobs, runtimes.Handlers()); err != nil {
