@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
@@ -80,9 +82,42 @@ func (p *Program) printSessions(all []outcrop.Session, asJSON bool) error {
 			aws.ToString(s.AgentRuntimeName), aws.ToString(s.SessionId), aws.ToString(s.Status),
 			aws.ToString(s.AgentRuntimeVersion), strconv.FormatInt(aws.ToInt64(s.Requests), 10),
 			p.age(s.StartedAt), p.age(s.LastActiveAt), p.until(s.IdleDeadline),
+			measured(s.MemoryBytes), measured(aws.Int64(aws.ToInt64(s.SnapshotBytes) + aws.ToInt64(s.StorageBytes))), began(s),
 		})
 	}
-	return p.printTable([]string{"AGENT", "SESSION", "STATUS", "VERSION", "REQUESTS", "STARTED", "ACTIVE", "ENDS"}, table)
+	err := p.printTable([]string{"AGENT", "SESSION", "STATUS", "VERSION", "REQUESTS", "STARTED", "ACTIVE", "ENDS", "MEMORY", "DISK", "BEGAN"}, table)
+	p.sayCold(all)
+	return err
+}
+
+// measured is a size that may not have been measured yet.
+func measured(n *int64) string {
+	if aws.ToInt64(n) == 0 {
+		return "-"
+	}
+	return size(*n)
+}
+
+// began is how the session's sandbox began, in a word.
+func began(s outcrop.Session) string {
+	if s.Origin == nil {
+		return "-"
+	}
+	return strings.ToLower(*s.Origin)
+}
+
+// sayCold says once for each agent why its sessions were not restored from a
+// snapshot.
+func (p *Program) sayCold(all []outcrop.Session) {
+	said := map[string]bool{}
+	for _, s := range all {
+		text := fmt.Sprintf("%s started cold: %s", aws.ToString(s.AgentRuntimeName), aws.ToString(s.OriginReason))
+		if s.OriginReason == nil || said[text] {
+			continue
+		}
+		said[text] = true
+		p.say("%s", text)
+	}
 }
 
 // sessionRow is one session in JSON, under the names of the wire.
@@ -100,6 +135,11 @@ func sessionRow(s outcrop.Session) map[string]any {
 	put(row, "lastActiveAt", s.LastActiveAt)
 	put(row, "idleDeadline", s.IdleDeadline)
 	put(row, "lifeDeadline", s.LifeDeadline)
+	put(row, "origin", s.Origin)
+	put(row, "originReason", s.OriginReason)
+	put(row, "memoryBytes", s.MemoryBytes)
+	put(row, "snapshotBytes", s.SnapshotBytes)
+	put(row, "storageBytes", s.StorageBytes)
 	return row
 }
 

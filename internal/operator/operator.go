@@ -125,6 +125,17 @@ func (s *Service) describe(i session.Info) outcrop.Session {
 		EndpointName: new(i.Key.Endpoint), Status: new(string(i.Status)), ActiveRequests: new(int32(i.Running)), Requests: new(i.Requests),
 		StartedAt: &i.Started, LastActiveAt: &i.LastUsed,
 	}
+	if i.Origin != "" {
+		out.Origin = new(string(i.Origin))
+	}
+	if i.Why != "" {
+		out.OriginReason = &i.Why
+	}
+	for member, bytes := range map[**int64]int64{&out.MemoryBytes: i.Memory, &out.SnapshotBytes: i.Snapshot, &out.StorageBytes: i.Storage} {
+		if bytes > 0 {
+			*member = &bytes
+		}
+	}
 	if !i.IdleDeadline.IsZero() {
 		out.IdleDeadline = &i.IdleDeadline
 	}

@@ -316,7 +316,6 @@ const (
 var runtimeMembers = func() map[string]string {
 	reasons := map[string]string{
 		"authorizerConfiguration":       "JWT authorizers are not enforced yet, and a runtime that asks for one must not be open",
-		"filesystemConfigurations":      "session storage is not built yet",
 		"capacityProviderConfiguration": "capacity providers are not built yet",
 		"platformVersion":               "there is one platform, this host's",
 		"allowedPorts":                  "per-session ports are not built yet",
@@ -329,6 +328,9 @@ var runtimeMembers = func() map[string]string {
 		"NetworkConfiguration.networkModeConfig":          "VPC mode needs the sandbox network, which is not built yet",
 		"ProtocolConfiguration.port":                      "port overrides are not built yet",
 		"ProtocolConfiguration.path":                      "path overrides are not built yet",
+		"FilesystemConfiguration.s3FilesAccessPoint":      "there is no S3 Files service here; sessionStorage is a directory of this server",
+		"FilesystemConfiguration.efsAccessPoint":          "there is no EFS here; sessionStorage is a directory of this server",
+		"FilesystemConfiguration.capacityProviderVolume":  "capacity providers are not built yet",
 		"UpdateAgentRuntimeRequest.metadataConfiguration": "the metadata service is not built yet",
 	}
 	for member, reason := range reasons {

@@ -110,14 +110,28 @@ type Session struct {
 	LastActiveAt        *time.Time
 	IdleDeadline        *time.Time
 	LifeDeadline        *time.Time
+	Origin              *string
+	OriginReason        *string
+	MemoryBytes         *int64
+	SnapshotBytes       *int64
+	StorageBytes        *int64
 }
+
+// The values of SessionOrigin.
+const (
+	SessionOriginCOLD     = "COLD"
+	SessionOriginRESTORED = "RESTORED"
+	SessionOriginWOKEN    = "WOKEN"
+)
 
 // The values of SessionStatus.
 const (
-	SessionStatusSTARTING = "STARTING"
-	SessionStatusACTIVE   = "ACTIVE"
-	SessionStatusIDLE     = "IDLE"
-	SessionStatusSTOPPING = "STOPPING"
+	SessionStatusSTARTING    = "STARTING"
+	SessionStatusACTIVE      = "ACTIVE"
+	SessionStatusIDLE        = "IDLE"
+	SessionStatusHIBERNATING = "HIBERNATING"
+	SessionStatusHIBERNATED  = "HIBERNATED"
+	SessionStatusSTOPPING    = "STOPPING"
 )
 
 // ValidationException is an error of the wire.
