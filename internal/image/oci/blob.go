@@ -112,7 +112,7 @@ func (b *blob) request() error {
 		return err
 	}
 	if b.at > 0 {
-		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", b.at))
+		r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.at, b.size-1))
 	}
 	answer, err := b.client.http.Do(r)
 	if err != nil {

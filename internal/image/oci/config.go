@@ -92,7 +92,10 @@ func parseConfig(raw []byte) (*v1.ConfigFile, Config, error) {
 			return nil, Config{}, fault.Validation("The image is refused: its configuration has a NUL byte in its command, user or directory.")
 		}
 	}
-	out := Config{Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, WorkingDir: c.WorkingDir, User: c.User, Labels: c.Labels, Platform: platformText(*file.Platform())}
+	out := Config{Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, WorkingDir: c.WorkingDir, User: c.User, Labels: c.Labels, Platform: "an unnamed platform"}
+	if p := file.Platform(); p != nil {
+		out.Platform = platformText(*p)
+	}
 	for _, p := range slices.Sorted(maps.Keys(c.ExposedPorts)) {
 		number, protocol, _ := strings.Cut(p, "/")
 		if n, err := strconv.ParseUint(number, 10, 16); err == nil && n > 0 && (protocol == "" || protocol == "tcp") {

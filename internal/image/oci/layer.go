@@ -62,6 +62,8 @@ type extraction struct {
 	owners bool     // files can have any owner
 	budget *budget
 
+	shard *os.Root // of files, for what is written now
+
 	entries []entry
 	count   int   // contents written
 	size    int64 // bytes of them
@@ -74,8 +76,17 @@ func newExtraction(files *os.Root, owners bool, b *budget) *extraction {
 	return &extraction{files: files, owners: owners, budget: b, zero: make([]byte, 64<<10), buf: make([]byte, 64<<10)}
 }
 
+// close gives up what is open.
+func (x *extraction) close() {
+	if x.shard != nil {
+		x.shard.Close()
+		x.shard = nil
+	}
+}
+
 // read reads the archive to its end. Refusals are fault.Errors.
 func (x *extraction) read(ctx context.Context, r io.Reader) error {
+	defer x.close()
 	for tr := tar.NewReader(r); ; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -211,15 +222,19 @@ func (x *extraction) write(ctx context.Context, e *entry, r io.Reader) (err erro
 		return err
 	}
 	e.File = x.count
-	name := contentName(e.File)
+	dir, name := path.Split(contentName(e.File))
 	if e.File&0xfff == 0 {
-		if err := x.files.Mkdir(path.Dir(name), 0o700); err != nil {
+		if err := x.files.Mkdir(path.Clean(dir), 0o700); err != nil {
+			return err
+		}
+		x.close()
+		if x.shard, err = x.files.OpenRoot(dir); err != nil {
 			return err
 		}
 	}
 	x.count++
 	x.size += e.Size
-	file, err := x.files.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := x.shard.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -235,13 +250,13 @@ func (x *extraction) write(ctx context.Context, e *entry, r io.Reader) (err erro
 	if err := file.Chmod(os.FileMode(diskMode(e, x.owners))); err != nil {
 		return err
 	}
-	return x.files.Chtimes(name, time.Unix(0, e.Time), time.Unix(0, e.Time))
+	return x.shard.Chtimes(name, time.Unix(0, e.Time), time.Unix(0, e.Time))
 }
 
 // copy writes a content. Blocks of zeros become holes, so that a sparse file does
 // not take what it only claims.
 func (x *extraction) copy(ctx context.Context, file *os.File, r io.Reader, e *entry) error {
-	var at int64
+	var at, end int64 // end is where the file ends so far
 	for at < e.Size {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -258,6 +273,10 @@ func (x *extraction) copy(ctx context.Context, file *os.File, r io.Reader, e *en
 			return err
 		}
 		at += int64(len(block))
+		end = at
+	}
+	if end == e.Size {
+		return nil
 	}
 	return file.Truncate(e.Size)
 }

@@ -344,9 +344,15 @@ func (s *Store) compose(r imageRecord) error {
 		return err
 	}
 	r.UID, r.GID, r.Home = u.UID, u.GID, u.Home
+	counted := map[*node]bool{} // files with several names
 	err = t.walk(func(_ string, n *node) error {
 		r.Files++
-		r.Size += n.Size
+		if !counted[n] {
+			r.Size += n.Size
+		}
+		if n.names > 1 {
+			counted[n] = true
+		}
 		return nil
 	})
 	if err != nil {

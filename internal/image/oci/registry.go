@@ -65,8 +65,9 @@ func (Credentials) GoString() string { return "[redacted]" }
 
 // registries makes clients.
 type registries struct {
-	cfg  RegistryConfig
-	base http.RoundTripper
+	cfg   RegistryConfig
+	base  http.RoundTripper
+	close func() // ends idle connections
 }
 
 func newRegistries(cfg RegistryConfig) *registries {
@@ -82,15 +83,9 @@ func newRegistries(cfg RegistryConfig) *registries {
 		// Layers are compressed by themselves, and their digests are of the bytes sent.
 		DisableCompression: true,
 	}
+	r.close = t.CloseIdleConnections
 	r.base = transport.NewUserAgent(guard{inner: t, allowed: r.mayBePlain}, "outcrop")
 	return r
-}
-
-// close ends idle connections.
-func (r *registries) close() {
-	if c, ok := r.base.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
 }
 
 // mayBePlain tells whether a host, with its port, may be spoken to without TLS.
@@ -131,9 +126,6 @@ func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return answer, err
 }
-
-// CloseIdleConnections is what http.Client looks for.
-func (g guard) CloseIdleConnections() { g.inner.CloseIdleConnections() }
 
 var errPlain = errors.New("the registry answers without TLS only")
 

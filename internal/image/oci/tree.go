@@ -15,7 +15,7 @@ const (
 	maxHops = 40
 	// maxSteps bounds the names looked at to compose an image: a link of 4096
 	// bytes in every path would otherwise cost more than its size.
-	maxSteps = 1 << 26
+	maxSteps = 1 << 25
 )
 
 // A tree is an image's file system in memory, composed layer by layer.
