@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/outcrop/outcrop/internal/image"
@@ -128,6 +130,9 @@ func describe(root, p, name string, d fs.DirEntry) (file, error) {
 		inside := path.Join(path.Dir(name), f.target)
 		if filepath.IsAbs(target) || path.IsAbs(f.target) || inside == ".." || strings.HasPrefix(inside, "../") {
 			return file{}, problem("Put the file itself there, or leave the link out by a line in "+ignoreFile+".", "%s is a symbolic link to %s, outside of the folder", name, target)
+		}
+		if _, err := os.Stat(p); errors.Is(err, syscall.ELOOP) {
+			return file{}, problem("Correct it, or leave it out by a line in "+ignoreFile+".", "%s is a symbolic link to %s, which leads back to it", name, target)
 		}
 		if _, err := filepath.EvalSymlinks(p); err != nil {
 			return file{}, problem("Correct it, or leave it out by a line in "+ignoreFile+".", "%s is a symbolic link to %s, which is not there", name, target)

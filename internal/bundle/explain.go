@@ -15,6 +15,14 @@ const maxProbes = 60
 // explain turns a failed installation into the names of the packages at fault.
 // pip stops at the first; so every requirement is then asked about by itself.
 func (in installer) explain(ctx context.Context, o Options, p project, target Target, output string, cause error) error {
+	if reason := networkTrouble(output); reason != "" {
+		return &Error{
+			Reason: fmt.Sprintf("%s could not ask the package index: %s", in.name, reason),
+			Fix: "Check the network, the proxy (HTTPS_PROXY), and the index that your uv or pip is configured with.\n" +
+				"Without a network wheels in a folder do: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER for pip, UV_NO_INDEX=1 UV_FIND_LINKS=FOLDER for uv.",
+			Err: cause,
+		}
+	}
 	missing := missingWheels(output)
 	if len(missing) == 0 {
 		return &Error{
@@ -45,6 +53,29 @@ func (in installer) explain(ctx context.Context, o Options, p project, target Ta
 		Fix:    "Check the names and versions, choose versions that have wheels, or another runtime with --runtime. Packages are never built from source here: what is built on one machine need not run on another.",
 		Err:    cause,
 	}
+}
+
+// networkTrouble reads from uv's and pip's complaints why the index could not be
+// asked; it is "" when it was. pip gives up by saying that there is no version of
+// a package, as if it had asked.
+func networkTrouble(output string) string {
+	flat := strings.Join(strings.Fields(output), " ")
+	if strings.Contains(flat, "the network was disabled") {
+		return "UV_OFFLINE switches its network off"
+	}
+	if uv := regexp.MustCompile(`(?i)failed to fetch: .* cause(?:d by)?: (.+)$`).FindStringSubmatch(flat); uv != nil {
+		return uv[1]
+	}
+	broken := regexp.MustCompile(`(?i)total=0,[^)]*\)\) after connection broken by ['"](\w+)\(.*?(?:\[Errno -?\d+\] ([^'")]+)|(timed out)|['"]\)+['"])|could not fetch url (\S+?): .*?(certificate verify failed[^()'"]*)`).FindStringSubmatch(flat)
+	if broken == nil || !strings.Contains(flat, "versions: none") {
+		return ""
+	}
+	for _, text := range []string{broken[2], broken[3], broken[5], broken[1]} {
+		if text = strings.TrimSpace(text); text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 // probe asks whether one requirement has a wheel, without what it depends on.

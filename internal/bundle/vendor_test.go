@@ -342,6 +342,36 @@ func TestMissingWheelsReadsComplaints(t *testing.T) {
 	}
 }
 
+// The texts are those of pip 23.0 and uv 0.9 without a network.
+func TestNetworkTroubleIsToldFromMissingWheels(t *testing.T) {
+	const none = "\nERROR: Could not find a version that satisfies the requirement a==1 (from versions: none)\nERROR: No matching distribution found for a==1\n"
+	retry := func(total int, cause string) string {
+		return fmt.Sprintf("WARNING: Retrying (Retry(total=%d, connect=None, read=None, redirect=None, status=None)) after connection broken by '%s': /simple/a/\n", total, cause)
+	}
+	const object = "NewConnectionError('<pip._vendor.urllib3.connection.HTTPConnection object at 0x7f>: Failed to establish a new connection: "
+	for output, want := range map[string]string{
+		retry(1, object+"[Errno 111] Connection refused')") + retry(0, object+"[Errno 111] Connection refused')") + none:    "Connection refused",
+		retry(0, object+"[Errno -2] Name or service not known')") + none:                                                    "Name or service not known",
+		retry(0, "ReadTimeoutError(\"HTTPSConnectionPool(host='x', port=443): Read timed out. (read timeout=15)\")") + none: "timed out",
+		retry(0, "ProxyError('Cannot connect to proxy.', "+object+"[Errno 111] Connection refused'))") + none:               "Connection refused",
+		"Could not fetch URL https://x/simple/a/: There was a problem confirming the ssl certificate: HTTPSConnectionPool(host='x', port=443): Max retries exceeded (Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:992)'))) - skipping" + none: "certificate verify failed: self-signed certificate",
+		"error: Failed to fetch: http://x/simple/a/\n  cause: error sending request for url (http://x/simple/a/)\n  cause: tcp connect error\n  cause: Connection refused (os error 111)\n":                                                                                                                                                  "Connection refused (os error 111)",
+		"error: Failed to fetch: `http://x/simple/a/`\n  Caused by: client error (Connect)\n  Caused by: dns error":                                                                                                                                                                                                                          "dns error",
+		"cause: Because a was not found in the cache and you require a, we\n\nhint: Packages were unavailable because the network was disabled.":                                                                                                                                                                                             "UV_OFFLINE switches its network off",
+		none: "",
+		retry(3, object+"[Errno 111] Connection refused')") + none: "", // it came to an answer after that
+		retry(0, object+"[Errno 111] Connection refused')"):        "",
+	} {
+		if got := networkTrouble(output); got != want {
+			t.Errorf("%q: got %q, want %q", output, got, want)
+		}
+	}
+	err := installer{name: "pip 23.0"}.explain(t.Context(), Options{}, project{needs: &requirements{}}, Target{}, retry(0, object+"[Errno 111] Connection refused')")+none, nil)
+	if e := (*Error)(nil); !errors.As(err, &e) || e.Reason != "pip 23.0 could not ask the package index: Connection refused" || !strings.Contains(e.Fix, "PIP_FIND_LINKS") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestReadRequirements(t *testing.T) {
 	dir := write(t, t.TempDir(), map[string]string{
 		"requirements.txt": "\ufeffa==1 \\\n    --hash=sha256:00\nb[x]>=2 ; python_version<'4' # why\n# no\n-r sub/more.txt\n-c limits.txt\n--index-url https://example.invalid/\n\r\nc\r\n",

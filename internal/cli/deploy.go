@@ -102,6 +102,9 @@ func (p *Program) deployTo(ctx context.Context, c *client.Client, d deployment, 
 		}
 	}()
 	s.name = cmp.Or(d.name, b.Name)
+	if folder := filepath.Base(canonical(d.folder)); d.name == "" && s.name != folder {
+		p.say("name %s, of the folder's %q: letters, digits and _; --name chooses another", s.name, folder)
+	}
 	account := aws.ToString(server.Account)
 	return p.release(ctx, c, release{deployment: d, name: s.name, env: env, account: account, bundle: b, code: codeOf(account, s.name, c, b), where: where}, s)
 }

@@ -34,6 +34,9 @@ check fails.`,
 		Example: "  outcrop doctor\n  outcrop doctor --json",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkInterpreters(s.interpreters); err != nil {
+				return err
+			}
 			return p.printFindings(p.findings(cmd.Context(), f, s), asJSON)
 		},
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,11 +74,12 @@ func TestMisuse(t *testing.T) {
 		"bogus", "invke", "ls extra", "ls --bad", "invoke", "invoke a b c", "stop hello", "stop hello -s short", "logs hello -n 0",
 		"logs hello --since -5m", "logs hello --since soon", "deploy", "deploy . --name 1x", "deploy . --env =x", "deploy . --env NOPE",
 		"env --shell tcsh", "invoke hello {bad", "invoke hello --raw --json", "invoke hello -s short", "invoke a/b", "invoke hello @nowhere",
-		"delete arn:aws:s3:::x", "ls --endpoint nonsense",
+		"delete arn:aws:s3:::x", "ls --endpoint nonsense", "serve --interpreter /no/python", "doctor --interpreter /no/python",
 	} {
 		t.Run(line, func(t *testing.T) {
 			u := newUser(t)
 			u.environ = append(u.environ, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")
+			u.serve = func(context.Context, ServeOptions) error { return nil }
 			r := u.run(strings.Fields(line)...)
 			if r.code != exitUsage || r.stdout != "" || !strings.HasPrefix(r.stderr, "outcrop: ") {
 				t.Errorf("%s", r)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -83,8 +84,11 @@ func typedName() string {
 }
 
 // Main runs the program until it is done or a signal asks it to end, and returns
-// the exit code. A second signal ends the process at once.
+// the exit code. A second signal ends the process at once. When nobody reads its
+// output any more it ends by itself, and tidies up; when nobody reads what it
+// tells on the way, it goes on.
 func (p *Program) Main() int {
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -108,8 +112,8 @@ func (p *Program) Run(ctx context.Context) int {
 		return exitOK
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.Is(err, syscall.EPIPE):
-		return exitFailure // whoever read our output has gone, as head does
+	case outputGone(err):
+		return exitFailure
 	}
 	report := p.explain(ctx, err)
 	if !report.silent {
@@ -117,6 +121,13 @@ func (p *Program) Run(ctx context.Context) int {
 	}
 	p.sayRaw(err, report)
 	return cmp.Or(report.code, exitFailure)
+}
+
+// outputGone reports whether whoever read our output has gone, as head does. A
+// server that has gone says the same of a connection.
+func outputGone(err error) bool {
+	var connection *net.OpError
+	return errors.Is(err, syscall.EPIPE) && !errors.As(err, &connection)
 }
 
 func (p *Program) printFailure(f *failure) {

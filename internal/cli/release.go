@@ -233,6 +233,10 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 	if _, err := fmt.Fprintln(p.Stdout, aws.ToString(out.AgentRuntimeArn)); err != nil {
 		return err
 	}
+	if inChange(out.Status) {
+		p.say("Next: outcrop ls%s shows when it is READY", r.where)
+		return nil
+	}
 	p.say("Next: outcrop invoke %s '{\"prompt\": \"hi\"}'%s", r.name, r.where)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -83,6 +84,9 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 		return misuse("neither XDG_DATA_HOME nor HOME is set: name the data directory with --data")
 	}
 	dir = canonical(dir)
+	if err := checkInterpreters(s.interpreters); err != nil {
+		return err
+	}
 	if running, err := p.alreadyServes(dir, s); running || err != nil {
 		return err
 	}
@@ -118,6 +122,17 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	if err != nil {
 		return p.explainServe(err, dir)
+	}
+	return nil
+}
+
+// checkInterpreters refuses paths that lead nowhere: a server that looked there
+// in vain would not say so.
+func checkInterpreters(paths []string) error {
+	for _, path := range paths {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return misuse("--interpreter %s: there is no such directory", path)
+		}
 	}
 	return nil
 }

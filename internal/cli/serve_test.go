@@ -51,7 +51,7 @@ func TestServeCanBeFoundWhileItRuns(t *testing.T) {
 				t.Errorf("%v: %s", args, r)
 			}
 		}
-	}, "--listen", "127.0.0.1:0", "--interpreter", "/opt/python")
+	}, "--listen", "127.0.0.1:0", "--interpreter", u.home)
 	u.golden("serve/runs", r)
 	if live, err := u.program().state().List(); err != nil || len(live) != 0 {
 		t.Errorf("after the end: %+v, %v", live, err)

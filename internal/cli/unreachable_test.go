@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -148,5 +150,17 @@ func TestSeveralServersAreTold(t *testing.T) {
 		if r := u.run(args...); r.code != 0 || r.stderr != "" {
 			t.Errorf("%v: %s", args, r)
 		}
+	}
+}
+
+// A pipe that nobody reads ends a command in silence; a connection that breaks in
+// the same way is told.
+func TestOutputGone(t *testing.T) {
+	broken := &os.SyscallError{Syscall: "write", Err: syscall.EPIPE}
+	if !outputGone(fmt.Errorf("print answer: %w", &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE})) {
+		t.Error("head does not end a command in silence")
+	}
+	if outputGone(fmt.Errorf("upload: %w", &net.OpError{Op: "write", Net: "tcp", Err: broken})) || outputGone(io.EOF) {
+		t.Error("a lost server is not told")
 	}
 }
