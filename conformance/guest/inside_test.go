@@ -1,0 +1,193 @@
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+
+	"github.com/outcrop/outcrop/conformance/server"
+	"github.com/outcrop/outcrop/internal/bundle"
+	"github.com/outcrop/outcrop/internal/principal"
+)
+
+// surroundings is what the agent of testdata tells.
+type surroundings struct {
+	Account, Arn, UserId, Method, Roles, Region string
+	Credentials, Refusal, Endpoints, Secrets    []string
+	IMDSv1, Unsigned                            int
+}
+
+// TestInside asks an agent in a real sandbox what it finds, in two sessions, and
+// uses what it was given from outside for as long as its session lives.
+func TestInside(t *testing.T) {
+	s := server.Start(t, server.Options{})
+	defer func() {
+		if t.Failed() {
+			t.Logf("server:\n%s", s.Log())
+		}
+	}()
+	arn := deploy(t, s)
+	a, b := tell(t, s, arn, "a"), tell(t, s, arn, "b")
+	role := "arn:aws:iam::" + s.Account + ":role/outcrop-default"
+	for name, got := range map[string]surroundings{"a": a, "b": b} {
+		start := "arn:aws:sts::" + s.Account + ":assumed-role/outcrop-default/BedrockAgentCore-"
+		id, ok := strings.CutPrefix(got.Arn, start)
+		if !ok || len(id) != 36 || got.Account != s.Account || got.UserId != principal.RoleID(role)+":BedrockAgentCore-"+id {
+			t.Errorf("session %s is %s, %s of %s", name, got.Arn, got.UserId, got.Account)
+		}
+		denied := "User: " + got.Arn + " is not authorized to perform: bedrock-agentcore:ListAgentRuntimes on resource: * " +
+			"because no identity-based policy allows the bedrock-agentcore:ListAgentRuntimes action"
+		if len(got.Refusal) != 2 || got.Refusal[0] != "AccessDeniedException" || got.Refusal[1] != denied {
+			t.Errorf("session %s was refused with %q", name, got.Refusal)
+		}
+		const wire = "http://192.0.0.1:8642"
+		if got.Method != "iam-role" || got.IMDSv1 != 401 || got.Roles != "execution_role" || got.Region != s.Region || got.Unsigned != 403 ||
+			len(got.Secrets) != 0 || len(got.Endpoints) != 2 || got.Endpoints[0] != wire || got.Endpoints[1] != wire {
+			got.Credentials = nil
+			t.Errorf("session %s found %+v", name, got)
+		}
+	}
+	if a.Arn == b.Arn || a.Credentials[0] == b.Credentials[0] {
+		t.Errorf("both sessions are %s", a.Arn)
+	}
+	if again := tell(t, s, arn, "a"); again.Arn != a.Arn || again.Credentials[0] != a.Credentials[0] {
+		t.Error("a session does not stay who it is")
+	}
+
+	use := func(who surroundings) (string, error) {
+		cfg := s.AWS()
+		cfg.Credentials = credentials.NewStaticCredentialsProvider(who.Credentials[0], who.Credentials[1], who.Credentials[2])
+		out, err := sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+		if err != nil {
+			return "", err
+		}
+		return *out.Arn, nil
+	}
+	void := func(who surroundings) bool {
+		_, err := use(who)
+		var refused smithy.APIError
+		return errors.As(err, &refused) && refused.ErrorCode() == "ExpiredToken"
+	}
+	if got, err := use(a); err != nil || got != a.Arn {
+		t.Errorf("from outside it is %s, %v", got, err)
+	}
+	stop(t, s, arn, "a")
+	if !void(a) {
+		t.Error("the credentials of a stopped session are good")
+	}
+	if again := tell(t, s, arn, "a"); again.Arn != a.Arn || !void(a) {
+		t.Error("a new session of the same id revives what the old one held")
+	}
+	if _, err := use(b); err != nil {
+		t.Errorf("the other session has lost its credentials: %v", err)
+	}
+	if _, err := control.NewFromConfig(s.AWS()).DeleteAgentRuntime(t.Context(), &control.DeleteAgentRuntimeInput{AgentRuntimeId: id(arn)}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); !void(b); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the credentials of a deleted runtime are good")
+		}
+	}
+}
+
+func id(arn string) *string { return aws.String(arn[strings.LastIndexByte(arn, '/')+1:]) }
+
+// session makes an id of legal length.
+func session(name string) string { return name + strings.Repeat("-", 40-len(name)) }
+
+// tell has the agent look around.
+func tell(t *testing.T, s *server.Server, arn, name string) (out surroundings) {
+	t.Helper()
+	answer, err := data.NewFromConfig(s.AWS()).InvokeAgentRuntime(t.Context(), &data.InvokeAgentRuntimeInput{
+		AgentRuntimeArn: &arn, RuntimeSessionId: aws.String(session(name)), Payload: []byte("{}"),
+	})
+	if err != nil {
+		logs, _, _ := s.CLI(context.WithoutCancel(t.Context()), "logs", "around")
+		t.Fatalf("%v\n%s", err, logs)
+	}
+	defer answer.Response.Close()
+	if err := json.NewDecoder(answer.Response).Decode(&out); err != nil || len(out.Credentials) != 3 {
+		t.Fatalf("%v", err)
+	}
+	return out
+}
+
+func stop(t *testing.T, s *server.Server, arn, name string) {
+	t.Helper()
+	_, err := data.NewFromConfig(s.AWS()).StopRuntimeSession(t.Context(), &data.StopRuntimeSessionInput{
+		AgentRuntimeArn: &arn, RuntimeSessionId: aws.String(session(name)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deploy makes the runtime "around" of testdata/agent.
+func deploy(t *testing.T, s *server.Server) (arn string) {
+	t.Helper()
+	ctx := t.Context()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Build(ctx, bundle.Options{
+		Folder: "testdata/agent", Targets: s.Targets(), TempDir: t.TempDir(), CacheDir: filepath.Join(cache, "outcrop", "vendor"), Env: os.Environ(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	zip, err := os.Open(b.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zip.Close()
+	objects := s3.NewFromConfig(s.AWS(), func(o *s3.Options) { o.UsePathStyle = true })
+	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("agents")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("agents"), Key: aws.String("around.zip"), Body: zip}); err != nil {
+		t.Fatal(err)
+	}
+	runtimes := control.NewFromConfig(s.AWS())
+	created, err := runtimes.CreateAgentRuntime(ctx, &control.CreateAgentRuntimeInput{
+		AgentRuntimeName: aws.String("around"), RoleArn: aws.String("arn:aws:iam::" + s.Account + ":role/outcrop-default"),
+		NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
+		AgentRuntimeArtifact: &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
+			Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String("agents"), Prefix: aws.String("around.zip")}},
+			Runtime: types.AgentManagedRuntimeType(b.Runtime), EntryPoint: []string{"main.py"},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		got, err := runtimes.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch got.Status {
+		case types.AgentRuntimeStatusReady:
+			return *created.AgentRuntimeArn
+		case types.AgentRuntimeStatusCreateFailed:
+			t.Fatal(aws.ToString(got.FailureReason))
+		}
+	}
+	t.Fatal("the runtime did not become ready within a minute")
+	return ""
+}
