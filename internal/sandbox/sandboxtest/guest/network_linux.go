@@ -36,6 +36,12 @@ func network(what string, args []string) int {
 		flood(args[0], number(args[1]))
 	case "hold": // ADDRESS: connects, and keeps that until it is told to stop
 		return hold(args[0])
+	case "push": // ADDRESS BYTES: sends zeros
+		return push(args[0], number(args[1]))
+	case "pull": // ADDRESS: reads to the end
+		return pull(args[0])
+	case "connects": // ADDRESS COUNT: opens and closes them one after the other
+		return connects(args[0], number(args[1]))
 	case "rawsockets":
 		rawSockets()
 	default:
@@ -154,6 +160,52 @@ func hold(address string) int {
 	defer c.Close()
 	fmt.Println("ready")
 	forever()
+	return 0
+}
+
+const blockBytes = 256 << 10
+
+func push(address string, size int) int {
+	c, err := net.DialTimeout("tcp", address, limit)
+	if err != nil {
+		fmt.Println(reason(err))
+		return 1
+	}
+	defer c.Close()
+	for block := make([]byte, blockBytes); size > 0; size -= len(block) {
+		if _, err := c.Write(block[:min(size, len(block))]); err != nil {
+			fmt.Println(reason(err))
+			return 1
+		}
+	}
+	_ = c.(*net.TCPConn).CloseWrite()
+	_, err = c.Read(make([]byte, 1)) // the other side has everything
+	fmt.Println(reason(err))
+	return 0
+}
+
+func pull(address string) int {
+	c, err := net.DialTimeout("tcp", address, limit)
+	if err != nil {
+		fmt.Println(reason(err))
+		return 1
+	}
+	defer c.Close()
+	n, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{c}, make([]byte, blockBytes))
+	fmt.Println(n, reason(err))
+	return 0
+}
+
+func connects(address string, count int) int {
+	for range count {
+		c, err := net.DialTimeout("tcp", address, limit)
+		if err != nil {
+			fmt.Println(reason(err))
+			return 1
+		}
+		c.Close()
+	}
+	fmt.Println("ok")
 	return 0
 }
 
