@@ -36,6 +36,8 @@ type Config struct {
 	InterpreterPrefixes []string
 	// MaxSessions bounds the sessions alive at once; 0 is DefaultMaxSessions.
 	MaxSessions int
+	// Sessions says how they are kept.
+	Sessions SessionConfig
 	// Grace is how long running requests may go on at the end; 0 is 30 s.
 	Grace   time.Duration
 	Version string

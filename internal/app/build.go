@@ -85,6 +85,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.Grace == 0 {
 		cfg.Grace = 30 * time.Second
 	}
+	cfg.Sessions = cfg.Sessions.withDefaults()
 	s.cfg = cfg
 	defer func() {
 		if err != nil {
@@ -113,17 +114,20 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.engine, err = gvisor.New(engineConfig); err != nil {
 		return nil, fmt.Errorf("open sandbox engine: %w", err)
 	}
-	s.sessions = session.NewManager(session.Config{Engine: s.engine, Limit: cfg.MaxSessions, Log: cfg.Log})
+	owner := newOwner()
+	if err := s.openSessions(ctx, cfg, f, owner); err != nil {
+		return nil, err
+	}
 	s.guests = newGuests(f.directory, cfg.Log)
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
-		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), Log: cfg.Log, Now: time.Now,
+		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), SnapshotLife: cfg.Sessions.SnapshotLife, Log: cfg.Log, Now: time.Now,
 	})
-	jobs := work.New(f.store, work.Options{Owner: newOwner(), Log: cfg.Log})
+	jobs := work.New(f.store, work.Options{Owner: owner, Log: cfg.Log})
 	if err := register(jobs, runtimes.Handlers()); err != nil {
 		return nil, err
 	}
-	s.background = []func(context.Context) error{f.telemetry.Run, jobs.Run, objects.Run}
+	s.background = append(s.background, f.telemetry.Run, jobs.Run, objects.Run, runtimes.Run)
 	s.pipeline, err = pipeline.New(pipeline.Config{
 		Version:  cfg.Version,
 		Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &sts.Service, &outcrop.Service},

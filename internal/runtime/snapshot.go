@@ -206,6 +206,8 @@ func (h makeSnapshot) Do(ctx context.Context, item *work.Item) error {
 	switch {
 	case errors.Is(err, session.ErrLimit):
 		return work.Later(roomPause)
+	case errors.Is(err, session.ErrClosed): // the next server makes it
+		return work.Later(snapshotPause)
 	case errors.As(err, &start):
 		return s.noSnapshot(ctx, item, job, snapshotState{Reason: start.Why()})
 	case errors.Is(err, sandbox.ErrUnsavable):

@@ -64,12 +64,13 @@ type Manager struct {
 	asleep   map[Key]*sleeper
 	making   int // templates
 	closed   bool
+	closing  chan struct{}
 	running  sync.WaitGroup // one for each session until nothing is left of it
 }
 
 // NewManager returns a Manager. Recover takes up what another process left.
 func NewManager(cfg Config) *Manager {
-	return &Manager{cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}}
+	return &Manager{cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, closing: make(chan struct{})}
 }
 
 // Acquire returns the session of a key for one request. The first to ask has
@@ -257,7 +258,10 @@ const closeGrace = 10 * time.Second
 // left, or when ctx ends. What hibernates on disk stays for the next process.
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
-	m.closed = true
+	if !m.closed {
+		m.closed = true
+		close(m.closing)
+	}
 	for _, d := range m.asleep {
 		d.timer.Stop()
 	}

@@ -107,6 +107,15 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err err
 		return err
 	}
 	defer m.unreserve()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // the end of the server does not wait for it
+		select {
+		case <-m.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	s := newSession(ctx, m, key)
 	defer s.end(nil)
 	s.plan, s.spec = plan, plan.Spec
@@ -120,6 +129,9 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err err
 		s.spec.Volumes = withVolume(s.spec.Volumes, v, plan.Storage)
 	}
 	if err := s.attempt(ctx, plan.StartLimit, nil); err != nil {
+		if m.isClosed() {
+			return ErrClosed
+		}
 		return err
 	}
 	s.transport.CloseIdleConnections()
