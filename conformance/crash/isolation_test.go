@@ -86,7 +86,7 @@ func isolated(t *testing.T, opt server.Options) {
 		}, throughProc(r.DataDir)...),
 		List: []string{"/tmp", "/dev/shm", "/var", "/run", "/home", "/root", "/srv", "/mnt", "/opt", "/host", "/layer", "/state", "/boot", "/media"},
 		Dial: append(host.addresses, strings.Replace(r.URL, "http://", "tcp:", 1),
-			"tcp:169.254.169.254:80", "tcp:192.0.2.1:80", "udp:192.0.2.1:53", "tcp:[2001:db8::1]:80"),
+			"tcp:169.254.169.254:8080", "tcp:169.254.169.253:80", "tcp:192.0.0.1:22", "tcp:192.0.2.1:80", "udp:192.0.2.1:53", "tcp:[2001:db8::1]:80"),
 		Env: true,
 	}
 	// These it may read; what they say is looked at below.
