@@ -29,6 +29,7 @@ const (
 	forwarderTCP  = "runsc/boot/portforward/portforward_netstack.go"
 	hostFiles     = "pkg/sentry/fsimpl/host/host.go"
 	checkpoints   = "pkg/sentry/fsimpl/proc/checkpoint.go"
+	restores      = "runsc/boot/restore.go"
 )
 
 // repairs are the changes to the pinned gVisor that Outcrop cannot do without.
@@ -47,6 +48,9 @@ const (
 //
 // A guest can wait for its next checkpoint by poll and not by epoll, which no file
 // of Linux does. Event loops have only the latter.
+//
+// A checkpoint fails while a connection is forwarded, whose waiters cannot be
+// saved. They are meant to be closed by it.
 var repairs = []repair{
 	{
 		file: hostFiles,
@@ -70,6 +74,30 @@ func (fd *checkpointFD) Epollable() bool { return true }
 
 // EventRegister implements vfs.FileDescriptionImpl.EventRegister.
 func (fd *checkpointFD)`,
+	},
+	{
+		file: restores,
+		old: `	state := control.State{
+		Kernel:   l.k,
+		Watchdog: l.watchdog,
+	}
+	return state.SaveWithOpts(saveOpts, execOpts)
+}
+`,
+		new: `	l.mu.Lock()
+	forwards := append(l.portForwardProxies[:0:0], l.portForwardProxies...)
+	l.mu.Unlock()
+	for _, forward := range forwards {
+		forward.Close()
+	}
+
+	state := control.State{
+		Kernel:   l.k,
+		Watchdog: l.watchdog,
+	}
+	return state.SaveWithOpts(saveOpts, execOpts)
+}
+`,
 	},
 	{
 		file: forwarder,

@@ -17,6 +17,7 @@ const (
 	executableVariable = "OUTCROP_TEST_EXECUTABLE"
 	guestVariable      = "OUTCROP_TEST_GUEST"
 	dirVariable        = "OUTCROP_TEST_DIR"
+	venvVariable       = "OUTCROP_TEST_VENV"
 	roleVariable       = "OUTCROP_TEST_ROLE" // what a copy is for; empty for tests
 )
 
@@ -56,6 +57,7 @@ func setUp(run func() int) int {
 	os.Setenv(executableVariable, executable)
 	os.Setenv(guestVariable, guest)
 	os.Setenv(dirVariable, dir)
+	os.Setenv(venvVariable, findVenv())
 	return run()
 }
 
@@ -70,5 +72,7 @@ func open(t testing.TB) sandbox.Engine {
 }
 
 func TestContract(t *testing.T) {
-	sandboxtest.Run(t, sandboxtest.Harness{Open: open, Guest: os.Getenv(guestVariable), Dir: os.Getenv(dirVariable)})
+	sandboxtest.Run(t, sandboxtest.Harness{
+		Open: open, Guest: os.Getenv(guestVariable), Dir: os.Getenv(dirVariable), Python: python(t), Node: node(t),
+	})
 }

@@ -29,6 +29,18 @@ type Harness struct {
 	// Dir is a directory of the machine that others may enter; the suite puts
 	// its code directories there.
 	Dir string
+	// Python and Node run the suite's agents; without a path those are skipped.
+	Python, Node Interpreter
+}
+
+// An Interpreter is a program of the machine that guests run.
+type Interpreter struct {
+	Path   string
+	Mounts []sandbox.Mount
+	Env    []string
+	// Draws are names of what its agent must have drawn, besides what every one
+	// has.
+	Draws []string
 }
 
 // BuildGuest builds the suite's guest program into dir and returns its path.
@@ -81,7 +93,7 @@ func Run(t *testing.T, h Harness) {
 		{"Network", testNetwork},
 		{"Mounts", testMounts},
 	}
-	for _, tt := range slices.Concat(tests, networkTests(), rootTests()) {
+	for _, tt := range slices.Concat(tests, networkTests(), rootTests(), snapshotTests()) {
 		t.Run(tt.name, func(t *testing.T) {
 			engine := h.Open(t)
 			t.Cleanup(func() {
@@ -99,6 +111,7 @@ func Run(t *testing.T, h Harness) {
 // A bench is where one test works: an engine and a code directory with the
 // guest program in it.
 type bench struct {
+	Harness
 	engine sandbox.Engine
 	dir    string // a directory others may enter
 	code   string
@@ -114,7 +127,7 @@ func newBench(t *testing.T, h Harness, engine sandbox.Engine) *bench {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &bench{engine: engine, dir: dir, code: NewCode(t, dir, h.Guest)}
+	return &bench{Harness: h, engine: engine, dir: dir, code: NewCode(t, dir, h.Guest)}
 }
 
 // NewCode makes a code directory below dir that holds the guest program.

@@ -32,6 +32,9 @@ type guest struct {
 	// uplink is nil where there is no wire.
 	uplink *uplink.Uplink
 
+	// saving keeps new connections out: what forwards them cannot be saved.
+	saving sync.RWMutex
+
 	mu sync.Mutex
 	// pid is the process to kill: first the runsc that boots the sandbox, then
 	// the sandbox itself; 0 between and after.

@@ -67,12 +67,15 @@ func (s *supervisor) answerSave(seq uint64, m *wire.Save, files []*os.File) {
 // (gVisor's own way would end it, even if the state could not be saved).
 func (s *supervisor) save(m *wire.Save, files []*os.File) (*wire.Saved, error) {
 	id := m.Sandbox
-	if s.find(id) == nil {
+	g := s.find(id)
+	if g == nil {
 		return nil, gone(id)
 	}
 	if len(files) != wire.SnapshotFiles {
 		return nil, fmt.Errorf("save sandbox %s: %d files, want %d", id, len(files), wire.SnapshotFiles)
 	}
+	g.saving.Lock()
+	defer g.saving.Unlock()
 	if err := control(id, pauseGuest, nil); err != nil {
 		return nil, err
 	}

@@ -118,9 +118,12 @@ func (s *supervisor) handle(m *wire.Message, files []*os.File) error {
 	case m.Start != nil && !m.Start.Resume && len(files) == 2, m.Start != nil && m.Start.Resume && len(files) == 2+wire.SnapshotFiles:
 		return s.start(m.Start, files[0], files[1], files[2:])
 	case m.Dial != nil && len(files) == 1:
-		if s.find(m.Dial.Sandbox) == nil {
+		g := s.find(m.Dial.Sandbox)
+		if g == nil {
 			return gone(m.Dial.Sandbox)
 		}
+		g.saving.RLock()
+		defer g.saving.RUnlock()
 		return dial(m.Dial.Sandbox, m.Dial.Port, files[0])
 	case m.Signal != nil:
 		if s.find(m.Signal.Sandbox) == nil {

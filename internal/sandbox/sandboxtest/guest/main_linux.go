@@ -57,6 +57,8 @@ func run(what string, args []string) int {
 		write(args)
 	case "fill": // PATH: tells how many bytes fit
 		fill(args[0])
+	case "draw": // ADDRESS
+		return draw(args[0])
 	case "keep": // ADDRESS: accepts, and never reads, writes or closes
 		return keep(args[0])
 	case "remove": // PATH...

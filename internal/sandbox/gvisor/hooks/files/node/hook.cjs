@@ -94,21 +94,23 @@ function reseed() {
   if (module.exports !== 1) throw new Error('its OpenSSL cannot be reseeded');
 }
 
-// told does what a save or a resume asks for, and answers for all threads.
+// told does what a save or a resume asks of the main thread, and answers for all.
 function told(what) {
   const restored = what === 'restore';
   let failure;
   try {
-    if (threads.isMainThread) reseed(); // at a save to find out whether it is possible
-    if (restored && threads.isMainThread) {
+    reseed(); // at a save to find out whether it is possible
+    if (restored) {
       Atomics.add(resumes, 0, 1);
       freshen();
+      takeOver();
+      const channel = new threads.BroadcastChannel(KEY);
+      channel.postMessage(null);
+      channel.close();
     }
-    if (restored) takeOver();
   } catch (error) {
     failure = String(error && error.message).split('\n')[0];
   }
-  if (!threads.isMainThread) return;
   if (failure) report(restored ? 'failed' : 'unsafe', failure);
   else report(restored ? 'restored' : 'safe', '');
 }
@@ -121,7 +123,7 @@ function report(event, reason) {
   socket.end(`${event} ${process.pid} ${reason}\n`);
 }
 
-// wait is told of the next save or resume.
+// wait is told of the next save or resume. Only the main thread is.
 function wait(Pipe) {
   const handle = new Pipe(0);
   handle.open(fs.openSync(CHECKPOINT, 'r'));
@@ -152,13 +154,20 @@ function start() {
   const crypto = require('crypto');
   native.randomUUID = crypto.randomUUID;
   native.randomInt = crypto.randomInt;
-  const draw = threads.isMainThread ? () => generator() : () => {
-    if (seen !== resumes[0]) freshen();
-    return generator();
-  };
+  let draw = () => generator();
   const random = {random() { return draw(); }}.random;
   Object.defineProperty(Math, 'random', {value: random, writable: true, enumerable: false, configurable: true});
-  if (!threads.isMainThread) guardThread(crypto);
+  if (!threads.isMainThread) {
+    draw = () => {
+      if (seen !== resumes[0]) freshen();
+      return generator();
+    };
+    guardThread(crypto);
+    const channel = new threads.BroadcastChannel(KEY);
+    channel.onmessage = takeOver;
+    channel.unref();
+    return;
+  }
   // The event loop reads from any descriptor that can be waited for, but only
   // handles of pipes say so; and only a socket shows what makes them.
   const socket = require('net').connect({path: CHECKPOINT});

@@ -31,36 +31,58 @@ def _arm(path):
     # The functions themselves, not where to find them: gevent and others replace
     # what is found there.
     thread, mask, lock = _thread.start_new_thread, _signal.pthread_sigmask, _thread.allocate_lock
-    pread, fstat, close, openat = os.pread, os.fstat, os.close, os.open
+    pread, fstat, close, openat, getpid = os.pread, os.fstat, os.close, os.open, os.getpid
     if hasattr(_signal, "valid_signals"):
         signals = _signal.valid_signals()
     else:
         signals = set(range(1, 32))
 
-    def reopen():
-        state["fd"] = openat("/proc/gvisor/checkpoint", os.O_RDONLY | os.O_CLOEXEC)
-        state["rdev"] = fstat(state["fd"]).st_rdev
+    # Programs close descriptors that they do not know, and reuse the numbers.
+    ours = {}
 
-    def ours():
+    def own(fd):
+        st = fstat(fd)
+        ours[fd] = st.st_dev, st.st_ino
+        return fd
+
+    def owned(fd):
         try:
-            return fstat(state["fd"]).st_rdev == state["rdev"]
+            st = fstat(fd)
         except OSError:
-            return False  # the program closed what it does not know
+            return False
+        return ours.get(fd) == (st.st_dev, st.st_ino)
+
+    def disown(fd):
+        if owned(fd):
+            close(fd)
+        ours.pop(fd, None)
+
+    def reopen():
+        if "fd" in state:
+            disown(state["fd"])
+        state["fd"] = own(openat("/proc/gvisor/checkpoint", os.O_RDONLY | os.O_CLOEXEC))
 
     def work():
-        scope = {"__name__": "outcrop_resume"}
-        exec(compile(source, path + "/resume.py", "exec"), scope)
-        while True:
-            if not ours():
-                reopen()
-            if stopped is not None and not wait():
-                stopped.release()
-                return
-            what = pread(state["fd"], 16, 0)  # ends with a save or a resume
-            if ours():
-                close(state["fd"])
-            reopen()  # before it is answered, so that nothing is missed
-            scope["told"](what, state)
+        try:
+            scope = {"__name__": "outcrop_resume"}
+            exec(compile(source, path + "/resume.py", "exec"), scope)
+            while True:
+                try:
+                    if not owned(state["fd"]):
+                        reopen()
+                    if stopped is not None and not wait():
+                        stopped.release()
+                        return
+                    told = [pread(state["fd"], 16, 0)]  # ends with a save or a resume
+                except OSError:
+                    # It was closed under us, which is noticed when a save or a
+                    # resume interrupts: which of both it was is not known.
+                    told = [b"restore\n", b"resume\n"]
+                reopen()  # before it is answered, so that nothing is missed
+                for what in told:
+                    scope["told"](what, state)
+        except Exception:
+            pass  # as below
 
     def start():
         # Signals are for the program's threads. Not by threading, which would
@@ -78,39 +100,75 @@ def _arm(path):
     reopen()
 
     # Children of a fork have no thread but the one that forked. From 3.12 on
-    # Python warns those who fork with more than one: so ours pauses.
+    # Python warns those who fork with more than one: so ours pauses. It looks
+    # before the parent's hooks run, and from 3.13 on after them.
     stopped = None
     if sys.version_info < (3, 12):
         os.register_at_fork(after_in_child=start)
     else:
         import select
 
-        poller, readable, pipe, write, read = select.poll, select.POLLIN, os.pipe(), os.write, os.read
+        poller, readable, make_pipe, write, read = select.poll, select.POLLIN, os.pipe, os.write, os.read
         stopped = lock()
         stopped.acquire()
+        pipe = []
+
+        def renew():
+            for fd in pipe:
+                disown(fd)
+            pipe[:] = [own(fd) for fd in make_pipe()]
 
         def wait():
+            if not all(map(owned, pipe)):
+                renew()
             p = poller()
             p.register(state["fd"], readable)
             p.register(pipe[0], readable)
             for fd, _ in p.poll():
                 if fd == pipe[0]:
-                    read(pipe[0], 1)
+                    read(fd, 1)
                     return False
             return True
 
-        def pause():
-            write(pipe[1], b"x")
-            stopped.acquire()
+        late = []  # not empty while a function of ours will start it again
+        waiting = []  # whether the thread was told to stop
+
+        def before():
+            if all(map(owned, pipe)):
+                write(pipe[1], b"x")
+                stopped.acquire()
+                waiting.append(True)
+
+        def parent():
+            if waiting and not late:
+                waiting.pop()
+                start()
 
         def child():
-            nonlocal pipe
-            close(pipe[0])
-            close(pipe[1])
-            pipe = os.pipe()
+            waiting.clear()
+            late.clear()
+            renew()
             start()
 
-        os.register_at_fork(before=pause, after_in_parent=start, after_in_child=child)
+        def wrap(fork):
+            def forked():
+                here = getpid()
+                late.append(True)
+                try:
+                    return fork()
+                finally:
+                    if getpid() == here:
+                        late.pop()
+                        parent()
+
+            forked.__name__ = forked.__qualname__ = fork.__name__
+            forked.__doc__ = fork.__doc__
+            return forked
+
+        renew()
+        os.register_at_fork(before=before, after_in_parent=parent, after_in_child=child)
+        if sys.version_info >= (3, 13):
+            os.fork, os.forkpty = wrap(os.fork), wrap(os.forkpty)
     start()
 
 

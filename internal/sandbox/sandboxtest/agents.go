@@ -1,0 +1,8 @@
+package sandboxtest
+
+import "embed"
+
+// agents are programs for interpreters.
+//
+//go:embed agents
+var agents embed.FS
