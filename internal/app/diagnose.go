@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,7 @@ func Diagnose(ctx context.Context, cfg Config) []Finding {
 	}
 	places := searchPlaces(cfg)
 	found, problems, err := image.Interpreters(ctx, places)
-	if err != nil {
+	if err != nil && !errors.Is(err, image.ErrIncomplete) {
 		return append(out, Finding{Name: "interpreters", Detail: err.Error()})
 	}
 	out = append(out, Finding{Name: "interpreters", OK: true, Detail: fmt.Sprintf("%d of %d runtimes can be served here; looked in %s", len(found), len(image.Runtimes()), image.Places(places))})

@@ -56,13 +56,18 @@ type Search struct {
 	Timeout time.Duration
 }
 
+// ErrIncomplete says that an interpreter was not heard of in time, so that a later
+// search may find more.
+var ErrIncomplete = errors.New("an interpreter did not answer in time")
+
 // Interpreters finds, for each runtime that has one, the interpreter that runs it:
 // the first that works of those declared, the host's own under /usr, /usr/local,
 // those of version managers and /opt, and what PATH names. A shim or another
 // script is never executed, and a virtual environment only leads to the
 // interpreter it was made from. The result is in the order of Runtimes.
 //
-// It runs every candidate once, up to that point: expect half a second.
+// It runs every candidate once, up to that point: expect half a second. With
+// ErrIncomplete, what it found counts all the same.
 func Interpreters(ctx context.Context, s Search) ([]Interpreter, []Problem, error) {
 	if s.Timeout == 0 {
 		s.Timeout = 10 * time.Second
@@ -84,6 +89,7 @@ type finder struct {
 	// others are Node.js of other versions: there is one runtime of Node.js alone,
 	// so that they are of interest where it has none.
 	others []Problem
+	late   bool // somebody did not answer in time
 }
 
 func (f *finder) find(ctx context.Context) ([]Interpreter, []Problem, error) {
@@ -108,6 +114,9 @@ func (f *finder) find(ctx context.Context) ([]Interpreter, []Problem, error) {
 	}
 	for _, o := range f.others {
 		f.note(o.Path, o.Reason)
+	}
+	if f.late {
+		return found, f.problems, fmt.Errorf("find interpreters: %w", ErrIncomplete)
 	}
 	return found, f.problems, nil
 }
@@ -168,6 +177,7 @@ func (f *finder) answer(ctx context.Context, l Language, executable string) (ans
 	defer cancel()
 	a, err := f.ask(ctx, l, executable)
 	a.err = err
+	f.late = f.late || errors.Is(err, errLate)
 	f.asked[executable] = a
 	return a, err
 }

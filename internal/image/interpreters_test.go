@@ -230,6 +230,19 @@ func TestInterpretersSayWhyNot(t *testing.T) {
 	})
 }
 
+// What was not heard of in time is not the same as what is not there.
+func TestIncompleteSearch(t *testing.T) {
+	h := newFakeHost(t)
+	h.python("opt/a/bin/python3.11", "3.11.4")
+	f := finder{root: h.root, search: Search{Timeout: time.Minute}, asked: map[string]answer{}, ask: func(context.Context, Language, string) (answer, error) {
+		return answer{}, errLate
+	}}
+	found, problems, err := f.find(t.Context())
+	if !errors.Is(err, ErrIncomplete) || len(found) != 0 || len(problems) != 1 {
+		t.Errorf("found %v, problems %v, error %v", found, problems, err)
+	}
+}
+
 func TestAskStopsWaiting(t *testing.T) {
 	// "sleep" runs longer than it is given, whatever its arguments: "-e" is not one.
 	script := filepath.Join(t.TempDir(), "slow")
@@ -238,7 +251,7 @@ func TestAskStopsWaiting(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := ask(ctx, Node, script); err == nil || err.Error() != "it did not answer in time" {
+	if _, err := ask(ctx, Node, script); !errors.Is(err, errLate) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := ask(context.Background(), Node, "/bin/true"); err == nil || !strings.Contains(err.Error(), "does not answer as an interpreter") {

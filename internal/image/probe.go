@@ -46,6 +46,9 @@ process.stdout.write(JSON.stringify({
   libraries: [...new Set(libraries)],
 }));`
 
+// errLate says that nothing is known of an executable.
+var errLate = errors.New("it did not answer in time")
+
 // ask runs one executable with nothing of our environment.
 func ask(ctx context.Context, l Language, executable string) (answer, error) {
 	var a answer
@@ -61,7 +64,7 @@ func ask(ctx context.Context, l Language, executable string) (answer, error) {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
-			return a, errors.New("it did not answer in time")
+			return a, errLate
 		}
 		return a, fmt.Errorf("it does not run: %w: %s", err, lastLine(stderr.String()))
 	}

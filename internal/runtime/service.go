@@ -5,6 +5,7 @@ package runtime
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -78,7 +79,7 @@ func New(cfg Config) *Service {
 	}
 	return &Service{
 		wanted: make(chan payload, 64), making: make(chan struct{}, 1),
-		cfg: cfg, docs: newCollections(), interpreters: once(cfg.Interpreters),
+		cfg: cfg, docs: newCollections(), interpreters: once(cfg.Interpreters, cfg.Now),
 		shapes: shapes{
 			update: agentcorecontrol.Service.ShapeNamed("UpdateAgentRuntimeRequest"),
 			get:    agentcorecontrol.Service.ShapeNamed("GetAgentRuntimeResponse"),
@@ -86,21 +87,30 @@ func New(cfg Config) *Service {
 	}
 }
 
-// once remembers the first success of find.
-func once(find func(context.Context) ([]image.Interpreter, error)) func(context.Context) ([]image.Interpreter, error) {
+// once remembers the first success of find: an incomplete one for as long as
+// searchAgain, since a busy machine is no reason to refuse a runtime for ever.
+func once(find func(context.Context) ([]image.Interpreter, error), now func() time.Time) func(context.Context) ([]image.Interpreter, error) {
 	var mu sync.Mutex
 	var found []image.Interpreter
+	var until time.Time // zero: for ever
 	return func(ctx context.Context) ([]image.Interpreter, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if found != nil {
+		if found != nil && (until.IsZero() || now().Before(until)) {
 			return found, nil
 		}
 		var err error
 		found, err = find(ctx)
+		until = time.Time{}
+		if errors.Is(err, image.ErrIncomplete) {
+			until, err = now().Add(searchAgain), nil
+		}
 		return found, err
 	}
 }
+
+// searchAgain is how long an incomplete search for interpreters counts.
+const searchAgain = time.Minute
 
 // Interpreters are the runtimes that this host can run, oldest Python first.
 func (s *Service) Interpreters(ctx context.Context) ([]image.Interpreter, error) {

@@ -121,6 +121,10 @@ func (s *Service) want(job payload) {
 
 // Run writes down what sessions wish for, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	// Before somebody waits for it: it takes a while on a busy machine.
+	if _, err := s.interpreters(ctx); err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("look for interpreters", "error", err)
+	}
 	for {
 		select {
 		case job := <-s.wanted:
