@@ -84,8 +84,8 @@ func (m *Manager) HasTemplate(key Key, plan Plan) bool {
 }
 
 // MakeTemplate boots a guest as a session of key's owner and endpoint would,
-// waits until it is ready, saves it and ends it; older templates of the version
-// go. It calls the plan's Ended.
+// waits until it is ready, saves it and ends it; older templates of the endpoint
+// go, those of versions that it has left included. It calls the plan's Ended.
 //
 // Errors: ErrLimit when there is no room for it now, sandbox.ErrUnsavable,
 // *StartError, and those of the engine and the disk.
@@ -182,8 +182,8 @@ func (m *Manager) DropTemplates(scope store.Scope, owner string) {
 // secrets included: a snapshot.Store hashes it under a key of its own.
 func (m *Manager) templateKey(key Key, plan Plan) snapshot.Key {
 	return snapshot.Key{
-		Owner: resource(key.Scope, key.Owner), Part: plan.Version + "/" + key.Endpoint,
-		ID: m.describe(plan, plan.Spec, plan.Spec.Env),
+		Owner: resource(key.Scope, key.Owner), Part: key.Endpoint,
+		ID: plan.Version + " " + m.describe(plan, plan.Spec, plan.Spec.Env),
 	}
 }
 

@@ -164,7 +164,7 @@ func TestMakeTemplateFails(t *testing.T) {
 	})
 }
 
-// TestNewTemplateReplaces the older ones of its version, and goes with its owner.
+// TestNewTemplateReplaces the older ones of its endpoint, and goes with its owner.
 func TestNewTemplateReplaces(t *testing.T) {
 	with(t, func(r *rig) {
 		r.template()
@@ -175,7 +175,7 @@ func TestNewTemplateReplaces(t *testing.T) {
 		}
 		r.plan.Version = "2"
 		r.template()
-		if n := r.sealed("templates"); n != 2 {
+		if n := r.sealed("templates"); n != 1 {
 			t.Errorf("%d templates", n)
 		}
 		if err := r.StopOwner(r.Context(), scope, key("a").Owner); err != nil {

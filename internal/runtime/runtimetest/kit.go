@@ -36,6 +36,8 @@ import (
 	"github.com/outcrop/outcrop/internal/sandbox/sandboxfake"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/session/storage"
+	"github.com/outcrop/outcrop/internal/snapshot"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 	"github.com/outcrop/outcrop/internal/telemetry"
@@ -63,6 +65,10 @@ type Options struct {
 	Idle bool
 	// MaxSessions is 10 when it is 0.
 	MaxSessions int
+	// Snapshots lets versions and sessions be saved, and gives sessions storage.
+	Snapshots bool
+	// SnapshotLife is that of the service when it is 0.
+	SnapshotLife time.Duration
 }
 
 // Kit is the service and what is around it.
@@ -95,11 +101,12 @@ func New(t testing.TB, o Options) *Kit {
 	if o.MaxSessions == 0 {
 		o.MaxSessions = 10
 	}
-	k.Sessions = session.NewManager(session.Config{Engine: k.Engine, Limit: o.MaxSessions, Log: log})
+	k.Sessions = session.NewManager(k.sessions(o, box, log))
 	runtimes := runtime.New(runtime.Config{
 		Store: k.Store, Objects: zips{k.Objects}, Code: code, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
-		Interpreters: interpreters, Log: log, Now: time.Now,
+		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Log: log, Now: time.Now,
 	})
+	k.background(runtimes.Run)
 	k.runner = work.New(k.Store, work.Options{Owner: store.Owner{Node: "test", Process: "1"}, Log: log})
 	if o.Policy == (work.Policy{}) {
 		o.Policy = work.Policy{MaxAttempts: 2, FirstPause: time.Millisecond, MaxPause: time.Millisecond}
@@ -149,6 +156,29 @@ func (k *Kit) open(log *slog.Logger) {
 	k.must(err)
 	_, err = k.Objects.CreateBucket(ctx, Account, Region, Bucket)
 	k.must(err)
+}
+
+// sessions is the configuration of the manager.
+func (k *Kit) sessions(o Options, box *secret.Box, log *slog.Logger) session.Config {
+	k.t.Helper()
+	cfg := session.Config{Engine: k.Engine, Limit: o.MaxSessions, Log: log}
+	if !o.Snapshots {
+		return cfg
+	}
+	open := func(kind string) *snapshot.Store {
+		s, err := snapshot.New(k.t.Context(), snapshot.Config{
+			Dir: filepath.Join(k.Dir, "snapshots", kind), Kind: kind, Box: box, Load: k.Engine.Load, MaxAge: o.SnapshotLife, Now: time.Now, Log: log,
+		})
+		k.must(err)
+		k.t.Cleanup(func() { k.must(s.Close()) })
+		return s
+	}
+	cfg.Store, cfg.Owner, cfg.Templates, cfg.Hibernated = k.Store, store.Owner{Node: "test", Process: "1"}, open("versions"), open("sessions")
+	var err error
+	cfg.Storage, err = storage.New(storage.Config{Dir: filepath.Join(k.Dir, "session-storage"), Now: time.Now, Log: log})
+	k.must(err)
+	k.t.Cleanup(cfg.Storage.Wait)
+	return cfg
 }
 
 func (k *Kit) box() *secret.Box {
