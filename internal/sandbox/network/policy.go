@@ -23,7 +23,8 @@ type Policy struct {
 	Mode Mode
 
 	// Allow opens ranges that Public keeps closed. This machine's own addresses
-	// and loopback stay closed within them, unless a prefix is that one address.
+	// and loopback stay closed within them, unless a prefix is that one address;
+	// link-local ones, unless a prefix lies among them.
 	Allow []netip.Prefix
 
 	// Hosts, where there are any, narrow what is reached down to addresses that
@@ -46,8 +47,7 @@ type Profile struct {
 	Resolver Resolver
 }
 
-// A Rule opens a range to some ports. Like Policy.Allow, it opens an address of
-// this machine only if the range is that one address.
+// A Rule opens a range to some ports, with the exceptions of Policy.Allow.
 type Rule struct {
 	Prefix netip.Prefix
 	// First and Last bound the ports; both zero are all of them.
@@ -100,8 +100,18 @@ func validPrefix(p netip.Prefix) error {
 // covers tells whether a rule opens a destination.
 func (r Rule) covers(network string, to netip.AddrPort) bool {
 	ports := r.First == 0 && r.Last == 0 || r.First <= to.Port() && to.Port() <= r.Last
-	return ports && (r.Network == "" || r.Network == network) && r.Prefix.Contains(to.Addr())
+	return ports && (r.Network == "" || r.Network == network) && admits(r.Prefix, to.Addr())
 }
+
+// admits tells whether a range that an operator opened is meant to have an
+// address in it. A wide one is not meant to have link-local ones, where clouds
+// hand out the machine's own credentials.
+func admits(p netip.Prefix, a netip.Addr) bool {
+	return p.Contains(a) && (!a.IsLinkLocalUnicast() || p.Bits() >= linkLocalBits)
+}
+
+// linkLocalBits is the length of 169.254.0.0/16.
+const linkLocalBits = 16
 
 // opens tells whether exactly this address was opened, as one of this machine's
 // must be.
@@ -137,7 +147,7 @@ func (s *Session) refuse(network string, to netip.AddrPort, names []string) *Ref
 	case len(p.Hosts) > 0 && !slices.ContainsFunc(names, p.hostAllowed):
 		return deny("only the allowed hosts are reached ("+strings.Join(p.Hosts, ", ")+"), by the addresses that their names resolve to", fixHosts)
 	case p.opens(to):
-	case addr.IsLoopback() || s.cfg.Machine.Has(addr):
+	case addr.IsLoopback() || addr.IsUnspecified() || s.cfg.Machine.Has(addr):
 		return deny(reasonMachine, fixMachine)
 	}
 	if p.Mode == VPC {
@@ -146,7 +156,7 @@ func (s *Session) refuse(network string, to netip.AddrPort, names []string) *Ref
 		}
 		return nil
 	}
-	if what, ok := specialUse(addr); ok && !slices.ContainsFunc(p.Allow, func(r netip.Prefix) bool { return r.Contains(addr) }) {
+	if what, ok := specialUse(addr); ok && !slices.ContainsFunc(p.Allow, func(r netip.Prefix) bool { return admits(r, addr) }) {
 		return deny("the address is "+what+", and network mode PUBLIC reaches the internet alone", "add its range to the operator's allow-list, or use network mode VPC with a profile")
 	}
 	return nil
