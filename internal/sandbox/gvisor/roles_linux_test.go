@@ -39,6 +39,10 @@ func play(role string) int {
 		err = playNoNamespaces(ctx)
 	case roleNoexec:
 		err = playNoexec(ctx)
+	case roleFullDisk:
+		err = playRoot(ctx, 0, "fill", "/data/x")
+	case roleNoexecRoot:
+		err = playRoot(ctx, unix.MS_NOEXEC, "relocate", "/data/x")
 	default:
 		err = fmt.Errorf("no such role: %s", role)
 	}

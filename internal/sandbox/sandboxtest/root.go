@@ -27,6 +27,7 @@ func rootTests() []test {
 		{"RootTmp", testRootTmp},
 		{"RootLinks", testRootLinks},
 		{"RootOverlay", testRootOverlay},
+		{"RootSaved", testRootSaved},
 		{"RootRefusals", testRootRefusals},
 	}
 }
@@ -95,6 +96,9 @@ func testRootWritable(t *testing.T, b *bench) {
 	stdout, _, status := b.output(t, b.rooted(t, root, "write", "/new", "/etc/new", "/data/file", "/etc/passwd"))
 	if strings.Count(stdout, ": ok\n") != 4 || status.Code != 0 {
 		t.Errorf("the guest cannot write to its root: %s", stdout)
+	}
+	if stdout, stderr, _ := b.output(t, b.rooted(t, root, "relocate", "/data/copy")); stdout != "ran\n" {
+		t.Errorf("a program that the guest wrote says %q, %q", stdout, stderr)
 	}
 	stdout, _, _ = b.output(t, b.rooted(t, root, "remove", "/data/file", "/etc/passwd", "/data"))
 	if want := "/data/file: ok\n/etc/passwd: ok\n/data: directory not empty\n"; stdout != want {
@@ -376,6 +380,44 @@ func testRootOverlay(t *testing.T, b *bench) {
 	spec.Args = []string{"guest", "write", "/data/new", "/data/file"}
 	if stdout, _, _ = b.output(t, spec); stdout != "/data/new: ok\n/data/file: ok\n" {
 		t.Errorf("the owner writes %q", stdout)
+	}
+}
+
+// testRootSaved: what a guest wrote below its root is saved with it, resumed into
+// a file of its own, and bounded again.
+func testRootSaved(t *testing.T, b *bench) {
+	if !b.engine.Capabilities().Snapshots {
+		t.Skip("the engine makes no snapshots")
+	}
+	root := b.root(t)
+	before := listing(t, root)
+	var out Buffer
+	spec := b.rooted(t, root, "swap", "127.0.0.1:8080", "/data/file", "saved")
+	spec.Savable, spec.SafeToCopy, spec.Stdout, spec.Limits.DiskBytes = true, true, &out, 16<<20
+	s := b.start(t, spec)
+	out.WaitFor(t, "wrote\n")
+	snapshot, err := s.Save(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Close()
+	wait(t, s)
+	for i := range 2 {
+		var out Buffer
+		spec.ID, spec.Snapshot, spec.Stdout = fmt.Sprint("resumed-", i), snapshot, &out
+		s := b.start(t, spec)
+		c, err := s.Dial(t.Context(), 8080)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		wait(t, s)
+		if got := out.String(); got != "saved\n" {
+			t.Errorf("a resumed guest reads %q in its file", got)
+		}
+	}
+	if after := listing(t, root); after != before {
+		t.Errorf("the directory is\n%s\nand was\n%s", after, before)
 	}
 }
 

@@ -61,11 +61,16 @@ func (g *guest) overlayArgs() []string {
 		return []string{"--overlay2=none"} // nothing below a read-only root is written to
 	}
 	medium := "dir=" + disksDir
-	var st unix.Statfs_t
-	if unix.Statfs(disksDir, &st) != nil || st.Flags&unix.ST_NOEXEC != 0 {
+	if noexec(disksDir) {
 		medium = "memory" // guests could not execute what they wrote
 	}
 	return []string{fmt.Sprintf("--overlay2=root:%s,size=%d", medium, g.diskBytes), "--allow-rootfs-tar-annotation"}
+}
+
+// noexec tells whether nothing below a directory may be executed.
+func noexec(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) != nil || st.Flags&unix.ST_NOEXEC != 0
 }
 
 // useRoot changes the host layer's spec to that of a guest with a root of its
@@ -109,7 +114,8 @@ func (b bundle) settle() {
 // addPoints returns a directory that shows root with all mount points in it. The
 // gofer mounts on the host's files and cannot make them, so where some are
 // missing, directories and files that stand for them are laid over the root by
-// the kernel.
+// the kernel. So is nothing at all where the host's disk is mounted noexec, since
+// that must not hold for guests, and gVisor's gofer trips over it.
 func addPoints(root int, source string, b bundle, mounts []wire.Mount) (string, error) {
 	points := filepath.Join(string(b), "points")
 	for i, v := range mounts {
@@ -118,6 +124,11 @@ func addPoints(root int, source string, b bundle, mounts []wire.Mount) (string, 
 		}
 		if err := addPoint(root, points, v); err != nil {
 			return "", &wire.Failure{Kind: wire.Mounting, Text: fmt.Sprintf("mount %s on %s: %v", v.Source, v.Target, err)}
+		}
+	}
+	if noexec(source) {
+		if _, err := copyDirs(root, root, points); err != nil {
+			return "", fmt.Errorf("make root: %w", err)
 		}
 	}
 	if _, err := os.Lstat(points); err != nil {

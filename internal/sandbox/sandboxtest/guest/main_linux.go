@@ -61,6 +61,8 @@ func run(what string, args []string) int {
 		return draw(args[0])
 	case "keep": // ADDRESS: accepts, and never reads, writes or closes
 		return keep(args[0])
+	case "relocate": // PATH: copies this program there and runs it
+		return relocate(args[0])
 	case "remove": // PATH...
 		remove(args)
 	case "stat": // PATH...
