@@ -38,6 +38,7 @@ type serveFlags struct {
 	interpreters []string
 	maxSessions  int
 	grace        time.Duration
+	sessions     SessionOptions
 	logJSON      bool
 }
 
@@ -60,6 +61,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.StringVar(&s.listen, "listen", p.address, "`HOST:PORT` to listen on; port 0 takes a free one")
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
+	s.sessions.register(fs)
 	fs.DurationVar(&s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
 	fs.BoolVarP(&p.verbose, "verbose", "v", false, "log more")
@@ -96,7 +98,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	opt := ServeOptions{
 		Listener: listener, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
-		MaxSessions: s.maxSessions, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
+		MaxSessions: s.maxSessions, Sessions: s.sessions, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
 		opt.Region = client.DefaultRegion

@@ -30,6 +30,8 @@ type ServeOptions struct {
 	InterpreterPrefixes []string
 	// MaxSessions bounds the sessions alive at once; 0 is the server's default.
 	MaxSessions int
+	// Sessions says how they are kept.
+	Sessions SessionOptions
 	// Grace is how long running requests may go on after ctx has ended.
 	Grace time.Duration
 	// Version is the program's version.

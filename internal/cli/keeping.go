@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// SessionOptions say how a server keeps its sessions. A zero one leaves it to
+// the server.
+type SessionOptions struct {
+	// HibernateAfter is how long a session is idle before it hibernates; less
+	// than 0: only to make room.
+	HibernateAfter time.Duration
+	// KeepHibernated is how long it may hibernate beyond its idle timeout.
+	KeepHibernated time.Duration
+	// SnapshotLife is how long sessions are restored from one snapshot.
+	SnapshotLife time.Duration
+	// Memory bounds what all sandboxes use, Snapshots each kind of snapshots on
+	// the disk, and Storage one session's directory, in bytes.
+	Memory, Snapshots, Storage int64
+}
+
+// register adds the flags of a server's sessions.
+func (o *SessionOptions) register(fs *pflag.FlagSet) {
+	fs.Var((*pause)(&o.HibernateAfter), "hibernate-after", "`time` that a session is idle before its memory is given back; off: only to make room (default 5m)")
+	fs.DurationVar(&o.KeepHibernated, "keep-hibernated", 0, "`time` that a hibernating session is kept, if that is longer than its idle timeout")
+	fs.DurationVar(&o.SnapshotLife, "snapshot-life", 0, "`time` that sessions are restored from one snapshot of their version (default 24h)")
+	fs.Var((*byteSize)(&o.Snapshots), "snapshot-disk", "most `bytes` on the disk for snapshots of versions, and for hibernating sessions (default 16GiB each)")
+	fs.Var((*byteSize)(&o.Memory), "session-memory", "most `bytes` of memory for all sessions (default: what the host has free)")
+	fs.Var((*byteSize)(&o.Storage), "session-storage", "most `bytes` for one session's storage (default 1GiB)")
+}
+
+// pause is a duration that can be off, which is less than 0.
+type pause time.Duration
+
+func (p *pause) String() string {
+	switch {
+	case *p == 0:
+		return ""
+	case *p < 0:
+		return "off"
+	}
+	return time.Duration(*p).String()
+}
+
+func (p *pause) Set(text string) error {
+	if text == "off" {
+		*p = -1
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is neither a time, such as 90s or 10m, nor off", text)
+	}
+	*p = pause(d)
+	return nil
+}
+
+func (*pause) Type() string { return "time" }
+
+// byteSize is a number of bytes, with or without a unit.
+type byteSize int64
+
+func (b *byteSize) String() string {
+	if *b == 0 {
+		return ""
+	}
+	return size(int64(*b))
+}
+
+// Set reads 512MiB, 1.5G or 1073741824; all units are of 1024.
+func (b *byteSize) Set(text string) error {
+	number := strings.TrimRight(text, "iBbKkMmGgTt")
+	unit := strings.ToLower(text[len(number):])
+	shift := map[string]int{"": 0, "b": 0, "k": 10, "kb": 10, "kib": 10, "m": 20, "mb": 20, "mib": 20, "g": 30, "gb": 30, "gib": 30, "t": 40, "tb": 40, "tib": 40}
+	by, known := shift[unit]
+	n, err := strconv.ParseFloat(number, 64)
+	if err == nil {
+		n = math.Ldexp(n, by)
+	}
+	if err != nil || !known || !(n >= 1 && n < 1<<62) {
+		return fmt.Errorf("%q is no size, such as 512MiB or 8GiB", text)
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+func (*byteSize) Type() string { return "bytes" }
