@@ -20,6 +20,9 @@ package firstminutes
 //	                                                                      image: TestInterpretersNeverTrustShimsAndEnvironments
 //	deploy .                             TestDeployHere, TestDeployTooLarge
 //	                                                                      bundle: TestBuildLeavesOutWhatDoesNotBelong, TestBuildRefuses
+//	server ends, agent deleted meanwhile TestTroubleIsToldInWords         cli: TestTheServerEndsInTheMiddle, TestInvokeLosesItsSession, TestDeployInterrupted
+//	endpoint of something else           TestTroubleIsToldInWords         cli: TestWhatAnswersIsNoOutcrop; client: network_test.go
+//	deployed again, two servers          TestDeployAgain                  cli: TestDeployUnchanged, TestSeveralServersAreTold
 //	macOS, Windows                       TestOtherSystems, TestAddressOfTheNetwork
 //	                                                                      cli: TestCannotServe; make cross in .ci/run; scripts/lint vets both
 //	disk, mount, clock                   TestDiskNearlyFull, TestDiskFull, TestNoexec, TestClock

@@ -51,17 +51,20 @@ func (p *Program) invokeFailure(ctx context.Context, c *client.Client, err error
 	switch {
 	case refused.Code == "ResourceNotFoundException":
 		f.fix = "See what there is: outcrop ls" + v.where
+		if !v.found {
+			return f
+		}
 	case refused.Code != "RuntimeClientError":
 		return err
 	case strings.HasPrefix(refused.Message, "This host cannot run sandboxes"): // that says its own fix, and no agent wrote a line
+		return f
+	case strings.HasPrefix(refused.Message, "The session was stopped"):
+		f.fix = v.afterEnd(endSession)
 	default:
 		f.fix = "Its log says why: " + v.logCommand()
-		switch end, _ := findEnd(ctx, c, v); { // not known is as good as none
-		case end == endDeleted:
-			f.text, f.fix = end+" before it answered", v.afterEnd(end)
-		case strings.HasPrefix(refused.Message, "The session was stopped"):
-			f.fix = v.afterEnd(endSession)
-		}
+	}
+	if end, _ := findEnd(ctx, c, v); end == endDeleted { // not known is as good as none
+		f.text, f.fix = end+" before it answered", v.afterEnd(end)
 	}
 	return f
 }

@@ -30,6 +30,7 @@ A new session is started unless -s continues one; its id is printed on standard 
 type invocation struct {
 	ref, session, qualifier, contentType, accept string
 	arn                                          string // that ref means
+	found                                        bool   // it was there when we looked
 	payload                                      []byte
 	raw, json                                    bool
 	where                                        string // flags that lead to the server
@@ -126,7 +127,7 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 		if err != nil {
 			return err
 		}
-		v.arn = aws.ToString(r.AgentRuntimeArn)
+		v.arn, v.found = aws.ToString(r.AgentRuntimeArn), true
 	}
 	in := &bedrockagentcore.InvokeAgentRuntimeInput{
 		AgentRuntimeArn: aws.String(v.arn), RuntimeSessionId: aws.String(v.session), Payload: v.payload,

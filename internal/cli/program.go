@@ -88,7 +88,7 @@ func typedName() string {
 // output any more it ends by itself, and tidies up; when nobody reads what it
 // tells on the way, it goes on.
 func (p *Program) Main() int {
-	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // not Ignore, which the programs that we run would inherit
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)

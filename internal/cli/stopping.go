@@ -78,7 +78,7 @@ func (p *Program) showStopping(b busyness, what string) func() {
 				show.done()
 				return
 			case <-tick.C:
-				show.update("%s (%s)", text, span(p.Now().Sub(begin)))
+				show.update("[%s] %s", span(p.Now().Sub(begin)), text)
 			}
 		}
 	}()

@@ -47,8 +47,8 @@ func TestStoppingCounts(t *testing.T) {
 		time.Sleep(2500 * time.Millisecond)
 		done()
 		done() // as often as one likes
-		const line = "\r\x1b[Kdeleting hello: stopping 1 session, up to 15 s"
-		if want := line + line + " (1s)" + line + " (2s)\r\x1b[K"; out.String() != want {
+		const line = "deleting hello: stopping 1 session, up to 15 s"
+		if want := clearLine + line + clearLine + "[1s] " + line + clearLine + "[2s] " + line + clearLine; out.String() != want {
 			t.Errorf("shown %q, want %q", out.String(), want)
 		}
 		p.showStopping(busyness{}, "nothing")()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/client"
 	"github.com/outcrop/outcrop/internal/client/statefile"
@@ -78,12 +79,11 @@ func (p *Program) explainLost(ctx context.Context, lost *client.LostError) *fail
 		f.cause = lost
 		return f
 	}
-	seen, err := client.Probe(ctx, at, nil)
+	seen, err := settledProbe(ctx, at)
 	var (
 		gone    *client.UnreachableError
 		foreign *client.NotOutcropError
 	)
-	err = client.Explain(err)
 	f := &failure{cause: lost}
 	switch {
 	case errors.As(err, &gone):
@@ -100,6 +100,24 @@ func (p *Program) explainLost(ctx context.Context, lost *client.LostError) *fail
 		return p.explainForeign(&client.NotOutcropError{Detail: "it closes the connection without an answer", Err: lost})
 	}
 	return f
+}
+
+// settledProbe asks who is at an endpoint where a connection was just lost. A
+// server that is being killed takes connections for some moments longer.
+func settledProbe(ctx context.Context, endpoint string) (client.Sighting, error) {
+	const looks, pause = 6, 100 * time.Millisecond
+	for i := 1; ; i++ {
+		seen, err := client.Probe(ctx, endpoint, nil)
+		var lost *client.LostError
+		if err = client.Explain(err); !errors.As(err, &lost) || lost.Timeout() || i == looks {
+			return seen, err
+		}
+		select {
+		case <-ctx.Done():
+			return seen, err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // explainForeign says what to do when something answers that is none of ours.

@@ -101,6 +101,9 @@ func TestInvokeLosesItsSession(t *testing.T) {
 			_ = c.Close()
 		}
 	}
+	missing := func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, "ResourceNotFoundException", "No endpoint or agent found with qualifier 'DEFAULT' for agent 'arn:x'")
+	}
 	for name, test := range map[string]struct {
 		invoke            http.HandlerFunc
 		deleting, deleted bool
@@ -110,6 +113,8 @@ func TestInvokeLosesItsSession(t *testing.T) {
 		"stopped-within": {invoke: cut},
 		"deleted-before": {invoke: stopped, deleting: true},
 		"deleted-within": {invoke: cut, deleted: true},
+		"deleted-midway": {invoke: missing, deleted: true},
+		"no-endpoint":    {invoke: missing},
 		"agent-breaks":   {invoke: cut, sessions: []string{live}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,9 +136,7 @@ func TestInvokeLosesItsSession(t *testing.T) {
 		})
 	}
 	u, f := withServer(t)
-	f.invoke = func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "ResourceNotFoundException", "No endpoint or agent found with qualifier 'DEFAULT' for agent 'arn:x'")
-	}
+	f.invoke = missing
 	u.golden("invoke/unknown", u.run("invoke", "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/hello-0123456789"))
 }
 
