@@ -141,6 +141,20 @@ func TestCopies(t *testing.T) {
 	p.end()
 }
 
+// TestTokens: the Go SDK keeps its token for IMDSv2 for hours, and gets another
+// where a resumed guest's is refused.
+func TestTokens(t *testing.T) {
+	k := newKit(t)
+	client := imds.New(imds.Options{Endpoint: k.Metadata, EnableFallback: aws.FalseTernary})
+	provider := ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client })
+	for range 3 {
+		if _, err := provider.Retrieve(t.Context()); err != nil {
+			t.Error(err)
+		}
+		k.copied(false) // another key
+	}
+}
+
 // TestEnd: what an agent held is void when its session has ended.
 func TestEnd(t *testing.T) {
 	k := newKit(t)

@@ -22,6 +22,7 @@ import (
 	"github.com/outcrop/outcrop/conformance/server"
 	"github.com/outcrop/outcrop/internal/bundle"
 	"github.com/outcrop/outcrop/internal/principal"
+	"github.com/outcrop/outcrop/internal/sandbox/network/metadata"
 )
 
 // surroundings is what the agent of testdata tells.
@@ -40,7 +41,8 @@ func TestInside(t *testing.T) {
 			t.Logf("server:\n%s", s.Log())
 		}
 	}()
-	arn := deploy(t, s)
+	python := upload(t, s)
+	arn := create(t, s, "around", python, nil)
 	a, b := tell(t, s, arn, "a"), tell(t, s, arn, "b")
 	role := "arn:aws:iam::" + s.Account + ":role/outcrop-default"
 	for name, got := range map[string]surroundings{"a": a, "b": b} {
@@ -105,6 +107,19 @@ func TestInside(t *testing.T) {
 	}
 }
 
+// TestInsideContainerForm asks an agent whose user wants credentials in the form
+// of ECS.
+func TestInsideContainerForm(t *testing.T) {
+	s := server.Start(t, server.Options{})
+	arn := create(t, s, "around", upload(t, s), map[string]string{
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": metadata.ContainerPath, "AWS_CONTAINER_AUTHORIZATION_TOKEN": containerToken,
+	})
+	got := tell(t, s, arn, "c")
+	if got.Method != "container-role" || !strings.HasPrefix(got.Arn, "arn:aws:sts::"+s.Account+":assumed-role/outcrop-default/BedrockAgentCore-") {
+		t.Errorf("%s, %s", got.Method, got.Arn)
+	}
+}
+
 func id(arn string) *string { return aws.String(arn[strings.LastIndexByte(arn, '/')+1:]) }
 
 // session makes an id of legal length.
@@ -137,8 +152,8 @@ func stop(t *testing.T, s *server.Server, arn, name string) {
 	}
 }
 
-// deploy makes the runtime "around" of testdata/agent.
-func deploy(t *testing.T, s *server.Server) (arn string) {
+// upload packs testdata/agent and returns what runs it.
+func upload(t *testing.T, s *server.Server) (python string) {
 	t.Helper()
 	ctx := t.Context()
 	cache, err := os.UserCacheDir()
@@ -164,13 +179,20 @@ func deploy(t *testing.T, s *server.Server) (arn string) {
 	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("agents"), Key: aws.String("around.zip"), Body: zip}); err != nil {
 		t.Fatal(err)
 	}
+	return b.Runtime
+}
+
+// create makes a runtime of the uploaded agent.
+func create(t *testing.T, s *server.Server, name, python string, env map[string]string) (arn string) {
+	t.Helper()
+	ctx := t.Context()
 	runtimes := control.NewFromConfig(s.AWS())
 	created, err := runtimes.CreateAgentRuntime(ctx, &control.CreateAgentRuntimeInput{
-		AgentRuntimeName: aws.String("around"), RoleArn: aws.String("arn:aws:iam::" + s.Account + ":role/outcrop-default"),
+		AgentRuntimeName: &name, EnvironmentVariables: env, RoleArn: aws.String("arn:aws:iam::" + s.Account + ":role/outcrop-default"),
 		NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
 		AgentRuntimeArtifact: &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
 			Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String("agents"), Prefix: aws.String("around.zip")}},
-			Runtime: types.AgentManagedRuntimeType(b.Runtime), EntryPoint: []string{"main.py"},
+			Runtime: types.AgentManagedRuntimeType(python), EntryPoint: []string{"main.py"},
 		}},
 	})
 	if err != nil {
