@@ -104,7 +104,7 @@ func TestPythonDiffers(t *testing.T) {
 		wheel(t, house, "native", "1.0", "cp"+strings.ReplaceAll(version, ".", "")+"-cp"+strings.ReplaceAll(version, ".", "")+"-linux_"+has.Machine)
 		r := p.must(p.home, "deploy", folder, "--fresh")
 		wants(t, r.stderr, "runtime PYTHON_", " on the server): the Python on your PATH is "+version+", which the server cannot run here; this is the closest of ",
-			"for Python 3.", "mine is READY")
+			"for Python 3.", " READY, version 1, on ") // the same bytes, whichever pip installed them
 		var got struct{ Version, Tag string }
 		p.evaluate("mine", `{"version": "%d.%d" % sys.version_info[:2], "tag": importlib.import_module("native").TAG}`, &got)
 		if got.Version == version || !strings.Contains(r.stderr, "runtime PYTHON_"+strings.ReplaceAll(got.Version, ".", "_")+" (") ||
