@@ -139,6 +139,7 @@ const (
 	Destroyed                // the sandbox broke under it: killed from outside, or the engine died
 	Saved                    // Save ended it
 	OutOfMemory              // it used more memory than its limit
+	OutOfSpace               // it wrote more to a volume than its bound
 )
 
 // String returns the cause in lower case.
@@ -156,6 +157,8 @@ func (c Cause) String() string {
 		return "saved"
 	case OutOfMemory:
 		return "out of memory"
+	case OutOfSpace:
+		return "out of space"
 	}
 	return "unknown"
 }
@@ -206,7 +209,9 @@ const (
 	NotHeld   Enforcement = "not held"
 	ByKernel  Enforcement = "kernel"  // of the host, in a control group: never exceeded
 	BySandbox Enforcement = "sandbox" // its own kernel: never exceeded by the guest
-	ByWatch   Enforcement = "watch"   // looked at every WatchInterval: exceeded by what a guest takes in that time
+	// ByAffinity is held by the host's kernel in whole processors: 0.5 as one.
+	ByAffinity Enforcement = "affinity"
+	ByWatch    Enforcement = "watch" // looked at every WatchInterval: exceeded by what a guest takes in that time
 )
 
 // WatchInterval is how often an engine looks at limits that it watches.

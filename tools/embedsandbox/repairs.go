@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
 const gvisorModule = "gvisor.dev/gvisor"
@@ -29,6 +31,10 @@ const (
 	forwarderTCP  = "runsc/boot/portforward/portforward_netstack.go"
 	hostFiles     = "pkg/sentry/fsimpl/host/host.go"
 	checkpoints   = "pkg/sentry/fsimpl/proc/checkpoint.go"
+	counters      = "pkg/sentry/kernel/kernel.go"
+	mountOptions  = "pkg/sentry/fsimpl/gofer/gofer.go"
+	sharedFiles   = "pkg/sentry/fsimpl/gofer/lisafs_inode.go"
+	fileServer    = "runsc/fsgofer/lisafs.go"
 	restores      = "runsc/boot/restore.go"
 )
 
@@ -48,6 +54,14 @@ const (
 //
 // A guest can wait for its next checkpoint by poll and not by epoll, which no file
 // of Linux does. Event loops have only the latter.
+//
+// Two are no repairs; nothing but gVisor itself can do what they do. Its bound of
+// processes is held for each user by itself, as Linux does it, so that an image's
+// root could have as many as it has users: here all count together. And whoever is
+// an ordinary user of the host has one uid there, so that files which a guest makes
+// in a writable mount can be nobody else's: the options dfltuid and dfltgid, which
+// gVisor takes from nobody, say whose they all are to the guest, and on the host
+// they are one uid's that is nobody's (or, where that is not to be had, the user's).
 //
 // A checkpoint fails while a connection is forwarded, whose waiters cannot be
 // saved. They are meant to be closed by it.
@@ -98,6 +112,57 @@ func (fd *checkpointFD)`,
 	return state.SaveWithOpts(saveOpts, execOpts)
 }
 `,
+	},
+	{
+		file: counters,
+		old:  "	if uc, ok := k.userCountersMap[uid]; ok {\n",
+		new:  "	uid = 0 // all users of a sandbox count together\n	if uc, ok := k.userCountersMap[uid]; ok {\n",
+	},
+	{
+		file: mountOptions,
+		old:  "{moptOverlayfsStaleRead, moptDisableFileHandleSharing, moptDcache}",
+		new:  "{moptOverlayfsStaleRead, moptDisableFileHandleSharing, moptDcache, moptDfltUID, moptDfltGID}",
+	},
+	{
+		file: sharedFiles,
+		old:  "			if ino.Stat.Mask&linux.STATX_UID != 0 {\n",
+		new:  "			if ino.Stat.Mask&linux.STATX_UID != 0 && fs.opts.dfltuid == _V9FS_DEFUID {\n",
+	},
+	{
+		file: sharedFiles,
+		old:  "			if ino.Stat.Mask&linux.STATX_GID != 0 {\n",
+		new:  "			if ino.Stat.Mask&linux.STATX_GID != 0 && fs.opts.dfltgid == _V9FS_DEFGID {\n",
+	},
+	{
+		file: sharedFiles,
+		old:  "	if stat.Mask&linux.STATX_UID != 0 {\n",
+		new:  "	if stat.Mask&linux.STATX_UID != 0 && i.inode.fs.opts.dfltuid == _V9FS_DEFUID {\n",
+	},
+	{
+		file: sharedFiles,
+		old:  "	if stat.Mask&linux.STATX_GID != 0 {\n",
+		new:  "	if stat.Mask&linux.STATX_GID != 0 && i.inode.fs.opts.dfltgid == _V9FS_DEFGID {\n",
+	},
+	{
+		file: fileServer,
+		old:  "	return unix.Fchownat(hostFD, \"\", u, g, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)\n",
+		new: `	if u != -1 {
+		u = volumeOwner
+	}
+	if g != -1 {
+		g = volumeOwner
+	}
+	err := unix.Fchownat(hostFD, "", u, g, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.EINVAL || err == unix.EPERM { // this user namespace has no such id
+		return nil
+	}
+	return err
+`,
+	},
+	{
+		file: fileServer,
+		old:  "func fchown(hostFD int,",
+		new:  "// volumeOwner is whose files on writable mounts are, whoever makes them.\nconst volumeOwner = " + fmt.Sprint(wire.GuestID) + "\n\nfunc fchown(hostFD int,",
 	},
 	{
 		file: forwarder,

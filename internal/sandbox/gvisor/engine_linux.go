@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/cgroup"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/hooks"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
@@ -34,7 +35,11 @@ type engine struct {
 	supervisor *link
 	connecting chan struct{} // holds one token
 	exe        *executable
-	key        string // see snapshotKey
+	// place and found are the control groups, once sought.
+	sought bool
+	place  *cgroup.Place
+	found  cgroup.Groups
+	key    string // see snapshotKey
 }
 
 var _ sandbox.Engine = (*engine)(nil)
@@ -70,7 +75,7 @@ func newEngine(cfg Config, h host, files fs.FS) (*engine, error) {
 
 // Capabilities implements sandbox.Engine.
 func (e *engine) Capabilities() sandbox.Capabilities {
-	key := e.snapshotKey()
+	key, limits := e.snapshotKey(), e.limits()
 	return sandbox.Capabilities{
 		Engine: "gvisor", Version: gvisorVersion,
 		GuestUID: GuestUID, GuestGID: GuestGID,
@@ -78,6 +83,7 @@ func (e *engine) Capabilities() sandbox.Capabilities {
 		Owners:    !e.host.privileges().userNamespace,
 		HalfClose: true, // with the forwarder that tools/embedsandbox repaired
 		Outbound:  true,
+		Limits:    limits,
 		Snapshots: key != "", SnapshotKey: key,
 	}
 }
@@ -94,6 +100,7 @@ func (e *engine) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox,
 	if err != nil {
 		return nil, err
 	}
+	request.Limits = e.host.bounds(spec.Limits)
 	g, err := e.reserve(spec, request)
 	if err != nil {
 		return nil, err
@@ -142,6 +149,9 @@ func (e *engine) reserve(spec sandbox.Spec, m *wire.Start) (*guest, error) {
 	if _, taken := e.guests[spec.ID]; taken {
 		return nil, fmt.Errorf("start sandbox %s: %w", spec.ID, sandbox.ErrExists)
 	}
+	if id, source := e.holder(m.Volumes); id != "" {
+		return nil, fmt.Errorf("start sandbox %s: %w: the volume %s is sandbox %s's", spec.ID, sandbox.ErrInvalid, source, id)
+	}
 	e.seq++
 	m.Sandbox = fmt.Sprintf("%0*x", wire.IDLength, e.seq)
 	g := newGuest(spec, m, key)
@@ -182,7 +192,7 @@ func (e *engine) link(ctx context.Context) (*link, error) {
 		}
 		e.exe = exe
 	}
-	l, err := connect(ctx, e.exe, e.host, e.cfg.Dir, e.ended, e.connects)
+	l, err := connect(ctx, e.exe, e.host, e.cfg.Dir, e.groups(), e.ended, e.connects)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +222,12 @@ func (e *engine) ended(m *wire.Ended) {
 	g.used = m.Used
 	g.mu.Unlock()
 	cause := sandbox.Exited
-	if m.Broken {
+	switch {
+	case m.Excess == wire.OverMemory:
+		cause = sandbox.OutOfMemory
+	case m.Excess == wire.OverVolume:
+		cause = sandbox.OutOfSpace
+	case m.Broken:
 		cause = sandbox.Destroyed
 	}
 	go func() {
@@ -275,11 +290,11 @@ func (e *engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("close gvisor engine: %w", context.Cause(ctx))
 	}
-	if e.exe == nil {
-		return nil
+	err := e.forgetGroups()
+	if e.exe != nil {
+		err = errors.Join(err, e.exe.Close())
+		e.exe = nil
 	}
-	err := e.exe.Close()
-	e.exe = nil
 	return err
 }
 
@@ -301,6 +316,10 @@ func requestOf(spec sandbox.Spec) (*wire.Start, error) {
 		return nil, fmt.Errorf("%w: TmpBytes: %d, at most %d are allowed", sandbox.ErrInvalid, m.TmpBytes, int64(MaxTmpBytes))
 	}
 	if err := useRoot(m, spec); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.Volumes, err = volumes(spec); err != nil {
 		return nil, err
 	}
 	mounts := spec.Mounts

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +77,11 @@ func features(cpuinfo string) string {
 func specKey(m *wire.Start) (string, error) {
 	frozen := *m
 	frozen.Sandbox, frozen.Env, frozen.Resume, frozen.Cable = "", nil, false, nil
+	// Another place, another content: that of whoever goes on.
+	frozen.Volumes = slices.Clone(m.Volumes)
+	for i := range frozen.Volumes {
+		frozen.Volumes[i].Source = ""
+	}
 	text, err := json.Marshal(frozen)
 	if err != nil {
 		return "", fmt.Errorf("digest spec: %w", err)

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/cgroup"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
@@ -44,7 +45,7 @@ type link struct {
 }
 
 // connect starts a supervisor and has it set up.
-func connect(ctx context.Context, exe *executable, h host, dir string, ended func(*wire.Ended), connects func(*link, *wire.Connect)) (*link, error) {
+func connect(ctx context.Context, exe *executable, h host, dir string, groups cgroup.Groups, ended func(*wire.Ended), connects func(*link, *wire.Connect)) (*link, error) {
 	p := h.privileges()
 	if blocker := h.blocker(p); blocker != nil {
 		return nil, blocker // root's supervisor would start, and no sandbox in it
@@ -75,7 +76,7 @@ func connect(ctx context.Context, exe *executable, h host, dir string, ended fun
 	go l.listen(exited)
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
-	if err := l.call(ctx, &wire.Message{Setup: &wire.Setup{Root: root, Separate: p.separate, Disks: disks}}); err != nil {
+	if err := l.call(ctx, &wire.Message{Setup: &wire.Setup{Root: root, Separate: p.separate, Disks: disks, Groups: groups}}); err != nil {
 		conn.Close()
 		<-l.lost
 		if words := l.words.String(); words != "" {

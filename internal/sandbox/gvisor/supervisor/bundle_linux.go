@@ -22,7 +22,7 @@ const netNSPath = "/proc/self/fd/3"
 // systems are writable, so no overlay is needed and no file reaches the host's
 // disk. Their sizes bound these two and not the guest: it may unshare a user and
 // a mount namespace and mount a tmpfs of any size there, as its processes may
-// allocate. Only a limit on the sandbox's memory holds both; ociSpec sets none.
+// allocate. The limit on the sandbox's memory holds both.
 func ociSpec(m *wire.Start) *specs.Spec {
 	size := fmt.Sprintf("size=%d", m.TmpBytes)
 	mounts := []specs.Mount{
@@ -31,9 +31,13 @@ func ociSpec(m *wire.Start) *specs.Spec {
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "mode=1777", size}},
 	}
 	for _, v := range m.Mounts {
+		access := []string{"ro"}
+		if v.Writable { // whose its files are is a repair's option
+			access = []string{"rw", fmt.Sprintf("dfltuid=%d", m.UID), fmt.Sprintf("dfltgid=%d", m.GID)}
+		}
 		mounts = append(mounts, specs.Mount{
 			Destination: v.Target, Type: "bind", Source: filepath.Join(hostDir, v.Source),
-			Options: []string{"rbind", "ro", "nosuid", "nodev"},
+			Options: append(access, "rbind", "nosuid", "nodev"),
 		})
 	}
 	return &specs.Spec{
@@ -48,6 +52,7 @@ func ociSpec(m *wire.Start) *specs.Spec {
 			Cwd:             m.Dir,
 			Capabilities:    &specs.LinuxCapabilities{},
 			NoNewPrivileges: true,
+			Rlimits:         rlimits(m.Limits),
 		},
 		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{
 			{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/cgroup"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
@@ -29,6 +30,11 @@ type guest struct {
 	// diskBytes bounds what is written below its root; 0 where nothing can be.
 	diskBytes int64
 
+	// group and processors are what it is confined to, if it is.
+	group      *cgroup.Group
+	processors []int
+	volumes    []*volume
+
 	// uplink is nil where there is no wire.
 	uplink *uplink.Uplink
 
@@ -41,6 +47,9 @@ type guest struct {
 	pid int
 	// killed: it was asked for, maybe before there was anything to kill.
 	killed bool
+	watch  *watch        // while there is a sandbox
+	over   wire.Excess   // what it was killed for
+	used   wire.Measured // the last that was known
 }
 
 // become tells the guest which process to kill from now on, and reports whether
@@ -91,11 +100,12 @@ func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File, snapshot []*o
 		status := <-ended
 		g.become(0)
 		m := &wire.Ended{Sandbox: g.id, Code: status.ExitStatus(), Broken: !status.Exited()}
+		m.Used = g.measure()
 		if m.Broken {
 			m.Detail = tail(g.bundle.panics())
+			m.Excess = g.excess()
 		}
 		s.remove(g)
-		m.Used = g.measure()
 		_ = s.conn.Send(&wire.Message{Ended: m})
 	}()
 	return nil
@@ -108,6 +118,14 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snap
 		return 0, err
 	}
 	defer ns.Close()
+	unmount, err := g.mountVolumes(m)
+	if err != nil {
+		return 0, err
+	}
+	defer unmount()
+	if err := s.confine(g, m.Limits); err != nil {
+		return 0, err
+	}
 	if g.bundle, err = writeBundle(m); err != nil {
 		return 0, err
 	}
@@ -126,7 +144,7 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snap
 			files = append(files, f.Fd())
 		}
 	}
-	pid, exited, err := s.reaper.start("/proc/self/exe", s.runscArgs(g, m.Resume), &syscall.ProcAttr{
+	pid, exited, err := s.spawn(g, "/proc/self/exe", s.runscArgs(g, m.Resume), &syscall.ProcAttr{
 		Dir:   string(g.bundle), // upperName is relative to it
 		Env:   []string{"PATH=/usr/bin:/bin"},
 		Files: files,
@@ -156,6 +174,7 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snap
 	if err != nil || sentry <= 1 {
 		return 0, fmt.Errorf("read pid of %s: %q is none", g.id, text)
 	}
+	g.watchOver(sentry, m.Limits)
 	if m.Resume && len(m.RestoreHook) > 0 {
 		if g.become(sentry) {
 			return 0, gone(g.id)
@@ -189,7 +208,9 @@ func (s *supervisor) runscArgs(g *guest, resume bool) []string {
 		// Where there is a second UID, only the gofer opens files and the
 		// sandbox's process is nobody with no capability at all. An ordinary
 		// user's namespace has one UID; there the process is that user.
-		fmt.Sprintf("--directfs=%t", !s.separate),
+		// A guest with volumes needs a file server that says whose their files are.
+		fmt.Sprintf("--directfs=%t", !s.separate && len(g.volumes) == 0),
+		fmt.Sprintf("--fdlimit=%d", maxHostFiles),
 		// The host's settings are doctor's matter.
 		"--host-settings=ignore",
 		// Everything is in this executable, and is meant to be.
@@ -200,6 +221,9 @@ func (s *supervisor) runscArgs(g *guest, resume bool) []string {
 // remove takes down what is left of a guest and forgets it.
 func (s *supervisor) remove(g *guest) {
 	s.sweep(g.id)
+	g.unwatch()
+	g.closeVolumes()
+	s.release(g)
 	g.unplug()
 	left, _ := filepath.Glob(stateDir + "/*" + g.id + "*")
 	for _, path := range append(left, string(g.bundle)) {

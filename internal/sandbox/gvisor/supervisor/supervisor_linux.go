@@ -65,7 +65,7 @@ func Run(socket *os.File) error {
 			continue
 		}
 		if m.Measure != nil {
-			s.measure(m.Seq, m.Measure.Sandbox)
+			go s.measure(m.Seq, m.Measure.Sandbox)
 			continue
 		}
 		if m.Save != nil {
@@ -87,6 +87,9 @@ type supervisor struct {
 	conn     *wire.Conn
 	reaper   *reaper
 	separate bool
+	groups   groups
+	// processors are handed out where there are no control groups.
+	processors processors
 
 	asks asks
 
@@ -95,7 +98,7 @@ type supervisor struct {
 }
 
 func (s *supervisor) setup(m *wire.Setup) error {
-	s.separate = m.Separate
+	s.separate, s.groups = m.Separate, m.Groups
 	if err := enter(m.Root, m.Disks); err != nil {
 		return err
 	}

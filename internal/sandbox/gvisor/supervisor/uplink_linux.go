@@ -49,16 +49,20 @@ func (g *guest) unplug() {
 // measure tells what the guest has used.
 func (g *guest) measure() wire.Measured {
 	g.mu.Lock()
-	u := g.uplink
+	u, m := g.uplink, g.used
 	g.mu.Unlock()
-	var m wire.Measured
+	m = g.usage(m)
 	if u != nil {
 		m.Sent, m.Received = u.Counts()
 	}
+	g.mu.Lock()
+	g.used = m
+	g.mu.Unlock()
 	return m
 }
 
-// measure answers a request to measure.
+// measure answers a request to measure. The guest's kernel is asked, which may
+// take as long as it wants.
 func (s *supervisor) measure(seq uint64, id string) {
 	g := s.find(id)
 	if g == nil {

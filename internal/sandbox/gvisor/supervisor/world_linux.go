@@ -66,7 +66,7 @@ func enter(root, disks string) error {
 }
 
 func makeDirs(root string) error {
-	for _, d := range []string{hostDir, layerDir, emptyDir, stateDir, bundlesDir, hooksDir, disksDir, "/proc", "/dev", "/sys", "/tmp"} {
+	for _, d := range []string{hostDir, layerDir, emptyDir, stateDir, bundlesDir, hooksDir, disksDir, volumesDir, "/proc", "/dev", "/sys", "/tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return err
 		}

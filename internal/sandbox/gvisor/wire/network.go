@@ -1,6 +1,9 @@
 package wire
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // A Cable says that a sandbox has a wire to the engine's networks.
 type Cable struct {
@@ -37,6 +40,9 @@ type Measure struct {
 
 // Measured tells what a sandbox has used.
 type Measured struct {
-	Sent     int64 `json:"sent"`     // bytes to its network
-	Received int64 `json:"received"` // bytes from its network
+	Sent      int64         `json:"sent"`      // bytes to its network
+	Received  int64         `json:"received"`  // bytes from its network
+	Memory    int64         `json:"memory"`    // bytes, now
+	CPU       time.Duration `json:"cpu"`       // of all processors
+	Processes int           `json:"processes"` // and threads, now
 }

@@ -6,6 +6,8 @@
 // guest sends passes through here.
 package wire
 
+import "github.com/outcrop/outcrop/internal/sandbox/gvisor/cgroup"
+
 // A Message is a request, its answer or an event; one member besides Seq is
 // set. An answer that succeeds has none.
 type Message struct {
@@ -46,6 +48,9 @@ type Setup struct {
 	// Disks is an existing directory on a disk for what guests write below
 	// roots of their own.
 	Disks string `json:"disks"`
+	// Groups is where control groups of sandboxes are made; the zero value means
+	// that there are none.
+	Groups cgroup.Groups `json:"groups"`
 }
 
 // Start asks for a sandbox. Two files come with it: the write ends of the
@@ -66,6 +71,9 @@ type Start struct {
 	Root      string `json:"root,omitempty"`
 	Overlay   string `json:"overlay,omitempty"`
 	DiskBytes int64  `json:"diskBytes,omitempty"`
+
+	Limits  Limits   `json:"limits"`
+	Volumes []Volume `json:"volumes,omitempty"`
 
 	// Cable is nil for a guest that has its loopback alone.
 	Cable *Cable `json:"cable,omitempty"`
@@ -97,6 +105,8 @@ const IDLength = 16
 type Mount struct {
 	Source string `json:"source"`
 	Target string `json:"target"`
+	// Writable is the supervisor's own: mounts of the engine are read-only.
+	Writable bool `json:"-"`
 }
 
 // Dial connects the file that comes with it, one end of a socket pair, to a TCP
@@ -155,6 +165,8 @@ type Ended struct {
 	// Broken says that the sandbox's own process was killed or crashed, by
 	// the supervisor or somebody else, so that Code is not the guest's.
 	Broken bool `json:"broken,omitempty"`
+	// Excess is the limit that it was killed for, or empty.
+	Excess Excess `json:"excess,omitempty"`
 	// Detail is what the sandbox's process said about its crash, for the log.
 	Detail string `json:"detail,omitempty"`
 }

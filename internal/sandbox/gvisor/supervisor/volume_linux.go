@@ -1,0 +1,210 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+)
+
+// volumesDir is where a guest's volumes are mounted writable while it starts.
+const volumesDir = "/volumes"
+
+// A volume is a directory of the host that a guest writes to. Nothing here follows
+// a link in it: what it holds is the guest's.
+type volume struct {
+	bytes int64
+	dir   *os.File
+
+	// What the last walk found, how much was free then, when it ended and how
+	// long it took.
+	held, free int64
+	walked     time.Time
+	took       time.Duration
+}
+
+const (
+	// deepest bounds how deep directories lie in each other. A guest that makes
+	// deeper ones has exceeded its bound.
+	deepest = 200
+	// entryBytes is what each name costs at least, so that a million empty files
+	// are bounded too.
+	entryBytes = 4096
+	// rewalk is how old a walk may be at most where a bound is to be held. It finds
+	// what was written while others freed as much.
+	rewalk = 10 * time.Second
+	// walkShare bounds the part of time that walks take: one in so many.
+	walkShare = 10
+)
+
+// mountVolumes mounts the guest's volumes where they can be shown from, as mounts
+// of the request. unmount undoes it; the sandbox has its own mounts by then.
+func (g *guest) mountVolumes(m *wire.Start) (unmount func(), err error) {
+	top := filepath.Join(volumesDir, g.id)
+	var points []string
+	unmount = func() {
+		for _, p := range points {
+			_ = unix.Unmount(p, unix.MNT_DETACH)
+			// Never more than an empty directory: a volume may still be there.
+			_ = unix.Rmdir(p)
+		}
+		_ = unix.Rmdir(top)
+	}
+	for i, v := range m.Volumes {
+		point := filepath.Join(top, strconv.Itoa(i))
+		if err := os.MkdirAll(point, 0o700); err != nil {
+			unmount()
+			return nil, fmt.Errorf("make volume: %w", err)
+		}
+		points = append(points, point)
+		dir, err := mountVolume(v.Source, point)
+		if err != nil {
+			unmount()
+			return nil, &wire.Failure{Kind: wire.Mounting, Text: fmt.Sprintf("volume %s: %v", v.Source, err)}
+		}
+		g.volumes = append(g.volumes, &volume{bytes: v.Bytes, dir: dir})
+		// Beside the host's files.
+		m.Mounts = append(m.Mounts, wire.Mount{Source: "/.." + point, Target: v.Target, Writable: true})
+	}
+	return unmount, nil
+}
+
+// mountVolume shows the host's directory at point, writable, and opens it there.
+func mountVolume(source, point string) (*os.File, error) {
+	host, err := unix.Open(hostDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(host)
+	// The engine resolved links; there are none any more, or somebody changed it.
+	fd, err := unix.Openat2(host, "."+source, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", fd), point, "", unix.MS_BIND, ""); err != nil {
+		return nil, err
+	}
+	if err := unix.MountSetattr(unix.AT_FDCWD, point, 0, &unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV,
+		Attr_clr: unix.MOUNT_ATTR_RDONLY,
+	}); err != nil {
+		return nil, fmt.Errorf("make it writable: %w", err)
+	}
+	return os.OpenFile(point, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+}
+
+// closeVolumes forgets the guest's volumes.
+func (g *guest) closeVolumes() {
+	for _, v := range g.volumes {
+		v.dir.Close()
+	}
+	g.volumes = nil
+}
+
+// left is how many bytes the guest may still write, at least; bounded is false
+// where there is no bound. Walking a big volume takes long: it is not walked while
+// its file system has not lost as much as was left, so that a look is one system
+// call.
+func (v *volume) left() (left int64, bounded bool) {
+	if v.bytes == 0 {
+		return 0, false
+	}
+	free, ok := v.room()
+	if !ok {
+		return v.bytes, true
+	}
+	now := time.Now()
+	left = v.bytes - v.held - max(0, v.free-free)
+	stale := v.walked.IsZero() || left <= 0 || now.Sub(v.walked) > rewalk
+	if !stale || now.Sub(v.walked) < v.took*walkShare && !v.walked.IsZero() {
+		return max(left, 1), true // a guess is no reason to kill
+	}
+	v.free = free
+	v.held = held(v.dir)
+	v.walked = time.Now()
+	v.took = v.walked.Sub(now)
+	return v.bytes - v.held, true
+}
+
+// room is what the volume's file system has left, in bytes.
+func (v *volume) room() (int64, bool) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(v.dir.Fd()), &st); err != nil {
+		return 0, false
+	}
+	return int64(st.Bfree) * st.Bsize, true
+}
+
+// An inode is a file, whatever its names.
+type inode struct{ dev, ino uint64 }
+
+// held is how many bytes of the disk a directory holds. What changes meanwhile is
+// counted or not.
+func held(dir *os.File) int64 {
+	again, err := unix.Openat(int(dir.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	return walk(os.NewFile(uintptr(again), "volume"), map[inode]bool{}, 0)
+}
+
+// tooDeep exceeds every bound, and is not near to overflowing when added.
+const tooDeep = 1 << 60
+
+// walk adds up a directory, and closes it.
+func walk(dir *os.File, seen map[inode]bool, depth int) int64 {
+	defer dir.Close()
+	if depth > deepest {
+		return tooDeep
+	}
+	var sum int64
+	for {
+		names, err := dir.Readdirnames(1024)
+		for _, name := range names {
+			sum += weigh(dir, name, seen, depth)
+			if sum >= tooDeep {
+				return tooDeep
+			}
+		}
+		if err != nil || len(names) == 0 {
+			return sum
+		}
+	}
+}
+
+// weigh is what one name of a directory holds.
+func weigh(dir *os.File, name string, seen map[inode]bool, depth int) int64 {
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0 // it is gone
+	}
+	if st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		it := inode{st.Dev, st.Ino}
+		if seen[it] {
+			return entryBytes
+		}
+		seen[it] = true
+	}
+	size := max(st.Blocks*512, entryBytes)
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return size
+	}
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return size // it was replaced
+	}
+	if err != nil {
+		return tooDeep // what cannot be looked into is not bounded
+	}
+	return size + walk(os.NewFile(uintptr(fd), name), seen, depth+1)
+}
