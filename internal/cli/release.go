@@ -68,7 +68,9 @@ func (p *Program) settled(ctx context.Context, c *client.Client, r release) (*be
 	show := &progress{p: p}
 	defer show.done()
 	old, err := p.pollRuntime(ctx, c, aws.ToString(there.AgentRuntimeId), func(status types.AgentRuntimeStatus) (bool, error) {
-		show.update("waiting for an earlier change: %s is %s", r.name, status)
+		if inChange(status) {
+			show.update("waiting for an earlier change: %s is %s", r.name, status)
+		}
 		return !inChange(status), nil
 	})
 	switch {

@@ -59,7 +59,7 @@ func (p *Program) explainUnreachable(err *client.UnreachableError) *failure {
 	case "--endpoint":
 		f.fix = "Check --endpoint, and whether outcrop serve runs there."
 	default:
-		f.fix = "Its process runs, but it does not answer: outcrop doctor"
+		f.fix = "Its process runs and does not answer; it may be ending. A closer look: outcrop doctor"
 		if r, ok := p.known(p.target.Endpoint); !ok || !p.state().Alive(r) { // it ended since we looked
 			f.fix = "It has ended; its own log says why. Start it again: " + p.startAgain(p.target.Endpoint)
 		}
