@@ -5,4 +5,6 @@
 // A code zip is hostile until it is unpacked. Everything that can be refused is
 // refused before the first byte is written, and what is written later is bounded
 // by what was checked.
+//
+// Package oci does the same for images of registries.
 package image

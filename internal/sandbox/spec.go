@@ -48,8 +48,10 @@ type Spec struct {
 	// an entry too. Its files count against Limits.DiskBytes. Empty means none.
 	Overlay string
 
-	// User and Group are whom the guest's processes run as, with Root only:
-	// elsewhere it is Capabilities.GuestUID and GuestGID.
+	// User and Group are whom the guest's processes run as, with Root only. The
+	// modes of what Code and Mounts show are held against them too: a guest that
+	// is 0 reads all of it. Without Root they are Capabilities.GuestUID and
+	// GuestGID.
 	User, Group uint32
 
 	// Volumes are directories that the guest may write to and that outlive it.
