@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -221,7 +222,8 @@ func sleeper(t testing.TB, e sandbox.Engine, id string) sandbox.Sandbox {
 	return s
 }
 
-// TestNothingLeaks starts and stops fifty, five at once.
+// TestNothingLeaks starts and stops fifty, five at once, half of them with a wire
+// on which a connection is open.
 func TestNothingLeaks(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	e := open(t).(*engine)
@@ -229,10 +231,20 @@ func TestNothingLeaks(t *testing.T) {
 		var wg sync.WaitGroup
 		for j := range 5 {
 			wg.Go(func() {
-				s, err := e.Start(t.Context(), sandbox.Spec{ID: fmt.Sprintf("%d-%d", i, j), Args: []string{"sleep", "1000"}})
+				spec := sandbox.Spec{ID: fmt.Sprintf("%d-%d", i, j), Args: []string{"sleep", "1000"}}
+				var out sandboxtest.Buffer
+				if j%2 == 1 {
+					spec.Network, spec.Stdout = echoes{}, &out
+					spec.Mounts = []sandbox.Mount{{Source: os.Getenv(guestVariable), Target: "/opt/guest"}}
+					spec.Args = []string{"/opt/guest", "hold", "1.2.3.4:80"}
+				}
+				s, err := e.Start(t.Context(), spec)
 				if err != nil {
 					t.Error(err)
 					return
+				}
+				if spec.Network != nil {
+					out.WaitFor(t, "ready\n")
 				}
 				if _, err := s.Dial(t.Context(), 80); err == nil {
 					t.Error("something listens")
@@ -261,6 +273,29 @@ func TestNothingLeaks(t *testing.T) {
 		case <-time.After(10 * time.Millisecond): // a last descriptor may be on its way
 		}
 	}
+	leftInSupervisor(t)
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	goleak.VerifyNone(t, leaks)
+}
+
+// echoes is a network where everything is an echo in memory.
+type echoes struct{}
+
+// Connect implements sandbox.Network.
+func (echoes) Connect(context.Context, string, netip.AddrPort) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	go func() {
+		_, _ = io.Copy(theirs, theirs) // until the guest is gone
+		theirs.Close()
+	}()
+	return ours, nil
+}
+
+// leftInSupervisor finds what the supervisor keeps of sandboxes that have ended.
+func leftInSupervisor(t *testing.T) {
+	t.Helper()
 	for _, p := range look(t).processes {
 		var pid string
 		fmt.Sscan(p, &pid)
@@ -276,10 +311,6 @@ func TestNothingLeaks(t *testing.T) {
 			}
 		}
 	}
-	if err := e.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	goleak.VerifyNone(t, leaks)
 }
 
 // counts returns how many processes run the executable, and how many files are

@@ -109,7 +109,7 @@ func BenchmarkWire(b *testing.B) {
 		for i := range b.N {
 			idle := run(b, e, fmt.Sprint("idle", i), sink, "connects", "1.2.3.4:80", "0")
 			took := run(b, e, fmt.Sprint("connect", i), sink, "connects", "1.2.3.4:80", fmt.Sprint(n))
-			b.ReportMetric(float64((took - idle).Microseconds())/n, "µs/connection")
+			b.ReportMetric(float64((took-idle).Microseconds())/n, "µs/connection")
 		}
 	})
 }

@@ -24,6 +24,7 @@ const (
 	roleServer       = "server"        // starts sandboxes and waits to be killed
 	roleNoNamespaces = "no-namespaces" // tries to start one where user namespaces are off
 	roleNoexec       = "noexec"        // starts one with a data directory mounted noexec
+	roleInternet     = "internet"      // starts some on a machine with an internet of its own
 )
 
 // play is what a copy of the test program does instead of running tests. It
@@ -39,6 +40,8 @@ func play(role string) int {
 		err = playNoNamespaces(ctx)
 	case roleNoexec:
 		err = playNoexec(ctx)
+	case roleInternet:
+		err = playInternet(ctx)
 	case roleFullDisk:
 		err = playRoot(ctx, 0, "fill", "/data/x")
 	case roleNoexecRoot:
@@ -59,7 +62,7 @@ func playServer(ctx context.Context) error {
 		return err
 	}
 	for i := range 3 {
-		_, err := e.Start(ctx, sandbox.Spec{ID: fmt.Sprint(i), Args: []string{"sleep", "1000"}})
+		_, err := e.Start(ctx, sandbox.Spec{ID: fmt.Sprint(i), Args: []string{"sleep", "1000"}, Network: echoes{}})
 		if err != nil {
 			return err
 		}

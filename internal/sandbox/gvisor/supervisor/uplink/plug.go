@@ -10,8 +10,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased"
-	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 const (
@@ -20,8 +18,6 @@ const (
 	// mtu is a common network's: programs look at it. Long segments cross the
 	// wire whole all the same.
 	mtu = 1500
-	// gsoBytes is the longest of those.
-	gsoBytes = 64 << 10
 	// queueBytes is what may wait in the packet socket, each way. Ordinary users
 	// get what net.core.rmem_max allows.
 	queueBytes = 4 << 20
@@ -82,7 +78,7 @@ func nearEnd() error {
 // packetSocket returns a socket that gets and sends an interface's frames. Long
 // segments come with a header that says so, instead of being cut.
 func packetSocket(index int) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) // blocking: Go's poller shall not watch it
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("plug wire: make packet socket: %w", err)
 	}
@@ -105,39 +101,4 @@ func packetSocket(index int) (*os.File, error) {
 		}
 	}
 	return file, nil
-}
-
-// Link is the far end of a wire that Plug made, for New, which closes file with
-// the wire.
-func Link(file *os.File) (stack.LinkEndpoint, error) {
-	fd := int(file.Fd())
-	link, err := fdbased.New(&fdbased.Options{
-		FDs: []int{fd}, MTU: mtu, EthernetHeader: true, Address: gatewayMAC,
-		PacketDispatchMode: fdbased.RecvMMsg, ProcessorsPerChannel: 1,
-		GSOMaxSize: gsoBytes,
-		// Frames that cross a veth carry the checksums that a device would fill
-		// in; both ends are memory of one machine.
-		RXChecksumOffload: true, TXChecksumOffload: true,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("use wire: %w", err)
-	}
-	return &owned{LinkEndpoint: link, file: file}, nil
-}
-
-// owned is a link that owns its socket.
-type owned struct {
-	stack.LinkEndpoint
-	file *os.File
-}
-
-// Close closes the socket. It may be called again.
-func (o *owned) Close() { _ = o.file.Close() }
-
-// GSOMaxSize and SupportedGSO pass on what the interface alone does not show.
-func (o *owned) GSOMaxSize() uint32 { return o.LinkEndpoint.(stack.GSOEndpoint).GSOMaxSize() }
-
-// SupportedGSO implements stack.GSOEndpoint.
-func (o *owned) SupportedGSO() stack.SupportedGSO {
-	return o.LinkEndpoint.(stack.GSOEndpoint).SupportedGSO()
 }

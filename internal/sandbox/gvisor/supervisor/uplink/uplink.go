@@ -27,7 +27,6 @@ import (
 	"golang.org/x/time/rate"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -133,11 +132,11 @@ func New(cfg Config, link stack.LinkEndpoint) (*Uplink, error) {
 	return u, nil
 }
 
-// build makes the stack. It knows IPv4, TCP and UDP and nothing else. Neighbours
-// are static on both sides: ARP is there to hold them, and is never spoken.
+// build makes the stack. It knows IPv4, TCP and UDP and nothing else: the link
+// knows the only neighbour, and so does the guest, so there is not even ARP.
 func (u *Uplink) build() error {
 	u.stack = stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
 		HandleLocal:        false,
 	})
@@ -168,12 +167,6 @@ func (u *Uplink) build() error {
 	}
 	if err := u.stack.SetSpoofing(nicID, true); err != nil {
 		return fmt.Errorf("send from all addresses: %s", err)
-	}
-	if u.link.Capabilities()&stack.CapabilityResolutionRequired == 0 {
-		return nil // a link without neighbours, as in tests
-	}
-	if err := u.stack.AddStaticNeighbor(nicID, ipv4.ProtocolNumber, tcpip.AddrFrom4(Guest.As4()), guestMAC); err != nil {
-		return fmt.Errorf("add the guest as neighbour: %s", err)
 	}
 	return nil
 }
@@ -257,7 +250,10 @@ func (u *Uplink) Close() {
 			e.Abort() // what is still shaking hands, too
 		}
 		u.flows.Wait()
-		u.stack.Destroy()
 	}
 	u.link.Close()
+	u.link.Wait() // before Destroy, which would hold what a last delivery needs
+	if u.stack != nil {
+		u.stack.Destroy()
+	}
 }
