@@ -27,6 +27,7 @@ func rootTests() []test {
 		{"RootTmp", testRootTmp},
 		{"RootLinks", testRootLinks},
 		{"RootOverlay", testRootOverlay},
+		{"RootVolume", testRootVolume},
 		{"RootSaved", testRootSaved},
 		{"RootRefusals", testRootRefusals},
 	}
@@ -380,6 +381,27 @@ func testRootOverlay(t *testing.T, b *bench) {
 	spec.Args = []string{"guest", "write", "/data/new", "/data/file"}
 	if stdout, _, _ = b.output(t, spec); stdout != "/data/new: ok\n/data/file: ok\n" {
 		t.Errorf("the owner writes %q", stdout)
+	}
+}
+
+// testRootVolume: what outlives a guest appears in a root that has no place for
+// it, and belongs to the guest's user.
+func testRootVolume(t *testing.T, b *bench) {
+	volume := filepath.Join(b.dir, "volume")
+	if err := os.Mkdir(volume, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	spec := b.rooted(t, b.root(t), "write", "/mnt/session/x", "/data/x")
+	spec.User, spec.Group = 1000, 1000
+	spec.Volumes = []sandbox.Volume{{Source: volume, Target: "/mnt/session"}}
+	stdout, _, _ := b.output(t, spec)
+	if want := "/mnt/session/x: ok\n/data/x: permission denied\n"; stdout != want {
+		t.Errorf("the guest writes %q, want %q", stdout, want)
+	}
+	spec.Args = []string{"guest", "read", "/mnt/session", "/mnt/session/x"}
+	stdout, _, _ = b.output(t, spec)
+	if want := "/mnt/session: directory x\n/mnt/session/x: \"x\" ok\n"; stdout != want {
+		t.Errorf("the next guest reads %q, want %q", stdout, want)
 	}
 }
 
