@@ -62,7 +62,7 @@ func (b *blob) Read(p []byte) (int, error) {
 				return 0, b.fail(err)
 			}
 		}
-		b.idle.Reset(answerTimeout)
+		b.idle.Reset(b.client.stall)
 		n, err := b.body.Read(p[:min(int64(len(p)), b.size-b.at)])
 		if n > 0 {
 			b.failed = 0
@@ -131,7 +131,7 @@ func (b *blob) request() error {
 		return err
 	}
 	b.body, b.cancel = answer.Body, cancel
-	b.idle = time.AfterFunc(answerTimeout, cancel)
+	b.idle = time.AfterFunc(b.client.stall, cancel)
 	return nil
 }
 

@@ -94,6 +94,9 @@ func (s *Store) resolve(ctx context.Context, reference string, c Credentials) (*
 	return f, s.check(f)
 }
 
+// dockerZstd is what Docker's builder calls such layers in its own manifests.
+const dockerZstd = "application/vnd.docker.image.rootfs.diff.tar.zstd"
+
 // check refuses what cannot be pulled, before anything is.
 func (s *Store) check(f *found) error {
 	if len(f.manifest.Layers) > s.cfg.Limits.Layers {
@@ -102,7 +105,7 @@ func (s *Store) check(f *found) error {
 	var size int64
 	for _, l := range f.manifest.Layers {
 		media := string(l.MediaType)
-		if !l.MediaType.IsLayer() && media != string(types.OCILayerZStd) || strings.Contains(media, "nondistributable") || strings.Contains(media, "foreign") || strings.Contains(media, "encrypted") {
+		if !l.MediaType.IsLayer() && media != string(types.OCILayerZStd) && media != dockerZstd || strings.Contains(media, "nondistributable") || strings.Contains(media, "foreign") || strings.Contains(media, "encrypted") {
 			return fault.Validation("The image %s has a layer of media type %s, which cannot be unpacked here.", f.name, quote(media))
 		}
 		if l.Size < 0 || l.Size > s.cfg.Limits.Compressed-size {

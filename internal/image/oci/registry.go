@@ -66,6 +66,7 @@ func (Credentials) GoString() string { return "[redacted]" }
 // registries makes clients.
 type registries struct {
 	cfg   RegistryConfig
+	stall time.Duration // answerTimeout but in tests
 	base  http.RoundTripper
 	close func() // ends idle connections
 }
@@ -75,7 +76,7 @@ func newRegistries(cfg RegistryConfig) *registries {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	}
-	r := &registries{cfg: cfg}
+	r := &registries{cfg: cfg, stall: answerTimeout}
 	t := &http.Transport{
 		Proxy: cfg.Proxy, DialContext: dial, ForceAttemptHTTP2: true,
 		TLSClientConfig:     &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
@@ -134,7 +135,7 @@ type client struct {
 	repo      name.Repository
 	transport http.RoundTripper
 	http      *http.Client
-	plain     bool
+	stall     time.Duration // how long a download may bring nothing
 }
 
 // parse reads a reference as docker does: docker.io/library where nothing else is
@@ -168,7 +169,7 @@ func (r *registries) open(ctx context.Context, ref name.Reference, c Credentials
 	if err != nil {
 		return nil, explain(ctx, ref, err)
 	}
-	return &client{repo: repo, transport: t, http: &http.Client{Transport: t, CheckRedirect: redirect}}, nil
+	return &client{repo: repo, transport: t, http: &http.Client{Transport: t, CheckRedirect: redirect}, stall: r.stall}, nil
 }
 
 // credentials finds those of a repository.
