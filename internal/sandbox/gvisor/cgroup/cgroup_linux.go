@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -115,8 +116,7 @@ func (g *Group) mkdir(dir string) error {
 // nil where only threads that Enter have children in the group.
 func (g *Group) Directory() *os.File { return g.unified }
 
-// Enter puts the calling thread into the group. It has to be locked, must not be
-// the program's first, and ends with its goroutine. Version 1 only.
+// Enter puts the calling thread into the group; Aside gives it one. Version 1 only.
 func (g *Group) Enter() error {
 	for _, dir := range g.dirs {
 		if err := set(dir, "tasks", "0"); err != nil {
@@ -124,6 +124,24 @@ func (g *Group) Enter() error {
 		}
 	}
 	return nil
+}
+
+// Aside runs do on a thread that ends with it, so that what do changes of its
+// thread, and its children inherit, changes nothing else. The program's first
+// thread would not end.
+func Aside(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked, unless it is the first
+		if unix.Gettid() != unix.Getpid() {
+			do()
+			return
+		}
+		Aside(do) // on another one, since this one waits here
+		runtime.UnlockOSThread()
+	}()
+	<-done
 }
 
 // Kills is how often the kernel killed a process because the group had reached its

@@ -30,10 +30,11 @@ func ociSpec(m *wire.Start) *specs.Spec {
 		{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777", size}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "mode=1777", size}},
 	}
+	annotations := map[string]string{}
 	for _, v := range m.Mounts {
 		access := []string{"ro"}
-		if v.Writable { // whose its files are is a repair's option
-			access = []string{"rw", fmt.Sprintf("dfltuid=%d", m.UID), fmt.Sprintf("dfltgid=%d", m.GID)}
+		if v.Writable {
+			access = writable(m, annotations, filepath.Join(hostDir, v.Source))
 		}
 		mounts = append(mounts, specs.Mount{
 			Destination: v.Target, Type: "bind", Source: filepath.Join(hostDir, v.Source),
@@ -41,10 +42,11 @@ func ociSpec(m *wire.Start) *specs.Spec {
 		})
 	}
 	return &specs.Spec{
-		Version:  specs.Version,
-		Hostname: hostname,
-		Root:     &specs.Root{Path: layerDir, Readonly: true},
-		Mounts:   mounts,
+		Version:     specs.Version,
+		Annotations: annotations,
+		Hostname:    hostname,
+		Root:        &specs.Root{Path: layerDir, Readonly: true},
+		Mounts:      mounts,
 		Process: &specs.Process{
 			User:            specs.User{UID: m.UID, GID: m.GID},
 			Args:            m.Args,

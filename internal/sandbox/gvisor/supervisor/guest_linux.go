@@ -208,8 +208,7 @@ func (s *supervisor) runscArgs(g *guest, resume bool) []string {
 		// Where there is a second UID, only the gofer opens files and the
 		// sandbox's process is nobody with no capability at all. An ordinary
 		// user's namespace has one UID; there the process is that user.
-		// A guest with volumes needs a file server that says whose their files are.
-		fmt.Sprintf("--directfs=%t", !s.separate && len(g.volumes) == 0),
+		fmt.Sprintf("--directfs=%t", !s.separate),
 		fmt.Sprintf("--fdlimit=%d", maxHostFiles),
 		// The host's settings are doctor's matter.
 		"--host-settings=ignore",

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -68,7 +67,7 @@ func (s *supervisor) spawn(g *guest, path string, argv []string, attr *syscall.P
 	if (born || g.group == nil) && g.processors == nil {
 		return s.reaper.start(path, argv, attr)
 	}
-	aside(func() {
+	cgroup.Aside(func() {
 		if g.group != nil && !born {
 			err = g.group.Enter()
 		}
@@ -80,24 +79,6 @@ func (s *supervisor) spawn(g *guest, path string, argv []string, attr *syscall.P
 		}
 	})
 	return pid, exited, err
-}
-
-// aside runs do on a thread that ends with it, so that what do changes of its
-// thread, and its children inherit, changes nothing else. The program's first
-// thread would not end.
-func aside(do func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked, unless it is the first
-		if unix.Gettid() != unix.Getpid() {
-			do()
-			return
-		}
-		aside(do) // on another one, since this one waits here
-		runtime.UnlockOSThread()
-	}()
-	<-done
 }
 
 func setAffinity(processors []int) error {

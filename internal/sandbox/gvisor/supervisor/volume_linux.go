@@ -22,12 +22,16 @@ type volume struct {
 	bytes int64
 	dir   *os.File
 
-	// What the last walk found, how much was free then, when it ended and how
-	// long it took.
-	held, free int64
-	walked     time.Time
-	took       time.Duration
+	// What the last walk found, what was free then, when it ended and how long it
+	// took.
+	held   int64
+	free   room
+	walked time.Time
+	took   time.Duration
 }
+
+// A room is what a file system has left.
+type room struct{ bytes, files int64 }
 
 const (
 	// deepest bounds how deep directories lie in each other. A guest that makes
@@ -39,6 +43,9 @@ const (
 	// rewalk is how old a walk may be at most where a bound is to be held. It finds
 	// what was written while others freed as much.
 	rewalk = 10 * time.Second
+	// spare is what a guest may write to a volume that is full already, so that it
+	// can live to delete something.
+	spare = 1 << 20
 	// walkShare bounds the part of time that walks take: one in so many.
 	walkShare = 10
 )
@@ -68,7 +75,9 @@ func (g *guest) mountVolumes(m *wire.Start) (unmount func(), err error) {
 			unmount()
 			return nil, &wire.Failure{Kind: wire.Mounting, Text: fmt.Sprintf("volume %s: %v", v.Source, err)}
 		}
-		g.volumes = append(g.volumes, &volume{bytes: v.Bytes, dir: dir})
+		added := &volume{bytes: v.Bytes, dir: dir}
+		added.free, _ = added.room()
+		g.volumes = append(g.volumes, added)
 		// Beside the host's files.
 		m.Mounts = append(m.Mounts, wire.Mount{Source: "/.." + point, Target: v.Target, Writable: true})
 	}
@@ -103,6 +112,18 @@ func mountVolume(source, point string) (*os.File, error) {
 	return os.OpenFile(point, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 }
 
+// writable are the options of a volume's mount. dfltuid and dfltgid, options of a
+// repair, say whose its files are. They are the file server's to say, so that the
+// sandbox's process does not open them by itself as it does others'. They are said
+// to be shared with others, or gVisor lays a file of its own over them.
+func writable(m *wire.Start, annotations map[string]string, source string) []string {
+	hint := fmt.Sprintf("dev.gvisor.spec.mount.volume%d.", len(annotations))
+	for key, value := range map[string]string{"source": source, "type": "bind", "share": "shared", "directfs": "off"} {
+		annotations[hint+key] = value
+	}
+	return []string{"rw", fmt.Sprintf("dfltuid=%d", m.UID), fmt.Sprintf("dfltgid=%d", m.GID)}
+}
+
 // closeVolumes forgets the guest's volumes.
 func (g *guest) closeVolumes() {
 	for _, v := range g.volumes {
@@ -124,25 +145,30 @@ func (v *volume) left() (left int64, bounded bool) {
 		return v.bytes, true
 	}
 	now := time.Now()
-	left = v.bytes - v.held - max(0, v.free-free)
-	stale := v.walked.IsZero() || left <= 0 || now.Sub(v.walked) > rewalk
-	if !stale || now.Sub(v.walked) < v.took*walkShare && !v.walked.IsZero() {
+	taken := max(0, v.free.bytes-free.bytes) + max(0, v.free.files-free.files)*entryBytes
+	left = v.bytes - v.held - taken
+	first := v.walked.IsZero()
+	stale := first || left <= 0 || now.Sub(v.walked) > rewalk
+	if !stale || !first && now.Sub(v.walked) < v.took*walkShare {
 		return max(left, 1), true // a guess is no reason to kill
 	}
 	v.free = free
 	v.held = held(v.dir)
 	v.walked = time.Now()
 	v.took = v.walked.Sub(now)
+	if first { // what it held before the guest began is not the guest's fault
+		v.bytes = max(v.bytes, v.held-taken+spare)
+	}
 	return v.bytes - v.held, true
 }
 
-// room is what the volume's file system has left, in bytes.
-func (v *volume) room() (int64, bool) {
+// room is what the volume's file system has left.
+func (v *volume) room() (room, bool) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(v.dir.Fd()), &st); err != nil {
-		return 0, false
+		return room{}, false
 	}
-	return int64(st.Bfree) * st.Bsize, true
+	return room{int64(st.Bfree) * st.Bsize, int64(st.Ffree)}, true
 }
 
 // An inode is a file, whatever its names.

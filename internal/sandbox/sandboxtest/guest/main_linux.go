@@ -80,7 +80,7 @@ func run(what string, args []string) int {
 	case "deaf": // ADDRESS: listens and never accepts
 		return deaf(args[0])
 	default:
-		return network(what, args)
+		return limits(what, args)
 	}
 	return 0
 }
