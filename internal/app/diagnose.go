@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,12 @@ type Finding struct {
 // It changes nothing that lasts.
 func Diagnose(ctx context.Context, cfg Config) []Finding {
 	var out []Finding
-	for _, f := range gvisor.Probe(ctx, gvisor.Config{Dir: filepath.Join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}) {
+	engine := gvisor.Config{Dir: filepath.Join(cfg.DataDir, "sandbox"), Executable: cfg.Sandbox, Log: cfg.Log}
+	findings := gvisor.Probe(ctx, engine)
+	if !slices.ContainsFunc(findings, func(f gvisor.Finding) bool { return !f.OK }) {
+		findings = append(findings, gvisor.Rehearse(ctx, engine)) // else it would fail for the same reason
+	}
+	for _, f := range findings {
 		out = append(out, Finding{Name: f.Name, OK: f.OK, Detail: f.Detail, Fix: f.Fix})
 	}
 	places := searchPlaces(cfg)

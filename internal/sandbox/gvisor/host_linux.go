@@ -113,6 +113,10 @@ func (h host) explain(p privileges, step string, err error) error {
 		u = h.blocker(p)
 		u.Err = err
 		return u
+	case missing(err) != nil:
+		u = missing(err)
+		u.Err = err
+		return u
 	case h.older(5, 12):
 		return &sandbox.UnavailableError{Reason: "this kernel is older than Linux 5.12", Fix: "use a newer kernel", Err: err}
 	case refused || errors.Is(err, errDenied):
@@ -123,6 +127,22 @@ func (h host) explain(p privileges, step string, err error) error {
 		}
 	}
 	return fmt.Errorf("start supervisor: %s: %w", step, err)
+}
+
+// missing tells which part of the kernel a sandbox's wire lacks, by the step that
+// failed, or nil.
+func missing(err error) *sandbox.UnavailableError {
+	for _, part := range []struct{ step, module string }{{"make veth", "veth"}, {"make packet socket", "af_packet"}} {
+		text := err.Error()
+		unknown := strings.Contains(text, unix.EOPNOTSUPP.Error()) || strings.Contains(text, unix.EAFNOSUPPORT.Error()) || strings.Contains(text, unix.ENODEV.Error())
+		if strings.Contains(text, part.step) && unknown {
+			return &sandbox.UnavailableError{
+				Reason: fmt.Sprintf("this kernel has no %s, which connects sandboxes with their network", part.module),
+				Fix:    fmt.Sprintf("as root: modprobe %[1]s && echo %[1]s > /etc/modules-load.d/outcrop-%[1]s.conf", part.module),
+			}
+		}
+	}
+	return nil
 }
 
 // errDenied marks what the supervisor was not allowed to do.

@@ -419,11 +419,11 @@ func TestProbe(t *testing.T) {
 	var names []string
 	for _, f := range findings {
 		names = append(names, f.Name)
-		if !f.OK || f.Fix != "" || f.Detail == "" {
-			t.Errorf("%+v, want a detail and nothing to fix", f)
+		if !f.OK || f.Detail == "" { // some have a fix that nobody needs
+			t.Errorf("%+v, want a detail and nothing that is broken", f)
 		}
 	}
-	want := []string{"kernel", "user namespaces", "data directory", "sandbox executable", "sandbox self-test"}
+	want := []string{"kernel", "user namespaces", "AppArmor", "control groups", "open files", "data directory", "sandbox executable", "sandbox self-test"}
 	if !slices.Equal(names, want) {
 		t.Errorf("the findings are about %q, want %q", names, want)
 	}

@@ -18,6 +18,12 @@ func Probe(context.Context, Config) []Finding {
 	return []Finding{{Name: "operating system", Detail: err.Reason, Fix: err.Fix}}
 }
 
+// Rehearse says that sandboxes need Linux.
+func Rehearse(context.Context, Config) Finding {
+	err := needsLinux()
+	return Finding{Name: "save and resume", Detail: err.Reason, Fix: err.Fix}
+}
+
 func needsLinux() *sandbox.UnavailableError {
 	return &sandbox.UnavailableError{
 		Reason: "sandboxes need Linux, and this is " + runtime.GOOS,

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/cgroup"
 )
 
 // selfTestTimeout bounds the self-test, which takes 0.2 s.
@@ -29,7 +30,10 @@ func Probe(ctx context.Context, cfg Config) []Finding {
 
 // probe is Probe without booting anything.
 func (h host) probe(cfg Config) []Finding {
-	return []Finding{h.probeKernel(), h.probeNamespaces(), probeDisk(cfg.Dir), probeExecutable(cfg)}
+	return []Finding{
+		h.probeKernel(), h.probeNamespaces(), h.probeAppArmor(), h.probeGroups(cgroup.Finder{Root: h.root}), h.probeFiles(),
+		probeDisk(cfg.Dir), probeExecutable(cfg),
+	}
 }
 
 func (h host) probeKernel() Finding {
@@ -55,6 +59,53 @@ func (h host) probeNamespaces() Finding {
 		f.Detail = "running with root's capabilities but without other users: sandbox processes are this user"
 	default:
 		f.Detail = "allowed for ordinary users: sandbox processes are this user, in a namespace of their own"
+	}
+	return f
+}
+
+func (h host) probeAppArmor() Finding {
+	f := Finding{Name: "AppArmor", OK: true, Detail: "not in use"}
+	enabled, _ := os.ReadFile(h.path("/sys/module/apparmor/parameters/enabled"))
+	switch {
+	case strings.TrimSpace(string(enabled)) != "Y":
+	case h.number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) == 0:
+		f.Detail = "in use; it lets ordinary users use user namespaces"
+	default: // that it is in the way is said of user namespaces
+		f.Detail = "in use; it keeps ordinary users from using user namespaces, root it does not"
+	}
+	return f
+}
+
+// probeGroups tells how limits are held. No machine has to have control groups.
+func (h host) probeGroups(finder cgroup.Finder) Finding {
+	f := Finding{Name: "control groups", OK: true}
+	place, err := finder.Find()
+	var refusal *cgroup.Refusal
+	if errors.As(err, &refusal) {
+		f.Detail = fmt.Sprintf("none for sandboxes: their memory is looked at every %v instead of bounded by the kernel, and processors are bounded in whole ones; %s",
+			sandbox.WatchInterval, refusal.Reason)
+		f.Fix = refusal.Fix
+		return f
+	}
+	f.Detail = fmt.Sprintf("version %d: the kernel bounds each sandbox's %s", place.Version, strings.Join(place.Controllers, " and "))
+	return f
+}
+
+// manyFiles is what a server should be able to have open, with some hundred
+// sandboxes.
+const manyFiles = 65536
+
+func (h host) probeFiles() Finding {
+	f := Finding{Name: "open files", OK: true}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	f.Detail = fmt.Sprintf("up to %d a process", limit.Max)
+	if limit.Max < manyFiles {
+		f.Detail += ", few for many sessions at once"
+		f.Fix = fmt.Sprintf("start it with LimitNOFILE=%[1]d in its unit, or write `* hard nofile %[1]d` to /etc/security/limits.d/outcrop.conf and log in again", manyFiles)
 	}
 	return f
 }
@@ -123,6 +174,69 @@ func selfTest(ctx context.Context, cfg Config) (f Finding) {
 	f.OK = true
 	f.Detail = fmt.Sprintf("a sandbox started and ended in %d ms", time.Since(begin).Milliseconds())
 	return f
+}
+
+// Rehearse has a sandbox do what sessions do: it starts one, dials it, saves it and
+// resumes it, in a supervisor of its own as Probe does. For `outcrop doctor`.
+func Rehearse(ctx context.Context, cfg Config) (f Finding) {
+	f.Name = "save and resume"
+	ctx, cancel := context.WithTimeoutCause(ctx, rehearsalTimeout, fmt.Errorf("it took longer than %v", rehearsalTimeout))
+	defer cancel()
+	e, err := New(cfg)
+	if err != nil {
+		return failed(f.Name, err)
+	}
+	defer func() {
+		if err := e.Close(ctx); err != nil && f.OK {
+			f = failed(f.Name, err)
+		}
+	}()
+	f.Detail, err = rehearse(ctx, e)
+	if err != nil {
+		return failed(f.Name, err)
+	}
+	f.OK = true
+	return f
+}
+
+// rehearsalTimeout bounds the rehearsal, which takes a second.
+const rehearsalTimeout = time.Minute
+
+// rehearse tells how long each step took.
+func rehearse(ctx context.Context, e sandbox.Engine) (string, error) {
+	var times []any
+	begin := time.Now()
+	step := func() {
+		times = append(times, time.Since(begin).Milliseconds())
+		begin = time.Now()
+	}
+	spec := sandbox.Spec{ID: "doctor", Args: []string{"sleep", "1000"}, SafeToCopy: true}
+	s, err := e.Start(ctx, spec)
+	if err != nil {
+		return "", err
+	}
+	step()
+	// Nothing listens there; that it says so is the guest's own answer.
+	if _, err := s.Dial(ctx, 1); !errors.Is(err, sandbox.ErrRefused) {
+		return "", fmt.Errorf("dial a port on which nothing listens: %w", err)
+	}
+	step()
+	if spec.Snapshot, err = s.Save(ctx, false); err != nil {
+		return "", err
+	}
+	defer spec.Snapshot.Close()
+	step()
+	again, err := e.Start(ctx, spec)
+	if err != nil {
+		return "", err
+	}
+	step()
+	if err := again.Stop(ctx, 0); err != nil {
+		return "", err
+	}
+	l := e.Capabilities().Limits
+	times = append(times, l.Memory, l.CPU, l.Processes)
+	return fmt.Sprintf("start %d ms, dial %d ms, save %d ms, resume %d ms; limits held by: memory %s, CPU %s, processes %s", times...), nil
 }
 
 // failed is a finding about an error. Its fix is the error's own if it has one.
