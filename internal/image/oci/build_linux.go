@@ -75,7 +75,8 @@ func (b *builder) child(dir int, name string, n *node) error {
 	}
 	content := contentName(n.File)
 	err := unix.Linkat(b.layers[n.layer], content, dir, name, 0)
-	if errors.Is(err, unix.EMLINK) { // as many images have it as the file system can count
+	// As many images have it as the file system can count, or it has no such links.
+	if errors.Is(err, unix.EMLINK) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = b.copy(dir, name, n)
 	}
 	if err != nil {

@@ -36,7 +36,6 @@ type member struct {
 	mode int64 // 0 is 0644, of directories 0755
 	uid  int
 	gid  int
-	size int64 // claimed; 0 is the body's
 }
 
 // archive is a layer uncompressed.
@@ -102,13 +101,13 @@ func configured(t testing.TB, img v1.Image, config v1.Config, arch string) v1.Im
 	return img
 }
 
-// server is a registry on the loopback, whose handler a test may wrap.
+// server is a registry on the loopback.
 type server struct {
 	*httptest.Server
 	host string
-	wrap func(http.Handler) http.Handler
 }
 
+// serve starts one, whose handler a test may wrap.
 func serve(t testing.TB, wrap func(http.Handler) http.Handler) *server {
 	t.Helper()
 	h := registry.New(registry.Logger(log.New(io.Discard, "", 0)))

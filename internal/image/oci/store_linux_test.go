@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // TestPrune: what is held, kept or young stays, with its layers.
@@ -172,4 +174,51 @@ func TestNothingLeaks(t *testing.T) {
 	s.Close()
 	srv.CloseClientConnections()
 	goleak.VerifyNone(t, leaks)
+}
+
+// TestCopies: where a content can have no further name, a copy is the same.
+func TestCopies(t *testing.T) {
+	files := t.TempDir()
+	root, err := os.OpenRoot(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	x := newExtraction(root, false, &budget{limits: DefaultLimits()})
+	data := archive(t, member{name: "a", body: "body", mode: 0o750}, member{name: "b"})
+	if err := x.read(t.Context(), bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	tr := newTree()
+	if err := tr.apply(0, x.entries); err != nil {
+		t.Fatal(err)
+	}
+	linked := filepath.Join(t.TempDir(), "linked")
+	if err := build(tr, linked, []string{files}, false); err != nil {
+		t.Fatal(err)
+	}
+	copied := t.TempDir()
+	from, err := unix.Open(files, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(from)
+	to, err := unix.Open(copied, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(to)
+	b := &builder{layers: []int{from}}
+	for name, n := range tr.root.children {
+		if err := b.copy(to, name, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := list(t, copied), list(t, linked); got != want {
+		t.Errorf("copied are\n%slinked\n%s", got, want)
+	}
+	info, err := os.Stat(filepath.Join(copied, "a"))
+	if err != nil || info.ModTime().Unix() != 1_700_000_000 {
+		t.Errorf("a copy is of %v, %v", info, err)
+	}
 }
