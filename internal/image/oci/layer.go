@@ -108,7 +108,7 @@ func (x *extraction) read(ctx context.Context, r io.Reader) error {
 		if !keep {
 			continue
 		}
-		if err := x.budget.entry(h.Name); err != nil {
+		if err := x.budget.entry(&e); err != nil {
 			return err
 		}
 		if e.Kind == kindFile {

@@ -34,7 +34,13 @@ type budget struct {
 	mu      sync.Mutex
 	size    int64
 	entries int
+	names   int // bytes
 }
+
+// maxNames bounds the paths and links of an image together, in bytes: they are
+// kept in memory while it is composed, and compress so well that little of them
+// is needed in a registry. Large images have some ten MiB.
+const maxNames = 128 << 20
 
 func (b *budget) bytes(name string, n int64) error {
 	b.mu.Lock()
@@ -46,9 +52,13 @@ func (b *budget) bytes(name string, n int64) error {
 	return nil
 }
 
-func (b *budget) entry(name string) error {
+func (b *budget) entry(e *entry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	name := e.Path
+	if b.names += len(e.Path) + len(e.Link); b.names > maxNames {
+		return fault.Validation("The image is refused: the names in its layers have more than %s together (%s reaches it).", bytesText(maxNames), quote(name))
+	}
 	if b.entries++; b.entries > b.limits.Entries {
 		return fault.Validation("The image's layers list more than %d entries (%s reaches it); that is the limit. Leave out caches and development packages.", b.limits.Entries, quote(name))
 	}
@@ -60,10 +70,12 @@ func (b *budget) stored(l *layerIndex) error {
 	if err := b.bytes("a layer", l.Size); err != nil {
 		return err
 	}
-	b.mu.Lock()
-	b.entries += len(l.entries) - 1
-	b.mu.Unlock()
-	return b.entry("a layer")
+	for i := range l.entries {
+		if err := b.entry(&l.entries[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refuse says why an entry of a layer is not taken.

@@ -138,6 +138,22 @@ func TestStepsAreBounded(t *testing.T) {
 	}
 }
 
+// TestNamesAreBounded: a million long names compress to nothing and are kept in
+// memory.
+func TestNamesAreBounded(t *testing.T) {
+	b := &budget{limits: DefaultLimits()}
+	e := &entry{Path: strings.Repeat("x/", 2000), Link: strings.Repeat("y", 4000)}
+	for i := range maxNames/len(e.Path+e.Link) + 1 {
+		if err := b.entry(e); err != nil {
+			if i != maxNames/len(e.Path+e.Link) || !strings.Contains(err.Error(), "128.0 MB together") {
+				t.Errorf("after %d names: %v", i, err)
+			}
+			return
+		}
+	}
+	t.Error("there is no bound")
+}
+
 func TestLayerRefusals(t *testing.T) {
 	var got strings.Builder
 	for _, tt := range []struct {
