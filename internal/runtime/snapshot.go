@@ -81,6 +81,21 @@ const (
 	failedFor    = 10 * time.Minute
 )
 
+func (f *snapshotState) holds() time.Duration {
+	if f.Unsavable {
+		return unsavableFor
+	}
+	return failedFor
+}
+
+// text says why sessions start cold.
+func (f *snapshotState) text() string {
+	if f.Unsavable {
+		return "its guest cannot be saved: " + f.Reason
+	}
+	return "there is no snapshot: " + f.Reason
+}
+
 // SnapshotLife is how long a snapshot is used unless the operator says otherwise:
 // it freezes what its guest had fetched, credentials included.
 const SnapshotLife = 24 * time.Hour
@@ -91,21 +106,22 @@ func (s *Service) saved(plan *session.Plan, rt runtimeDoc, v versionDoc, env map
 	plan.Hibernate = !rules.off
 	plan.Spec.Savable = !rules.off
 	plan.Spec.SafeToCopy, plan.Spec.RestoreHook = rules.safe, rules.hook
-	failed := v.State.Snapshot
-	switch {
+	switch failed := v.State.Snapshot; {
 	case !s.cfg.Sessions.Templates():
 		plan.Cold = "this server makes no snapshots"
 		plan.Spec.Savable = false
 	case rules.off:
 		plan.Cold = snapshotVariable + "=" + snapshotOff
-	case failed != nil && failed.Unsavable && s.cfg.Now().Sub(failed.At) < unsavableFor:
-		plan.Cold = "its guest cannot be saved: " + failed.Reason
+	case failed != nil && s.cfg.Now().Sub(failed.At) < failed.holds():
+		plan.Cold = failed.text()
 	default:
 		plan.Template = true
 		plan.Wanted = func(cause error) {
-			if failed == nil || cause == nil && s.cfg.Now().Sub(failed.At) >= failedFor {
-				s.want(payload{Scope: key.Scope, ID: key.Owner, Version: versionNumber(v), Endpoint: key.Endpoint})
+			job := payload{Scope: key.Scope, ID: key.Owner, Version: versionNumber(v), Endpoint: key.Endpoint}
+			if cause != nil {
+				job.Failure = cause.Error()
 			}
+			s.want(job)
 		}
 	}
 }
@@ -128,7 +144,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for {
 		select {
 		case job := <-s.wanted:
-			err := s.cfg.Store.Update(ctx, func(tx store.Tx) error { return enqueueSnapshot(tx, job, time.Time{}) })
+			err := s.cfg.Store.Update(ctx, func(tx store.Tx) error { return s.grant(tx, job) })
 			if err != nil && ctx.Err() == nil {
 				s.cfg.Log.Warn("have a snapshot made", "runtime", job.ID, "error", err)
 			}
@@ -136,6 +152,19 @@ func (s *Service) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// grant has a snapshot made: at once, or, when sessions could not be restored from
+// the last, after a while in which they do not try.
+func (s *Service) grant(tx store.Tx, job payload) error {
+	if job.Failure == "" {
+		return enqueueSnapshot(tx, job, time.Time{})
+	}
+	if err := s.recordFailure(tx, job, snapshotState{Reason: "the last could not be resumed: " + job.Failure}); err != nil {
+		return err
+	}
+	job.Failure = ""
+	return enqueueSnapshot(tx, job, tx.Now().Add(failedFor))
 }
 
 // snapshotKey keeps the making of snapshots out of the way of a runtime's other

@@ -178,6 +178,28 @@ func TestNoSnapshot(t *testing.T) {
 		id := k.made(create("ill"))
 		k.logged(id, "outcrop: no snapshot, sessions start cold: its process exited with status 3 before it was ready")
 	})
+	t.Run("cannot be resumed", func(t *testing.T) {
+		k := newKit(t, runtimetest.Options{Snapshots: true})
+		id := k.made(create("brittle"))
+		k.Engine.FailResume = fmt.Errorf("%w: other processor", sandbox.ErrSnapshot)
+		for _, name := range []string{"one", "two"} {
+			if answer, err := k.invoke(arn(id), name, "hi"); err != nil || answer != "hi" {
+				t.Errorf("%q, %v", answer, err)
+			}
+			for len(k.snapshotWork(id)) == 0 || time.Until(k.snapshotWork(id)[0].NotBefore) > time.Hour {
+				k.wait(k.Store.Changed(store.WorkTopic)) // until the failure is written down
+			}
+		}
+		// One attempt for the first session and none for the second.
+		if got := k.Engine.Starts(); got != 1+2+1 {
+			t.Errorf("%d starts", got)
+		}
+		for _, s := range k.Sessions.List(everything) {
+			if s.Origin != session.Cold || !strings.Contains(s.Why, "could not be resumed: snapshot cannot be resumed: other processor") {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
 	t.Run("lost", func(t *testing.T) {
 		k := newKit(t, runtimetest.Options{Snapshots: true})
 		id := k.made(create("loser"))

@@ -40,6 +40,9 @@ type payload struct {
 	// replaces one that is about to be too old, for snapshotKind.
 	Endpoint string `json:"endpoint,omitempty"`
 	Again    bool   `json:"again,omitempty"`
+	// Failure is why sessions could not be restored from the last one; it is
+	// never stored.
+	Failure string `json:"-"`
 }
 
 func enqueue(tx store.Tx, kind string, job payload) error {

@@ -153,11 +153,8 @@ func (s *session) start(plan Planner, leaving []departure) error {
 		return err
 	}
 	if s.sleeper != nil {
-		why := s.wake()
-		if why == nil {
-			return nil
-		}
-		if s.life.Err() != nil {
+		again, why := s.wake()
+		if why == nil || again || s.life.Err() != nil {
 			return why
 		}
 		s.reason = "where it hibernated cannot be resumed: " + why.Error()

@@ -200,7 +200,7 @@ func (m *Manager) Recover(ctx context.Context) error {
 }
 
 func (m *Manager) recoverable(state sessionState) bool {
-	return state.Status == Hibernated && m.cfg.Hibernated != nil && m.savable
+	return state.Status == Hibernated && m.cfg.Hibernated != nil
 }
 
 // bury removes the document of a session that a dead process ran, with its

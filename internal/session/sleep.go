@@ -183,28 +183,39 @@ func (d *sleeper) back(s *session) {
 const wakeLimit = 15 * time.Second
 
 // wake resumes the guest where it was. Its file is gone before it runs, so that
-// no two of it ever do.
-func (s *session) wake() error {
+// no two of it ever do. With again it has not run, and was laid down again.
+func (s *session) wake() (again bool, err error) {
 	d := s.sleeper
 	from := d.snapshot
 	if s.m.fingerprint(s.plan, s.spec) != d.state.Fingerprint {
 		d.discard()
-		return errors.New("what it was made from has changed")
+		return false, errors.New("what it was made from has changed")
 	}
 	if from == nil {
-		var err error
 		if from, err = s.m.cfg.Hibernated.Take(s.life, d.file()); err != nil {
-			return err
+			return false, err
 		}
 	}
-	err := s.attempt(s.life, wakeLimit, from)
+	err = s.attempt(s.life, wakeLimit, from)
+	if troubled(err) && s.life.Err() == nil {
+		// The host's or the engine's trouble. Its file is gone: it waits in memory.
+		d.snapshot = from
+		d.back(s)
+		return true, err
+	}
 	if closeErr := from.Close(); closeErr != nil {
 		s.m.cfg.Log.Warn("close snapshot", "error", closeErr)
 	}
 	if err == nil {
 		s.origin = Woken
 	}
-	return err
+	return false, err
+}
+
+// troubled tells an engine that cannot start anything from a guest that cannot be
+// resumed.
+func troubled(err error) bool {
+	return errors.Is(err, sandbox.ErrUnavailable) || errors.Is(err, sandbox.ErrClosed) || errors.Is(err, sandbox.ErrStopped)
 }
 
 // info describes the sleeper; the caller holds the mutex.

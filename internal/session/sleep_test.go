@@ -393,6 +393,30 @@ func TestNotNow(t *testing.T) {
 	})
 }
 
+// TestEngineTrouble: what cannot be started just now sleeps on in memory.
+func TestEngineTrouble(t *testing.T) {
+	with(t, func(r *rig) {
+		r.ask("a", "/set?x")
+		r.sleeps(6 * time.Minute)
+		r.engine.Fail = &sandbox.UnavailableError{Reason: "user namespaces are off"}
+		if _, err := r.Acquire(r.Context(), key("a"), r.planner); !errors.Is(err, sandbox.ErrUnavailable) {
+			t.Errorf("Acquire = %v", err)
+		}
+		r.sleeps(time.Second)
+		r.status(session.Hibernated)
+		r.engine.Fail = nil
+		if got := r.ask("a", "/get"); got != "x" || r.only().Origin != session.Woken {
+			t.Errorf("it remembers %q", got)
+		}
+		r.sleeps(6 * time.Minute)
+		r.status(session.Hibernated)
+		r.kill()
+		if got := r.ask("a", "/get"); got != "x" {
+			t.Errorf("after a restart it remembers %q", got)
+		}
+	})
+}
+
 // TestNoRoomOnDisk: a guest that was saved and cannot be written stays in memory.
 func TestNoRoomOnDisk(t *testing.T) {
 	with(t, func(r *rig) {
