@@ -16,12 +16,16 @@ const (
 	// maxSteps bounds the names looked at to compose an image: a link of 4096
 	// bytes in every path would otherwise cost more than its size.
 	maxSteps = 1 << 25
+	// maxImplicit bounds the directories that no layer lists: two bytes of a path
+	// are one more.
+	maxImplicit = 1 << 18
 )
 
 // A tree is an image's file system in memory, composed layer by layer.
 type tree struct {
-	root  *node
-	steps int
+	root     *node
+	steps    int
+	implicit int // directories that no layer lists
 }
 
 // A node is a file, link or directory; a file or link with several names is one
@@ -161,6 +165,9 @@ func (t *tree) dir(p string, make bool) (*node, error) {
 		if child == nil {
 			if !make {
 				return nil, nil
+			}
+			if t.implicit++; t.implicit > maxImplicit {
+				return nil, fault.Validation("The image is refused: more than %d directories are in paths of its layers but not listed themselves.", maxImplicit)
 			}
 			child = implicitDir()
 			here.children[name] = child

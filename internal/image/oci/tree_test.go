@@ -138,6 +138,18 @@ func TestStepsAreBounded(t *testing.T) {
 	}
 }
 
+// TestImplicitIsBounded: so are directories that only appear in paths.
+func TestImplicitIsBounded(t *testing.T) {
+	tr := newTree()
+	var entries []entry
+	for i := range maxImplicit/200 + 1 {
+		entries = append(entries, entry{Path: fmt.Sprint(i, strings.Repeat("/x", 200)), Kind: kindFile})
+	}
+	if err := tr.apply(0, entries); err == nil || !strings.Contains(err.Error(), "not listed themselves") {
+		t.Errorf("apply() = %v", err)
+	}
+}
+
 // TestNamesAreBounded: a million long names compress to nothing and are kept in
 // memory.
 func TestNamesAreBounded(t *testing.T) {
