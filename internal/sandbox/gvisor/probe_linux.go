@@ -104,8 +104,7 @@ func (h host) probeFiles() Finding {
 	}
 	f.Detail = fmt.Sprintf("up to %d a process", limit.Max)
 	if limit.Max < manyFiles {
-		f.Detail += ", few for many sessions at once"
-		f.Fix = fmt.Sprintf("start it with LimitNOFILE=%[1]d in its unit, or write `* hard nofile %[1]d` to /etc/security/limits.d/outcrop.conf and log in again", manyFiles)
+		f.Detail += fmt.Sprintf("; for many sessions at once, start it with LimitNOFILE=%[1]d in its unit, or write `* hard nofile %[1]d` to /etc/security/limits.d/outcrop.conf and log in again", manyFiles)
 	}
 	return f
 }

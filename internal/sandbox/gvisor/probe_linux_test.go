@@ -114,6 +114,43 @@ func TestRehearse(t *testing.T) {
 	t.Log(f.Detail)
 }
 
+// TestGroupsAreRemoved: with the engine go its control groups.
+func TestGroupsAreRemoved(t *testing.T) {
+	e := open(t).(*engine)
+	s := sleeper(t, e, "a")
+	g := e.groups()
+	if !g.Any() {
+		t.Skip("this machine lets us make none")
+	}
+	var dirs []string
+	for _, dir := range []string{g.Unified, g.Memory, g.CPU} {
+		if dir == "" {
+			continue
+		}
+		dirs = append(dirs, dir)
+		if got, err := filepath.Glob(dir + "/0*"); err != nil || len(got) != 1 {
+			t.Errorf("%s has %q, %v; want one sandbox's", dir, got, err)
+		}
+	}
+	if err := s.Stop(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	for _, dir := range dirs {
+		if got, _ := filepath.Glob(dir + "/0*"); len(got) != 0 {
+			t.Errorf("%q is left of a sandbox that ended", got)
+		}
+	}
+	sleeper(t, e, "b")
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s is left", dir)
+		}
+	}
+}
+
 func TestBounds(t *testing.T) {
 	small := machine(t, map[string]string{"/proc/meminfo": "MemTotal:        4000000 kB\nMemFree: 1 kB\n"})
 	if got, want := small.bounds(sandbox.Limits{}).Memory, int64(3_000_000<<10+OverheadBytes); got != want {

@@ -24,6 +24,7 @@ func limitTests() []test {
 		{"MemoryBombInNamespaces", testMemoryBombInNamespaces},
 		{"MemoryBelowLimit", testMemoryBelowLimit},
 		{"Processes", testProcesses},
+		{"ProcessesOfUsers", testProcessesOfUsers},
 		{"Threads", testThreads},
 		{"ForkBomb", testForkBomb},
 		{"OpenFiles", testOpenFiles},
@@ -162,6 +163,20 @@ func testProcesses(t *testing.T, b *bench) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < fewProcesses/2 || n >= fewProcesses || reason != "resource temporarily unavailable" || status.Code != 0 {
 		t.Errorf("it could make %q and ended with %+v, want somewhat fewer than %d and then EAGAIN", stdout, status, fewProcesses)
+	}
+}
+
+// testProcessesOfUsers: all users of a guest count together, or an image's root
+// could have as many as it has users.
+func testProcessesOfUsers(t *testing.T, b *bench) {
+	held(t, "Processes", b.engine.Capabilities().Limits.Processes)
+	spec := b.rooted(t, b.root(t), "forksofusers")
+	spec.Limits.Processes = fewProcesses
+	stdout, stderr, status := b.output(t, spec)
+	text, reason, _ := strings.Cut(strings.TrimSpace(stdout), " ")
+	n, err := strconv.Atoi(text)
+	if err != nil || n == 0 || n > fewProcesses-20 || reason != "resource temporarily unavailable" {
+		t.Errorf("beside 20 of another user it could make %q and ended with %+v, want fewer than %d: %s", stdout, status, fewProcesses-20, stderr)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"syscall"
 )
@@ -249,6 +250,76 @@ func TestOnThisMachine(t *testing.T) {
 	}
 }
 
+// The test program plays a server in a part of the tree that is its own. It gets
+// the part by this variable.
+const partVariable = "OUTCROP_TEST_CGROUP"
+
+// TestDivide: what version 2 wants is done, where this machine has it beside
+// version 1, and a process is born in its group.
+func TestDivide(t *testing.T) {
+	if dir := os.Getenv(partVariable); dir != "" {
+		divide(t, dir)
+		return
+	}
+	m, ok := Finder{}.mounts()[""]
+	if !ok || os.Geteuid() != 0 {
+		t.Skip("needs root and version 2")
+	}
+	dir, err := os.MkdirTemp(m.at, "outcrop-test-*")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		for _, d := range []string{filepath.Join(dir, leaf), dir} {
+			if err := remove(d); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestDivide$", "-test.v")
+	cmd.Env = append(os.Environ(), partVariable+"="+dir)
+	file, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(file.Fd())}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func divide(t *testing.T, dir string) {
+	p := &Place{Version: 2, Unified: dir, Controllers: words(filepath.Join(dir, "cgroup.controllers"))}
+	groups, err := p.Ready()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Remove(); err != nil {
+			t.Error(err)
+		}
+	}()
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil || !strings.Contains(string(own), filepath.Base(dir)+"/"+leaf+"\n") {
+		t.Errorf("this process is in %q, %v; want a group of its own", own, err)
+	}
+	g, err := groups.New("x", 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	cmd := exec.CommandContext(t.Context(), "cat", "/proc/self/cgroup")
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(g.Directory().Fd())}
+	if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), filepath.Base(groups.Unified)+"/x\n") {
+		t.Errorf("its child is in %q, %v; want the group", out, err)
+	}
+}
+
 // FuzzMounts: what the kernel's files hold, in containers, may be unexpected.
 func FuzzMounts(f *testing.F) {
 	f.Add("0::/a\n", unifiedMount, "cpu memory", "42\n")
@@ -273,4 +344,37 @@ func FuzzMounts(f *testing.F) {
 			t.Errorf("Find() = %+v, which bounds no memory", fmt.Sprint(*place))
 		}
 	})
+}
+
+// BenchmarkEnter is what a sandbox's start and end take longer with a group.
+func BenchmarkEnter(b *testing.B) {
+	place, err := Finder{}.Find()
+	if err != nil {
+		b.Skip(err)
+	}
+	groups, err := place.Ready()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer place.Remove()
+	var entering time.Duration
+	for i := 0; b.Loop(); i++ {
+		g, err := groups.New(fmt.Sprint(i), 1<<30, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if g.Directory() == nil {
+			Aside(func() {
+				begin := time.Now()
+				if err := g.Enter(); err != nil {
+					b.Error(err)
+				}
+				entering += time.Since(begin)
+			})
+		}
+		if err := g.Close(); err != nil {
+			b.Error(err)
+		}
+	}
+	b.ReportMetric(float64(entering.Milliseconds())/float64(b.N), "ms/entering")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -23,6 +24,8 @@ func limits(what string, args []string) int {
 		return devourFiles()
 	case "forks": // tells how many processes can be, and that there is room again afterwards
 		return forks()
+	case "forksofusers": // the same, while another user has some
+		return forksOfUsers()
 	case "threads": // tells how many threads can be
 		return threads()
 	case "forkbomb": // makes processes that make processes, for ever
@@ -115,6 +118,25 @@ func forks() int {
 	}
 	if _, e := fork(); e != 0 {
 		fmt.Println("there is no room:", e.Error())
+		return 1
+	}
+	return 0
+}
+
+// forksOfUsers has this user hold some processes while another one counts.
+func forksOfUsers() int {
+	runtime.LockOSThread()
+	for range 20 {
+		if _, e := fork(); e != 0 {
+			fmt.Println(e.Error())
+			return 1
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", "forks")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 4321, Gid: 4321}}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		fmt.Println(reason(err))
 		return 1
 	}
 	return 0
