@@ -97,6 +97,9 @@ func TestImage(t *testing.T) {
 	if got := run("read", "/home/app", "/home/app/config", "/etc/shadow"); got != want {
 		t.Errorf("the next sandbox reads\n%swant\n%s", got, want)
 	}
+	if left, err := os.ReadDir(filepath.Join(e.(*engine).cfg.Dir, "disks")); err != nil || len(left) != 0 {
+		t.Errorf("on the disk are left %v, %v", left, err)
+	}
 }
 
 // layer is an archive. A header's Linkname is a file's content.

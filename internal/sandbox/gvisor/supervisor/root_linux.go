@@ -29,12 +29,17 @@ import (
 // that is made before everything of the host becomes read-only.
 const disksDir = "/disks"
 
-// maxUpper bounds the archive laid over a root. It lies in memory during a start.
+// maxUpper bounds the archive laid over a root: gVisor reads all of it at a start.
 const maxUpper = 48 << 20
 
-// upperName is the archive's name in the bundle, where runsc is started. It is
-// the same for all sandboxes, since gVisor compares it at a restore.
-const upperName = "upper.tar"
+const (
+	// upperName is the archive's name in the bundle, where runsc is started. It is
+	// the same for all sandboxes, since gVisor compares it at a restore. It is a
+	// link to a file on the disk: the bundle's memory is for all sandboxes.
+	upperName = "upper.tar"
+	// upperFile begins that file's name as the engine's clean-up knows it.
+	upperFile = "runsc-filestore-upper-"
+)
 
 // rootCapabilities are those of a guest that is root in its own image: what other
 // engines grant containers, without the ones that concern devices and raw
@@ -99,7 +104,15 @@ func useRoot(spec *specs.Spec, b bundle, m *wire.Start) error {
 		spec.Annotations = map[string]string{}
 	}
 	spec.Annotations["dev.gvisor.tar.rootfs.upper"] = upperName
-	return writeUpper(filepath.Join(string(b), upperName), dir, m.Overlay)
+	file, err := os.CreateTemp(disksDir, upperFile)
+	if err != nil {
+		return fmt.Errorf("make archive of root: %w", err)
+	}
+	defer file.Close()
+	if err := os.Symlink(file.Name(), filepath.Join(string(b), upperName)); err != nil {
+		return errors.Join(fmt.Errorf("make archive of root: %w", err), os.Remove(file.Name()))
+	}
+	return writeUpper(file, dir, m.Overlay)
 }
 
 // settle takes down what only a boot needs: the sandbox's processes have their
@@ -108,7 +121,9 @@ func (b bundle) settle() {
 	for _, name := range []string{"root", "image"} {
 		_ = unix.Unmount(filepath.Join(string(b), name), unix.MNT_DETACH) // most guests have none
 	}
-	_ = os.Remove(filepath.Join(string(b), upperName))
+	if file, err := os.Readlink(filepath.Join(string(b), upperName)); err == nil {
+		_ = os.Remove(file) // or the engine's clean-up does
+	}
 }
 
 // addPoints returns a directory that shows root with all mount points in it. The
@@ -263,12 +278,7 @@ var networkFiles = []string{"hostname", "hosts", "resolv.conf"}
 // writeUpper writes the archive that gVisor lays over the root: the one asked for
 // and the network's files. gVisor knows directories by their names with a slash
 // at the end and wants one for every parent.
-func writeUpper(path string, root int, overlay string) (err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("write archive of root: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
+func writeUpper(file io.Writer, root int, overlay string) error {
 	w := tar.NewWriter(file)
 	seen := map[string]bool{}
 	if overlay != "" {
