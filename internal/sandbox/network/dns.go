@@ -19,9 +19,15 @@ const (
 	queriesAtOnce    = 400
 	// queryTimeout is less than the 5 s after which most resolvers ask again.
 	queryTimeout = 4500 * time.Millisecond
+	// packetIdle is when a port is not asked from any more: later than the answer
+	// to the last query.
+	packetIdle = 5 * time.Second
 	// streamIdle is how long a connection may be silent (RFC 7766 6.2.3).
 	streamIdle = 10 * time.Second
 	maxQuery   = 4 << 10
+	// dnsConnections are at once. Most resolvers ask from a new port each time,
+	// which is a connection until the wire forgets it some seconds later.
+	dnsConnections = 256
 )
 
 // Sizes of answers over UDP: what a client takes that does not say (RFC 1035
@@ -49,13 +55,14 @@ type Answer struct {
 	Records []dnsmessage.Resource
 }
 
-// servePackets answers queries over UDP until the guest's end is closed.
+// servePackets answers queries over UDP until there are no more.
 func (s *Session) servePackets(c net.Conn) {
 	defer c.Close()
 	stop := context.AfterFunc(s.ctx, func() { c.Close() })
 	defer stop()
 	buf := make([]byte, maxQuery)
 	for {
+		_ = c.SetReadDeadline(time.Now().Add(packetIdle))
 		n, err := c.Read(buf)
 		if err != nil {
 			return

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -44,23 +45,36 @@ func (s *Session) own(ctx context.Context, network string, to netip.AddrPort) (c
 	return c, true, nil
 }
 
+// errBusy is what a guest gets that has too many connections to the name server.
+var errBusy = errors.New("too many connections to the name server")
+
 // connectDNS returns a connection to the session's name server.
 func (s *Session) connectDNS(network string) (net.Conn, error) {
+	select {
+	case s.dnsConns <- struct{}{}:
+	default:
+		return nil, errBusy
+	}
 	guest, ours, err := pair(network)
 	if err != nil {
+		<-s.dnsConns
 		return nil, fmt.Errorf("connect to %s: %w", DNS, err)
+	}
+	serve := s.servePackets
+	if network == "tcp" {
+		serve = s.serveStream
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
+		<-s.dnsConns
 		guest.Close()
 		ours.Close()
 		return nil, net.ErrClosed
 	}
-	if network == "tcp" {
-		s.served.Go(func() { s.serveStream(ours) })
-	} else {
-		s.served.Go(func() { s.servePackets(ours) })
-	}
+	s.served.Go(func() {
+		defer func() { <-s.dnsConns }()
+		serve(ours)
+	})
 	return guest, nil
 }

@@ -58,6 +58,7 @@ type Session struct {
 	noted    notes
 	queries  *rate.Limiter
 	inFlight chan struct{}
+	dnsConns chan struct{} // a token for each connection to the name server
 
 	ctx    context.Context // ends with the session
 	cancel context.CancelFunc
@@ -90,6 +91,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, handlers: map[netip.AddrPort]Handler{},
 		queries: rate.NewLimiter(queriesPerSecond, queriesAtOnce), inFlight: make(chan struct{}, queriesInFlight),
+		dnsConns: make(chan struct{}, dnsConnections),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil

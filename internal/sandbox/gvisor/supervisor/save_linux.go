@@ -80,6 +80,9 @@ func (s *supervisor) save(m *wire.Save, files []*os.File) (*wire.Saved, error) {
 		return nil, err
 	}
 	saved, err := savePaused(id, files)
+	if err == nil {
+		g.disconnect() // before it goes on, and connects anew
+	}
 	if err != nil || m.Keep {
 		err = errors.Join(err, thaw(id))
 	}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/hooks"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
@@ -43,7 +44,7 @@ func Run(socket *os.File) error {
 		return err
 	}
 	defer conn.Close()
-	s := &supervisor{conn: conn, reaper: newReaper(), guests: map[string]*guest{}}
+	s := &supervisor{conn: conn, reaper: newReaper(), guests: map[string]*guest{}, connections: connectionSlots()}
 	stop := make(chan struct{})
 	defer close(stop)
 	go s.reaper.run(stop)
@@ -58,6 +59,9 @@ func Run(socket *os.File) error {
 		// Setup comes first and everything depends on it.
 		if m.Setup != nil {
 			s.answer(m.Seq, s.setup(m.Setup))
+			if !s.groups.Any() {
+				go s.countTables(stop)
+			}
 			continue
 		}
 		if m.Connected != nil {
@@ -92,6 +96,8 @@ type supervisor struct {
 	processors processors
 
 	asks asks
+	// connections are all guests'.
+	connections uplink.Slots
 
 	mu     sync.Mutex
 	guests map[string]*guest

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
@@ -27,7 +29,7 @@ func (s *supervisor) plug(g *guest, cable *wire.Cable) (*os.File, error) {
 		Connect: func(ctx context.Context, network string, to netip.AddrPort) (*os.File, error) {
 			return s.asks.connect(ctx, s.conn, &wire.Connect{Sandbox: g.id, Network: network, To: to})
 		},
-		Connections: cable.Connections, Bandwidth: cable.Bandwidth,
+		Connections: cable.Connections, Bandwidth: cable.Bandwidth, Shared: s.connections,
 	}, link)
 	if err != nil {
 		ns.Close()
@@ -39,10 +41,32 @@ func (s *supervisor) plug(g *guest, cable *wire.Cable) (*os.File, error) {
 	return ns, nil
 }
 
+// sparedFiles are open files that connections leave to everything else: what
+// comes without one that the process could take is lost with the socket to the
+// engine.
+const sparedFiles = 512
+
+// connectionSlots are as many connections as the process may have files for. Each
+// has a socket, and another one for a moment when it is made.
+func connectionSlots() uplink.Slots {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return uplink.NewSlots(sparedFiles)
+	}
+	return uplink.NewSlots(int(max(min(limit.Cur, 1<<20), 2*sparedFiles)-sparedFiles) / 2)
+}
+
 // unplug ends the guest's wire, if it has one.
 func (g *guest) unplug() {
 	if g.uplink != nil {
 		g.uplink.Close()
+	}
+}
+
+// disconnect breaks the guest's connections off, as being saved has done inside.
+func (g *guest) disconnect() {
+	if g.uplink != nil {
+		g.uplink.Reset()
 	}
 }
 

@@ -25,6 +25,10 @@ func (u *Uplink) acceptTCP(r *tcp.ForwarderRequest) {
 		return
 	}
 	defer u.flows.Done()
+	if !u.arrivals.Allow() {
+		r.Complete(false)
+		return
+	}
 	if !u.take() {
 		r.Complete(true)
 		return

@@ -23,7 +23,7 @@ const (
 	// udpIdle is how long a flow is kept after its last datagram; queries of
 	// names, each from a port of its own, have no use for that long.
 	udpIdle  = 60 * time.Second
-	dnsIdle  = 10 * time.Second
+	dnsIdle  = 6 * time.Second // more than a resolver waits until it asks again
 	dnsPort  = 53
 	udpYoung = time.Second // a flow that was used within this time is not ended for another
 )
@@ -56,7 +56,7 @@ type udpFlow struct {
 // acceptUDP answers the first datagram of a flow; later ones go to the endpoint
 // that it makes. It is called by the one who reads the wire and must not wait.
 func (u *Uplink) acceptUDP(r *udp.ForwarderRequest) bool {
-	if !u.enter() {
+	if !u.arrivals.Allow() || !u.enter() {
 		return true
 	}
 	if !u.take() && !(u.evict() && u.take()) {

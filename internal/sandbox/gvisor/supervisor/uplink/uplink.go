@@ -55,6 +55,9 @@ const (
 	keepaliveCount    = 4
 	// handshakeTimeout is how long a guest may take to finish what it began.
 	handshakeTimeout = 5 * time.Second
+	// Each connection that begins costs the engine a message, refused or not.
+	arrivalsPerSecond = 1000
+	arrivalsAtOnce    = 1000
 	// burst is what a wire with a bound of its bandwidth may carry at once.
 	burst = 256 << 10
 )
@@ -89,8 +92,35 @@ type Config struct {
 	// Connections is how many there may be at once, of both kinds, from the
 	// first packet to the last.
 	Connections int
+	// Shared bounds the connections of all wires that share it; nil does not.
+	Shared Slots
 	// Bandwidth is how many bytes a second may go each way; zero is no bound.
 	Bandwidth int64
+}
+
+// Slots are a number of connections, each of which holds one.
+type Slots chan struct{}
+
+// NewSlots returns n of them.
+func NewSlots(n int) Slots { return make(Slots, n) }
+
+// take claims a slot. A nil Slots has any number.
+func (s Slots) take() bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s Slots) release() {
+	if s != nil {
+		<-s
+	}
 }
 
 // An Uplink is the machine's end of one sandbox's wire.
@@ -102,7 +132,10 @@ type Uplink struct {
 	ctx    context.Context // ends with the wire
 	cancel context.CancelFunc
 	flows  sync.WaitGroup
-	slots  chan struct{} // a token for each connection that is open
+	slots  Slots
+	// arrivals bounds how many connections may begin; the guest's kernel tries
+	// again what is passed over.
+	arrivals *rate.Limiter
 
 	sent, received   atomic.Int64
 	upRate, downRate *rate.Limiter // nil without a bound
@@ -117,8 +150,9 @@ func New(cfg Config, link stack.LinkEndpoint) (*Uplink, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	u := &Uplink{
 		cfg: cfg, ctx: ctx, cancel: cancel,
-		slots: make(chan struct{}, cfg.Connections),
-		udp:   map[udpKey]*udpFlow{},
+		slots:    NewSlots(cfg.Connections),
+		arrivals: rate.NewLimiter(arrivalsPerSecond, arrivalsAtOnce),
+		udp:      map[udpKey]*udpFlow{},
 	}
 	if cfg.Bandwidth > 0 {
 		u.upRate = rate.NewLimiter(rate.Limit(cfg.Bandwidth), burst)
@@ -182,8 +216,10 @@ func (u *Uplink) tune() error {
 		// Nothing old comes late on a wire like this, and an endpoint that waits
 		// for it holds a slot.
 		wait = tcpip.TCPTimeWaitTimeoutOption(time.Millisecond)
+		// RACK takes a guest that was not scheduled in time for a loss.
+		recovery = tcpip.TCPRecovery(0)
 	)
-	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &receive, &send, &linger, &wait} {
+	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &receive, &send, &linger, &wait, &recovery} {
 		if err := u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			return fmt.Errorf("set %T: %s", o, err)
 		}
@@ -197,15 +233,20 @@ func (u *Uplink) Counts() (sent, received int64) { return u.sent.Load(), u.recei
 
 // take claims a slot for a connection.
 func (u *Uplink) take() bool {
-	select {
-	case u.slots <- struct{}{}:
-		return true
-	default:
+	if !u.slots.take() {
 		return false
 	}
+	if !u.cfg.Shared.take() {
+		u.slots.release()
+		return false
+	}
+	return true
 }
 
-func (u *Uplink) release() { <-u.slots }
+func (u *Uplink) release() {
+	u.cfg.Shared.release()
+	u.slots.release()
+}
 
 // enter counts a connection in, which Close waits for, unless that was called.
 func (u *Uplink) enter() bool {
@@ -235,6 +276,16 @@ func (u *Uplink) pace(limit *rate.Limiter, n int) error {
 		return u.ctx.Err()
 	}
 	return limit.WaitN(u.ctx, n)
+}
+
+// Reset breaks all TCP connections off, both ways, as when the guest has lost
+// its own ends.
+func (u *Uplink) Reset() {
+	for _, e := range u.stack.RegisteredEndpoints() {
+		if ep, ok := e.(*tcp.Endpoint); ok {
+			ep.Abort()
+		}
+	}
 }
 
 // Close ends every connection and returns when nothing of the wire is left. It
