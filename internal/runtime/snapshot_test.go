@@ -216,6 +216,33 @@ func TestNoSnapshot(t *testing.T) {
 	})
 }
 
+// TestDeletedMeanwhile: a snapshot in the making holds nothing of a runtime that
+// is deleted, and leaves nothing.
+func TestDeletedMeanwhile(t *testing.T) {
+	k := newKit(t, runtimetest.Options{Snapshots: true})
+	asked := make(chan struct{}, 1000)
+	k.Engine.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot) // it is never ready
+		asked <- struct{}{}
+	})
+	id := k.created("fleeting")
+	<-asked
+	if _, err := k.Control.DeleteAgentRuntime(t.Context(), &control.DeleteAgentRuntimeInput{AgentRuntimeId: &id}); err != nil {
+		t.Fatal(err)
+	}
+	k.gone(id)
+	for {
+		code, err := filepath.Glob(filepath.Join(k.Dir, "code", "sha256", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(code) == 0 && k.Engine.Alive() == 0 && k.snapshots() == 0 && len(k.snapshotWork(id)) == 0 {
+			return
+		}
+		k.wait(k.Store.Changed(store.WorkTopic))
+	}
+}
+
 // logged wants a line in the log of DEFAULT.
 func (k kit) logged(id, line string) {
 	k.Helper()

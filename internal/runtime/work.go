@@ -291,9 +291,33 @@ func (p prune) Do(ctx context.Context, item *work.Item) error {
 	if err := json.Unmarshal(item.Payload, &job); err != nil {
 		return work.Permanent(err)
 	}
-	_, err := p.s.cfg.Code.Prune(ctx, job.Digests, func() (map[string]bool, error) { return p.s.codeInUse(ctx) })
-	return err
+	removed, err := p.s.cfg.Code.Prune(ctx, job.Digests, func() (map[string]bool, error) { return p.s.codeInUse(ctx) })
+	if err != nil {
+		return err
+	}
+	inUse, err := p.s.codeInUse(ctx)
+	if err != nil {
+		return err
+	}
+	for _, digest := range job.Digests {
+		if inUse[digest] || slices.Contains(removed.Digests, digest) {
+			continue
+		}
+		code, err := p.s.cfg.Code.Open(digest)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		code.Release()
+		return work.Later(prunePause) // who holds it, such as a snapshot in the making, lets go soon
+	}
+	return nil
 }
+
+// prunePause is how long code waits that nobody needs and somebody still holds.
+const prunePause = time.Second
 
 // Failed leaves the code on the disk, which harms nobody.
 func (prune) Failed(store.Tx, store.Work, error) error { return nil }

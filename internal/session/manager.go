@@ -62,15 +62,15 @@ type Manager struct {
 	mu       sync.Mutex
 	sessions map[Key]*session
 	asleep   map[Key]*sleeper
-	making   int // templates
+	making   int                             // templates
+	makers   map[*session]context.CancelFunc // whose sandboxes they are
 	closed   bool
-	closing  chan struct{}
 	running  sync.WaitGroup // one for each session until nothing is left of it
 }
 
 // NewManager returns a Manager. Recover takes up what another process left.
 func NewManager(cfg Config) *Manager {
-	return &Manager{cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, closing: make(chan struct{})}
+	return &Manager{cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, makers: map[*session]context.CancelFunc{}}
 }
 
 // Acquire returns the session of a key for one request. The first to ask has
@@ -207,6 +207,11 @@ func (m *Manager) StopOwner(ctx context.Context, scope store.Scope, owner string
 
 func (m *Manager) stopAll(ctx context.Context, why string, grace time.Duration, which func(Key) bool) error {
 	m.mu.Lock()
+	for s, give := range m.makers { // a template that nobody will use
+		if which(s.key) {
+			give()
+		}
+	}
 	var all []*session
 	var sleepers []*sleeper
 	for k, s := range m.sessions {
@@ -258,10 +263,7 @@ const closeGrace = 10 * time.Second
 // left, or when ctx ends. What hibernates on disk stays for the next process.
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
-	if !m.closed {
-		m.closed = true
-		close(m.closing)
-	}
+	m.closed = true
 	for _, d := range m.asleep {
 		d.timer.Stop()
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -103,21 +104,13 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err err
 	if !m.Templates() {
 		return fmt.Errorf("make template of %s: the engine saves no guests: %w", key.Owner, sandbox.ErrUnsavable)
 	}
-	if err := m.reserve(); err != nil {
-		return err
-	}
-	defer m.unreserve()
+	s := newSession(ctx, m, key)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { // the end of the server does not wait for it
-		select {
-		case <-m.closing:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	s := newSession(ctx, m, key)
-	defer s.end(nil)
+	if err := m.reserve(s, cancel); err != nil {
+		return err
+	}
+	defer m.unreserve(s)
 	s.plan, s.spec = plan, plan.Spec
 	if plan.Storage != "" && m.cfg.Storage != nil {
 		// Nobody's: a session's own is mounted in its place.
@@ -132,7 +125,7 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err err
 		if m.isClosed() {
 			return ErrClosed
 		}
-		return err
+		return cmp.Or(ctx.Err(), err) // given up, rather than not ready
 	}
 	s.transport.CloseIdleConnections()
 	saved, err := s.box.Save(ctx, true)
@@ -148,8 +141,9 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err err
 	return nil
 }
 
-// reserve keeps room for making a template. Nobody hibernates for it.
-func (m *Manager) reserve() error {
+// reserve keeps room for making a template, which cancel gives up. Nobody
+// hibernates for it.
+func (m *Manager) reserve(s *session, cancel context.CancelFunc) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -160,14 +154,16 @@ func (m *Manager) reserve() error {
 		m.making--
 		return fmt.Errorf("make template: %w", ErrLimit)
 	}
+	m.makers[s] = cancel
 	m.running.Add(1)
 	return nil
 }
 
-func (m *Manager) unreserve() {
+func (m *Manager) unreserve(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.making--
+	delete(m.makers, s)
 	m.running.Done()
 }
 

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -162,6 +163,34 @@ func TestMakeTemplateFails(t *testing.T) {
 			t.Errorf("%d templates, %d alive", r.sealed("templates"), r.engine.Alive())
 		}
 	})
+}
+
+// TestTemplateGivenUp with its owner and with the server, neither of which waits
+// for a guest that is not ready.
+func TestTemplateGivenUp(t *testing.T) {
+	for name, end := range map[string]func(r *rig) error{
+		"owner":  func(r *rig) error { return r.StopOwner(r.Context(), scope, key("a").Owner) },
+		"server": func(r *rig) error { return r.Close(r.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			with(t, func(r *rig) {
+				r.sick(true)
+				made := make(chan error)
+				go func() { made <- r.MakeTemplate(context.Background(), key("snapshot"), r.plan) }()
+				r.sleeps(time.Second)
+				begun := time.Now()
+				if err := end(r); err != nil {
+					t.Error(err)
+				}
+				if err := <-made; !errors.Is(err, context.Canceled) && !errors.Is(err, session.ErrClosed) {
+					t.Errorf("MakeTemplate = %v", err)
+				}
+				if took := time.Since(begun); took > time.Second || r.engine.Alive() != 0 {
+					t.Errorf("it took %v, %d alive", took, r.engine.Alive())
+				}
+			})
+		})
+	}
 }
 
 // TestNewTemplateReplaces the older ones of its endpoint, and goes with its owner.
