@@ -22,6 +22,7 @@ func limitTests() []test {
 		{"LimitsDeclared", testLimitsDeclared},
 		{"MemoryBomb", testMemoryBomb},
 		{"MemoryBombInNamespaces", testMemoryBombInNamespaces},
+		{"MemoryBombOfTables", testMemoryBombOfTables},
 		{"MemoryBelowLimit", testMemoryBelowLimit},
 		{"Processes", testProcesses},
 		{"ProcessesOfUsers", testProcessesOfUsers},
@@ -76,6 +77,14 @@ func testMemoryBomb(t *testing.T, b *bench) {
 func testMemoryBombInNamespaces(t *testing.T, b *bench) {
 	held(t, "Memory", b.engine.Capabilities().Limits.Memory)
 	bomb(t, b, b.spec(t, "devourtmpfs"))
+}
+
+// testMemoryBombOfTables: processes that share memory have page tables each.
+func testMemoryBombOfTables(t *testing.T, b *bench) {
+	held(t, "Memory", b.engine.Capabilities().Limits.Memory)
+	spec := b.spec(t, "devourtables", fmt.Sprint(200<<20))
+	spec.Limits.Processes = 4000
+	bomb(t, b, spec)
 }
 
 // bomb runs a guest that takes memory until it is stopped.

@@ -59,6 +59,9 @@ func Run(socket *os.File) error {
 		// Setup comes first and everything depends on it.
 		if m.Setup != nil {
 			s.answer(m.Seq, s.setup(m.Setup))
+			if !s.groups.Any() {
+				go s.countTables(stop)
+			}
 			continue
 		}
 		if m.Connected != nil {

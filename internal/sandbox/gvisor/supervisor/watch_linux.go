@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +46,7 @@ type watch struct {
 	memory *os.File // the guest's; nil if it could not be had
 	page   int64
 	discs  []*volume
+	tables atomic.Int64 // see countTables
 	stop   chan struct{}
 	ended  chan struct{}
 }
@@ -155,7 +157,7 @@ func (w *watch) used() int64 {
 	if w.memory != nil && unix.Fstat(int(w.memory.Fd()), &st) == nil {
 		file = st.Blocks * 512
 	}
-	return file + anonymous(w.pid, w.page)
+	return file + anonymous(w.pid, w.page) + w.tables.Load()
 }
 
 // anonymous is the memory of a process that no file has, in bytes.

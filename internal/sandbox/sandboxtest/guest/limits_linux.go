@@ -22,6 +22,8 @@ func limits(what string, args []string) int {
 		return devour(number(args[0]))
 	case "devourtmpfs": // takes memory in file systems that it mounts in namespaces of its own
 		return devourFiles()
+	case "devourtables": // BYTES: shares memory of that size with as many processes as can be
+		return devourTables(number(args[0]))
 	case "forks": // tells how many processes can be, and that there is room again afterwards
 		return forks()
 	case "forksofusers": // the same, while another user has some
@@ -88,6 +90,34 @@ func devourFiles() int {
 	fmt.Println("ready")
 	fill("/tmp/big")
 	return 0
+}
+
+// devourTables has every process look at every page, so that each has page tables
+// of its own. A child that has looked says so and waits.
+func devourTables(size int) int {
+	runtime.LockOSThread()
+	shared, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_SHARED)
+	if err != nil {
+		fmt.Println(reason(err))
+		return 1
+	}
+	for i := 0; i < len(shared); i += 4096 {
+		shared[i] = 1
+	}
+	fmt.Println("ready")
+	for {
+		_, _, e := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+		if e != 0 {
+			fmt.Println(e.Error())
+			forever()
+		}
+		// Parent and child go on alike; the child's look is what costs.
+		for i := 0; i < len(shared); i += 4096 {
+			if shared[i] != 1 {
+				return 1
+			}
+		}
+	}
 }
 
 // fork is a process that shares nothing and runs no Go: it waits for ever.
