@@ -24,6 +24,7 @@ func volumeTests() []test {
 		{"VolumeAlone", testVolumeAlone},
 		{"VolumeRefusals", testVolumeRefusals},
 		{"VolumeSnapshot", testVolumeSnapshot},
+		{"VolumeSnapshotOpen", testVolumeSnapshotOpen},
 	}
 }
 
@@ -234,5 +235,51 @@ func testVolumeSnapshot(t *testing.T, b *bench) {
 	}
 	if entries, err := os.ReadDir(one); err != nil || len(entries) != 1 {
 		t.Errorf("the first directory holds %v, %v", entries, err)
+	}
+}
+
+// testVolumeSnapshotOpen: a guest that was saved with a file open goes on writing
+// to it, in its own directory or in one that has such a file; it does not start
+// where there is none.
+func testVolumeSnapshotOpen(t *testing.T, b *bench) {
+	if !b.engine.Capabilities().Snapshots {
+		t.Skip("Capabilities().Snapshots is false")
+	}
+	one, two, three := b.volume(t), b.volume(t), b.volume(t)
+	spec := b.mounted(t, one, "")
+	spec.Args = []string{"/bin/sh", "-c", "exec 3>>/mnt/data/log; echo first >&3; echo ready; while ! test -e /mnt/data/go; do sleep 0.05; done; echo second >&3; echo done; sleep 1000"}
+	spec.SafeToCopy = true
+	var out Buffer
+	spec.Stdout = &out
+	s := b.start(t, spec)
+	out.WaitFor(t, "ready\n")
+	saved, err := s.Save(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer saved.Close()
+	spec.Snapshot = saved
+	if err := os.WriteFile(filepath.Join(two, "log"), []byte("other\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{one: "first\nsecond\n", two: "other\nsecond\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var again Buffer
+		spec.Volumes[0].Source, spec.Stdout = dir, &again
+		s := b.start(t, spec)
+		again.WaitFor(t, "done\n")
+		stop(t, s, 0)
+		if text, err := os.ReadFile(filepath.Join(dir, "log")); err != nil || string(text) != want {
+			t.Errorf("the file holds %q, %v; want %q", text, err, want)
+		}
+	}
+	spec.Volumes[0].Source = three
+	if s, err := b.engine.Start(t.Context(), spec); !errors.Is(err, sandbox.ErrSnapshot) {
+		t.Errorf("Start() where the file is missing = %v, want ErrSnapshot", err)
+		if err == nil {
+			stop(t, s, 0)
+		}
 	}
 }
