@@ -18,7 +18,7 @@ let resumes;   // shared by all threads: how often the main thread was resumed
 let seen = 0;  // of them, by this thread
 let environ;   // of the spec that this process was started or resumed with
 
-// What draws random numbers, as it is before us.
+// What draws random numbers, as it is before us: in workers, all of it.
 const native = {random: Math.random};
 // The fast generator of Math.random is seeded once, and not by us. From the first
 // resume on, random numbers come from elsewhere.
@@ -42,9 +42,16 @@ function xoshiro(seed) {
 function freshen() {
   seen = resumes[0];
   // 128 identifiers and 1024 numbers are drawn ahead; the next ones are new.
-  if (native.randomUUID) for (let i = 0; i < 128; i++) native.randomUUID();
-  if (native.randomInt) for (let i = 0; i < 1024; i++) native.randomInt(2);
-  const bytes = require('crypto').randomBytes(16);
+  // Loading what nobody has loaded would take longer than all the rest.
+  if (process.moduleLoadList.some((name) => name.endsWith(' crypto'))) {
+    const {randomUUID, randomInt} = native.randomUUID ? native : require('crypto');
+    if (randomUUID) for (let i = 0; i < 128; i++) randomUUID();
+    if (randomInt) for (let i = 0; i < 1024; i++) randomInt(2);
+  }
+  const bytes = Buffer.alloc(16);
+  const urandom = fs.openSync('/dev/urandom', 'r');
+  fs.readSync(urandom, bytes, 0, bytes.length, null);
+  fs.closeSync(urandom);
   generator = xoshiro([0, 4, 8, 12].map((i) => bytes.readInt32LE(i)));
 }
 
@@ -61,7 +68,10 @@ function guard(name, original) {
 // guardThread makes a worker notice a resume at the next number that it draws: it
 // may be busy for long, and nobody waits for it. The main thread answers only
 // after it has freshened itself.
-function guardThread(crypto) {
+function guardThread() {
+  const crypto = require('crypto');
+  native.randomUUID = crypto.randomUUID;
+  native.randomInt = crypto.randomInt;
   for (const name of ['randomUUID', 'randomInt']) {
     if (native[name]) crypto[name] = guard(name, native[name]);
   }
@@ -151,9 +161,6 @@ function start() {
   }
   seen = resumes[0];
   environ = readEnviron();
-  const crypto = require('crypto');
-  native.randomUUID = crypto.randomUUID;
-  native.randomInt = crypto.randomInt;
   let draw = () => generator();
   const random = {random() { return draw(); }}.random;
   Object.defineProperty(Math, 'random', {value: random, writable: true, enumerable: false, configurable: true});
@@ -162,7 +169,7 @@ function start() {
       if (seen !== resumes[0]) freshen();
       return generator();
     };
-    guardThread(crypto);
+    guardThread();
     const channel = new threads.BroadcastChannel(KEY);
     channel.onmessage = takeOver;
     channel.unref();

@@ -27,11 +27,13 @@ def _arm(path):
     import _thread
     import os
     import sys
+    from time import sleep
 
     # The functions themselves, not where to find them: gevent and others replace
     # what is found there.
     thread, mask, lock = _thread.start_new_thread, _signal.pthread_sigmask, _thread.allocate_lock
-    pread, fstat, close, openat, getpid = os.pread, os.fstat, os.close, os.open, os.getpid
+    ident = getattr(_thread, "get_native_id", _thread.get_ident)
+    pread, fstat, close, openat, getpid, stat = os.pread, os.fstat, os.close, os.open, os.getpid, os.stat
     if hasattr(_signal, "valid_signals"):
         signals = _signal.valid_signals()
     else:
@@ -64,13 +66,23 @@ def _arm(path):
 
     def work():
         try:
-            scope = {"__name__": "outcrop_resume"}
-            exec(compile(source, path + "/resume.py", "exec"), scope)
+            state["thread"] = ident()
+            if "told" not in scope:  # nor in the child of a fork, maybe
+                # Programs that run briefly shall not wait for this.
+                if not wait(250):
+                    stopped.release()
+                    return
+                with open("/proc/gvisor/spec_environ", "rb") as f:
+                    state["environ"] = f.read()
+                with open(path + "/resume.py", "rb") as f:
+                    code = compile(f.read(), f.name, "exec")
+                scope["__name__"] = "outcrop_resume"
+                exec(code, scope)
             while True:
                 try:
                     if not owned(state["fd"]):
                         reopen()
-                    if stopped is not None and not wait():
+                    if stopped is not None and not wait(None):
                         stopped.release()
                         return
                     told = [pread(state["fd"], 16, 0)]  # ends with a save or a resume
@@ -93,10 +105,7 @@ def _arm(path):
         finally:
             mask(_signal.SIG_SETMASK, old)
 
-    with open(path + "/resume.py", "rb") as f:
-        source = f.read()
-    with open("/proc/gvisor/spec_environ", "rb") as f:
-        state = {"environ": f.read()}
+    state, scope = {}, {}  # what resume.py works with, and resume.py
     reopen()
 
     # Children of a fork have no thread but the one that forked. From 3.12 on
@@ -104,6 +113,11 @@ def _arm(path):
     # before the parent's hooks run, and from 3.13 on after them.
     stopped = None
     if sys.version_info < (3, 12):
+
+        def wait(milliseconds):
+            sleep(milliseconds / 1000)
+            return True
+
         os.register_at_fork(after_in_child=start)
     else:
         import select
@@ -118,13 +132,13 @@ def _arm(path):
                 disown(fd)
             pipe[:] = [own(fd) for fd in make_pipe()]
 
-        def wait():
+        def wait(milliseconds):
             if not all(map(owned, pipe)):
                 renew()
             p = poller()
             p.register(state["fd"], readable)
             p.register(pipe[0], readable)
-            for fd, _ in p.poll():
+            for fd, _ in p.poll(milliseconds):
                 if fd == pipe[0]:
                     read(fd, 1)
                     return False
@@ -138,6 +152,13 @@ def _arm(path):
                 write(pipe[1], b"x")
                 stopped.acquire()
                 waiting.append(True)
+                # It has let go of the lock, and ends at once.
+                for _ in range(1000):
+                    try:
+                        stat("/proc/self/task/%d" % state["thread"])
+                    except OSError:
+                        break
+                    sleep(0.0001)
 
         def parent():
             if waiting and not late:
