@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +25,7 @@ func snapshotTests() []test {
 		{"SaveAndGoOn", testSaveAndGoOn},
 		{"SaveAndEnd", testSaveAndEnd},
 		{"SaveConnections", testSaveConnections},
+		{"SaveOutbound", testSaveOutbound},
 		{"SaveUnsavable", testSaveUnsavable},
 		{"SaveGivenUp", testSaveGivenUp},
 		{"SaveWhileStopping", testSaveWhileStopping},
@@ -224,6 +227,35 @@ func testSaveConnections(t *testing.T, b *bench) {
 		}
 	}
 	ask(t, s)
+}
+
+// testSaveOutbound: connections that the guest has opened end as well, in itself
+// and in copies, and those get new ones from a Network of their own.
+func testSaveOutbound(t *testing.T, b *bench) {
+	needsOutbound(t, b)
+	spec := b.drawer(t)
+	spec.Args = []string{sandbox.CodePath + "/guest", "redial", "192.0.2.1:80"}
+	network := func(name string) sandbox.Network {
+		return networkFunc(func(context.Context, string, netip.AddrPort) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				_, _ = io.WriteString(theirs, name+"\n")
+				_, _ = io.Copy(io.Discard, theirs) // until the guest goes away
+				theirs.Close()
+			}()
+			return ours, nil
+		})
+	}
+	var out, copied Buffer
+	spec.Network, spec.Stdout = network("first"), &out
+	s := b.start(t, spec)
+	out.WaitFor(t, "first\n")
+	spec.Snapshot = save(t, s, true)
+	out.WaitFor(t, "ended\nfirst\n")
+	spec.ID += "-copy"
+	spec.Network, spec.Stdout = network("second"), &copied
+	b.start(t, spec)
+	copied.WaitFor(t, "ended\nsecond\n")
 }
 
 func testSaveUnsavable(t *testing.T, b *bench) {

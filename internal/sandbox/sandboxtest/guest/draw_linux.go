@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -75,6 +76,21 @@ func draw(address string) int {
 	fmt.Println("ready")
 	fmt.Fprintln(os.Stderr, "guest:", http.Serve(listener, mux))
 	return 1
+}
+
+// redial connects and prints what it is told, again and again.
+func redial(address string) int {
+	for {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			fmt.Println(reason(err))
+			time.Sleep(10 * time.Millisecond) // the network may just be coming back
+			continue
+		}
+		_, _ = io.Copy(os.Stdout, c)
+		c.Close()
+		fmt.Println("ended")
+	}
 }
 
 func seconds() float64 { return float64(time.Now().UnixNano()) / 1e9 }

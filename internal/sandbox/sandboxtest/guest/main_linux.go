@@ -57,6 +57,8 @@ func run(what string, args []string) int {
 		write(args)
 	case "fill": // PATH: tells how many bytes fit
 		fill(args[0])
+	case "redial": // ADDRESS
+		return redial(args[0])
 	case "draw": // ADDRESS
 		return draw(args[0])
 	case "keep": // ADDRESS: accepts, and never reads, writes or closes
