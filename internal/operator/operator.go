@@ -42,6 +42,7 @@ type Config struct {
 	Server       Server
 	Sessions     Sessions
 	Logs         Logs
+	Garbage      Garbage
 	Interpreters func(context.Context) ([]image.Interpreter, error)
 	// Sandbox says whether sandboxes can run: nil, or why not and the fix.
 	Sandbox func(context.Context) (engine, reason, fix string)

@@ -283,10 +283,11 @@ var services = []service{
 	{
 		Model: "outcrop", Package: "outcrop", Signing: "outcrop", Own: true,
 		Groups: []group{{Name: "Operator", Doc: "what people ask a server that AWS has no operation for",
-			Served: "GetServer ListSessions GetRuntimeLogs"}},
+			Served: "GetServer ListSessions GetRuntimeLogs Prune"}},
 		Requires: map[string][]string{
 			"GetServer":      {"outcrop:GetServer *"},
 			"ListSessions":   {"outcrop:ListSessions *"},
+			"Prune":          {"outcrop:Prune *"},
 			"GetRuntimeLogs": {"outcrop:GetRuntimeLogs arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeId}"},
 		},
 	},

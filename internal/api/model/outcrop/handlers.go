@@ -13,6 +13,7 @@ type Operator interface {
 	GetRuntimeLogs(ctx context.Context, in *GetRuntimeLogsRequest) (*GetRuntimeLogsResponse, error)
 	GetServer(ctx context.Context, in *GetServerRequest) (*GetServerResponse, error)
 	ListSessions(ctx context.Context, in *ListSessionsRequest) (*ListSessionsResponse, error)
+	Prune(ctx context.Context, in *PruneRequest) (*PruneResponse, error)
 }
 
 // OperatorHandlers joins h with the operations it serves.
@@ -23,6 +24,7 @@ func OperatorHandlers(h Operator) []schema.Handler {
 		}},
 		{Service: &Service, Operation: &operations[1], Serve: func(ctx context.Context, in any) (any, error) { return h.GetServer(ctx, in.(*GetServerRequest)) }},
 		{Service: &Service, Operation: &operations[2], Serve: func(ctx context.Context, in any) (any, error) { return h.ListSessions(ctx, in.(*ListSessionsRequest)) }},
+		{Service: &Service, Operation: &operations[3], Serve: func(ctx context.Context, in any) (any, error) { return h.Prune(ctx, in.(*PruneRequest)) }},
 	}
 }
 

@@ -83,6 +83,39 @@ type LogEvent struct {
 	Message   *string
 }
 
+// The values of PruneKind.
+const (
+	PruneKindCODE        = "CODE"
+	PruneKindSNAPSHOTS   = "SNAPSHOTS"
+	PruneKindHIBERNATED  = "HIBERNATED"
+	PruneKindSTORAGE     = "STORAGE"
+	PruneKindEXECUTABLES = "EXECUTABLES"
+	PruneKindTEMPORARY   = "TEMPORARY"
+)
+
+// PruneRequest is a structure of the wire.
+type PruneRequest struct {
+	Kinds         []string
+	All           *bool
+	UnusedSeconds *int64
+	DryRun        *bool
+}
+
+// PruneResponse is a structure of the wire.
+type PruneResponse struct {
+	Results []PruneResult
+}
+
+// PruneResult is a structure of the wire.
+type PruneResult struct {
+	Kind         *string
+	Removed      *int64
+	RemovedBytes *int64
+	Left         *int64
+	LeftBytes    *int64
+	Failed       *bool
+}
+
 // ResourceNotFoundException is an error of the wire.
 type ResourceNotFoundException struct {
 	Message *string
