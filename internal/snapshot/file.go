@@ -33,7 +33,7 @@ const (
 // so is every file that is none of the Store's. Only the engine knows whether it
 // can use a snapshot, and is asked when one is wanted.
 func New(ctx context.Context, cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg, files: map[string]*file{}}
+	s := &Store{cfg: cfg, files: map[string]*file{}, writing: map[string]int{}}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
@@ -105,7 +105,7 @@ func (s *Store) owner(name string) secret.Owner {
 }
 
 func (s *Store) name(k Key) string {
-	return s.hash(k.Owner) + "-" + s.hash(k.Owner, k.Part) + "-" + s.hash(k.Owner, k.Part, k.ID) + suffix
+	return s.prefix(k) + s.hash(k.Owner, k.Part, k.ID) + suffix
 }
 
 // hash is keyed, and writes no two lists alike.
@@ -130,7 +130,7 @@ func (s *Store) Put(ctx context.Context, key Key, snapshot sandbox.Snapshot) err
 	if err := s.reserve(name, about); err != nil {
 		return err
 	}
-	defer s.free(about)
+	defer s.free(name, about)
 	size, err := s.write(name, func(w io.Writer) error {
 		sealed, err := s.cfg.Box.SealStream(ctx, s.owner(name), w)
 		if err != nil {
@@ -197,6 +197,7 @@ func (s *Store) reserve(name string, size int64) error {
 		if fits {
 			s.coming++
 			s.comingBytes += size
+			s.writing[name]++
 		}
 		s.mu.Unlock()
 		switch {
@@ -210,11 +211,14 @@ func (s *Store) reserve(name string, size int64) error {
 }
 
 // free gives up what reserve kept.
-func (s *Store) free(size int64) {
+func (s *Store) free(name string, size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.coming--
 	s.comingBytes -= size
+	if s.writing[name]--; s.writing[name] == 0 {
+		delete(s.writing, name)
+	}
 }
 
 // write makes a file whole or not at all, durable when it returns, mode 0600.
@@ -364,7 +368,7 @@ func (s *Store) DropOwner(owner string) { s.dropAll(s.hash(owner)+"-", nil) }
 
 // DropOthers removes all of key's owner and part but key itself.
 func (s *Store) DropOthers(key Key) {
-	s.dropAll(s.hash(key.Owner)+"-"+s.hash(key.Owner, key.Part)+"-", map[string]bool{s.name(key): true})
+	s.dropAll(s.prefix(key), map[string]bool{s.name(key): true})
 }
 
 // Retain removes all but the given ones, at a start: what nobody refers to any

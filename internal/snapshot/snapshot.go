@@ -82,6 +82,7 @@ type Store struct {
 	// What is being written.
 	coming      int
 	comingBytes int64
+	writing     map[string]int // by name
 	closed      bool
 	loading     sync.WaitGroup
 }
