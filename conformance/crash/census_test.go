@@ -72,6 +72,20 @@ func (c census) same(want census) error {
 	return fmt.Errorf("there is %+v, want %+v", c, want)
 }
 
+// rests tells how a server differs from one that is idle, or that has made
+// snapshots since: those start the supervisor of sandboxes, which stays.
+func (c census) rests(idle census) error {
+	want := idle
+	if c.Processes["outcrop-sandbox"] == 1 {
+		want.Processes, want.Namespaces = maps.Clone(idle.Processes), maps.Clone(idle.Namespaces)
+		want.Processes["outcrop-sandbox"] = 1
+		for kind := range c.Namespaces {
+			want.Namespaces[kind] = 1
+		}
+	}
+	return c.same(want)
+}
+
 // quiet waits until the last sandbox is gone to its last process, which may be a
 // moment after its session: nothing runs but the server and the supervisor.
 func (r *rig) quiet(t *testing.T) {

@@ -262,10 +262,11 @@ func (f *full) works() {
 	// There is room for a runtime, but not yet for its code: its work waits.
 	in := f.account.Input(codeBucket, "roomy", f.python())
 	in.AgentRuntimeArtifact = f.artifact(roomyKey)
-	roomy, err := f.runtimes.CreateAgentRuntime(ctx, in)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	var roomy *control.CreateAgentRuntimeOutput
+	eventually(f.t, recovery, func() (err error) { // the store looks for room once a second
+		roomy, err = f.runtimes.CreateAgentRuntime(ctx, in)
+		return err
+	})
 	eventually(f.t, recovery, func() error {
 		if !strings.Contains(f.Log(), "work will be tried again") {
 			return errors.New("the work for a zip that does not fit was not tried")

@@ -2,6 +2,8 @@ package crash
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -69,7 +71,20 @@ func prepareKills(t *testing.T) *kills {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	k.idle, k.files = take(t, k.DataDir, k.Cmd.Process.Pid), inventory(t, k.DataDir)
+	// The first runtime's snapshot is made in the background, and the sandbox
+	// executable unpacked for it.
+	eventually(t, recovery, func() error {
+		k.idle, k.files = take(t, k.DataDir, k.Cmd.Process.Pid), inventory(t, k.DataDir)
+		if k.idle.processes() > 1+k.idle.Processes["outcrop-sandbox"] {
+			return fmt.Errorf("there is still %+v", k.idle)
+		}
+		if slices.ContainsFunc(k.files.Others, func(name string) bool { return strings.HasPrefix(name, "sandbox/.unpack-") }) {
+			return errors.New("the sandbox executable is being unpacked")
+		}
+		return nil
+	})
+	delete(k.idle.Processes, "outcrop-sandbox") // see rests
+	k.idle.Namespaces = map[string]int{}
 	t.Logf("idle: %+v, %d files besides data", k.idle, len(k.files.Others))
 	return k
 }
@@ -115,7 +130,7 @@ func (k *kills) kill(round int, random *rand.Rand) {
 		if s, err = k.survey(ctx); err != nil {
 			return err
 		}
-		if err := take(t, k.DataDir, k.Cmd.Process.Pid).same(k.idle); err != nil {
+		if err := take(t, k.DataDir, k.Cmd.Process.Pid).rests(k.idle); err != nil {
 			return err
 		}
 		return inventory(t, k.DataDir).same(k.expected(s))
