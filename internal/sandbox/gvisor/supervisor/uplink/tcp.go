@@ -54,7 +54,8 @@ func (u *Uplink) acceptTCP(r *tcp.ForwarderRequest) {
 	late.Stop()
 	r.Complete(false)
 	if terr != nil {
-		return // the guest gave up, or never answered
+		breakOff(host) // the guest gave up, or never answered
+		return
 	}
 	f.guest = ep
 	f.run()
@@ -117,12 +118,17 @@ func (f *tcpFlow) keepAlive() {
 // abort ends both connections at once: the guest sees a reset.
 func (f *tcpFlow) abort() {
 	f.over.Do(func() {
-		if c, ok := f.host.(*net.TCPConn); ok {
-			_ = c.SetLinger(0)
-		}
-		f.host.Close()
+		breakOff(f.host)
 		f.guest.Abort()
 	})
+}
+
+// breakOff ends a connection so that its other side knows that this was not all.
+func breakOff(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	c.Close()
 }
 
 // upload copies from the guest until it has said that there is no more. When
@@ -154,6 +160,9 @@ func (f *tcpFlow) upload() error {
 		case *tcpip.ErrWouldBlock:
 			<-ready // abort wakes it, too
 		case *tcpip.ErrClosedForReceive:
+			if tcp.EndpointState(f.guest.State()) == tcp.StateError {
+				return errors.New(terr.String()) // broken off: not all that there was
+			}
 			_ = f.host.CloseWrite() // if it fails, download knows
 			return nil
 		default:
@@ -184,6 +193,7 @@ func (f *tcpFlow) download() error {
 			}
 			return nil
 		}
+		f.uplink.received.Add(int64(n)) // before the guest can know
 		if err = f.uplink.pace(f.uplink.downRate, n); err == nil {
 			err = f.write((*buf)[:n], ready)
 		}
@@ -191,7 +201,6 @@ func (f *tcpFlow) download() error {
 		if err != nil {
 			return err
 		}
-		f.uplink.received.Add(int64(n))
 	}
 }
 

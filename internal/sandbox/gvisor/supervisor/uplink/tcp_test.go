@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -243,4 +244,90 @@ func TestBandwidth(t *testing.T) {
 	if took, least := time.Since(begin), time.Second*(size-burst)/rate; took < least {
 		t.Errorf("%d bytes took %v, want at least %v", size, took, least)
 	}
+}
+
+// TestSharedSlots: what one wire holds, another that shares them has not.
+func TestSharedSlots(t *testing.T) {
+	h := newHost(t)
+	shared := NewSlots(1)
+	u, g := newWire(t, Config{Connect: h.connect, Shared: shared})
+	_, other := newWire(t, Config{Connect: h.connect, Shared: shared})
+	c, host := g.mustDial(t), h.accept(t)
+	if _, err := other.dial(t, somewhere); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a connection beyond the shared ones: %v, want refused", err)
+	}
+	c.Close()
+	host.Close()
+	awaitSlots(t, u, 0)
+	other.mustDial(t).Close()
+	h.accept(t).Close()
+}
+
+// TestReset: both sides learn that a connection is over, and the wire serves the
+// next.
+func TestReset(t *testing.T) {
+	h := newHost(t)
+	u, g := newWire(t, Config{Connect: h.connect})
+	c, host := g.mustDial(t), h.accept(t)
+	u.Reset()
+	if _, err := io.ReadAll(c); err == nil {
+		t.Error("the guest's end is still open")
+	}
+	if _, err := io.ReadAll(host); err == nil {
+		t.Error("the host's end is still open")
+	}
+	host.Close()
+	awaitSlots(t, u, 0)
+	g.mustDial(t).Close()
+	h.accept(t).Close()
+}
+
+// TestArrivals: a guest that opens connections without end is passed over, not
+// refused, and asks for no more than so many.
+func TestArrivals(t *testing.T) {
+	var asked atomic.Int64
+	u, g := newWire(t, Config{Connections: 2 * arrivalsAtOnce, Connect: func(context.Context, string, netip.AddrPort) (*os.File, error) {
+		asked.Add(1)
+		return nil, TimedOut
+	}})
+	begin := time.Now()
+	g.link.Attach(sink{})
+	for i := range 5 * arrivalsAtOnce {
+		g.link.WritePackets(list(syn(uint16(1024 + i))))
+	}
+	awaitSlots(t, u, 0)
+	most := arrivalsAtOnce + int64(1.1*time.Since(begin).Seconds()*arrivalsPerSecond) + 1
+	if n := asked.Load(); n > most || n < arrivalsAtOnce {
+		t.Errorf("the engine was asked %d times, want %d to %d", n, arrivalsAtOnce, most)
+	}
+}
+
+// BenchmarkConnect is a connection, made and ended, without a sandbox around it.
+func BenchmarkConnect(b *testing.B) {
+	h := newHost(b)
+	h.echo(b)
+	u, g := newWire(b, Config{Connect: h.connect})
+	u.arrivals.SetLimit(1e9)
+	u.arrivals.SetBurst(1e9)
+	for b.Loop() {
+		g.mustDial(b).Close()
+		awaitSlots(b, u, 0)
+	}
+}
+
+// BenchmarkStream is 32 KiB to the host, without a sandbox around it.
+func BenchmarkStream(b *testing.B) {
+	h := newHost(b)
+	_, g := newWire(b, Config{Connect: h.connect})
+	c, host := g.mustDial(b), h.accept(b)
+	go func() { _, _ = io.Copy(io.Discard, struct{ io.Reader }{host}) }()
+	block := make([]byte, 32<<10)
+	b.SetBytes(int64(len(block)))
+	for b.Loop() {
+		if _, err := c.Write(block); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c.Close()
+	host.Close()
 }
