@@ -139,9 +139,11 @@ func (c *Cache) open(digest, hash string) (*Code, error) {
 		return nil, fmt.Errorf("open code %s: %w", digest, err)
 	}
 	c.holds[digest]++
+	c.touch(hash)
 	release := sync.OnceFunc(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.touch(hash)
 		if c.holds[digest]--; c.holds[digest] == 0 {
 			delete(c.holds, digest)
 		}
@@ -152,7 +154,7 @@ func (c *Cache) open(digest, hash string) (*Code, error) {
 
 func (c *Cache) readManifest(digest, hash string) (manifest, error) {
 	var m manifest
-	text, err := os.ReadFile(filepath.Join(c.dir, "sha256", hash, manifestName))
+	text, err := os.ReadFile(c.manifestPath(hash))
 	if err != nil {
 		return m, err
 	}

@@ -107,17 +107,17 @@ func (s *Store) prune(f *file, o PruneOptions, known map[string]bool) (gone bool
 // time, which is longer than a write takes.
 func (s *Store) PruneAbandoned(unused time.Duration, dryRun bool) (Pruned, error) {
 	var done Pruned
-	paths, err := filepath.Glob(filepath.Join(s.cfg.Dir, tmpPrefix+"*"))
+	entries, err := os.ReadDir(s.cfg.Dir)
 	if err != nil {
-		return done, err
+		return done, fmt.Errorf("prune snapshots: %w", err)
 	}
-	for _, path := range paths {
-		info, err := os.Lstat(path)
-		if err != nil || s.cfg.Now().Sub(info.ModTime()) < unused {
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !strings.HasPrefix(e.Name(), tmpPrefix) || s.cfg.Now().Sub(info.ModTime()) < unused {
 			continue // it has its name by now, or is being written
 		}
 		if !dryRun {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(filepath.Join(s.cfg.Dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return done, fmt.Errorf("prune snapshots: %w", err)
 			}
 		}
