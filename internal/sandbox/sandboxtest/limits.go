@@ -392,7 +392,7 @@ func perSecond() float64 {
 
 func testUsage(t *testing.T, b *bench) {
 	spec := b.spec(t, "devour", fmt.Sprint(1<<30))
-	spec.Args = []string{"/bin/sh", "-c", "head -c 50000000 /dev/zero > /tmp/x; /var/task/guest spin 1 300; echo done; sleep 1000 & wait"}
+	spec.Args = []string{"/bin/sh", "-c", "head -c 50000000 /dev/zero > /tmp/x; /var/task/guest spin 1 300; sleep 1000 & echo done; wait"}
 	var out Buffer
 	spec.Stdout = &out
 	s := b.start(t, spec)

@@ -47,7 +47,7 @@ const (
 	// can live to delete something.
 	spare = 1 << 20
 	// walkShare bounds the part of time that walks take: one in so many.
-	walkShare = 10
+	walkShare = 4
 )
 
 // mountVolumes mounts the guest's volumes where they can be shown from, as mounts
