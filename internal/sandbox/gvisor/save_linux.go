@@ -75,7 +75,9 @@ func (g *guest) freeze(keep bool) (*snapshot, error) {
 		return nil, err
 	}
 	g.hooks.reset()
-	m, err := g.link.ask(context.Background(), &wire.Message{Save: &wire.Save{Sandbox: g.start.Sandbox, Keep: keep}}, s.files[:]...)
+	// Of those that go on alone or cannot answer nobody is asked.
+	request := &wire.Save{Sandbox: g.start.Sandbox, Keep: keep, List: keep && g.spec.Savable}
+	m, err := g.link.ask(context.Background(), &wire.Message{Save: request}, s.files[:]...)
 	if err == nil && m.Saved == nil {
 		err = errors.New("the supervisor did not say what it saved")
 	}
@@ -97,7 +99,6 @@ func (g *guest) freeze(keep bool) (*snapshot, error) {
 // goes on whether they can be copied.
 func (g *guest) settle(ctx context.Context, s *snapshot, keep bool) error {
 	if !keep {
-		s.head.Told = nil // what is continued is not copied
 		if !g.killSaved() {
 			return sandbox.ErrStopped
 		}
@@ -105,10 +106,7 @@ func (g *guest) settle(ctx context.Context, s *snapshot, keep bool) error {
 		return nil
 	}
 	q := question{good: eventSafe, bad: eventUnsafe, processes: s.head.Told, patience: hookTime, over: g.done}
-	switch {
-	case !g.spec.Savable: // nobody can answer, and it is safe nevertheless
-		q.patience = 0
-	case g.spec.SafeToCopy: // who can answer shall be told of a resume
+	if g.spec.SafeToCopy { // who can answer shall be told of a resume, and nobody must
 		q.patience = hookPause
 	}
 	answered, silent := g.hooks.await(ctx, q)

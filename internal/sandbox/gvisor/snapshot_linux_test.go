@@ -418,3 +418,50 @@ func killSandbox(t *testing.T) {
 		}
 	}
 }
+
+// TestSaveNearMemoryLimit: what a guest's snapshot takes is not the guest's, nor
+// is it free of its bound afterwards.
+func TestSaveNearMemoryLimit(t *testing.T) {
+	e := open(t)
+	defer e.Close(context.Background())
+	const limit = 200 << 20
+	var out sandboxtest.Buffer
+	spec := sandbox.Spec{
+		ID: "a", Args: []string{"/opt/guest", "draw", "127.0.0.1:8080"}, Stdout: &out, SafeToCopy: true,
+		Mounts: []sandbox.Mount{{Source: os.Getenv(guestVariable), Target: "/opt/guest"}},
+		Limits: sandbox.Limits{MemoryBytes: limit},
+	}
+	s, err := e.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.WaitFor(t, "ready\n")
+	client, closeIdle := sandboxtest.Client(s, 8080)
+	defer closeIdle()
+	hold := func(megabytes int) error {
+		resp, err := client.Get(fmt.Sprintf("http://guest/hold?%d", megabytes))
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	if err := hold((limit >> 20) * 9 / 10); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		saved, err := s.Save(t.Context(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if saved.Size() < limit*9/10 {
+			t.Errorf("the snapshot has %d bytes", saved.Size())
+		}
+		saved.Close()
+	}
+	closeIdle()
+	_ = hold(2 * limit >> 20)
+	<-s.Done()
+	if got := s.Exit().Cause; got != sandbox.OutOfMemory {
+		t.Errorf("a guest that takes more than it may after a save ended because it was %v", got)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/urpc"
 
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
@@ -79,7 +80,7 @@ func (s *supervisor) save(m *wire.Save, files []*os.File) (*wire.Saved, error) {
 	if err := control(id, pauseGuest, nil); err != nil {
 		return nil, err
 	}
-	saved, err := savePaused(id, files)
+	saved, err := g.savePaused(m, files)
 	if err == nil {
 		g.disconnect() // before it goes on, and connects anew
 	}
@@ -95,11 +96,19 @@ func (s *supervisor) save(m *wire.Save, files []*os.File) (*wire.Saved, error) {
 // thaw lets a paused guest go on.
 func thaw(id string) error { return control(id, resumeGuest, nil) }
 
-func savePaused(id string, files []*os.File) (*wire.Saved, error) {
-	processes, err := living(id)
+func (g *guest) savePaused(m *wire.Save, files []*os.File) (saved *wire.Saved, err error) {
+	id := g.id
+	saved = new(wire.Saved)
+	if m.List {
+		if saved.Processes, err = living(id); err != nil {
+			return nil, err
+		}
+	}
+	back, err := g.lend()
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, back()) }()
 	err = controlFor(saveTimeout, id, saveGuest, &saveArgs{
 		FilePayload:   urpc.FilePayload{Files: files},
 		Metadata:      map[string]string{"compression": "none"}, // pages in a file of their own need it
@@ -110,10 +119,31 @@ func savePaused(id string, files []*os.File) (*wire.Saved, error) {
 	if errors.As(err, &remote) {
 		return nil, &wire.Failure{Kind: wire.Unsaved, Text: remote.Message}
 	}
+	return saved, err
+}
+
+// lend takes the sandbox's process out of the guest's bound of memory, and returns
+// how to put it back. What it writes to the snapshot would count as the guest's:
+// one that uses more than half of what it may would be killed.
+func (g *guest) lend() (back func() error, err error) {
+	g.mu.Lock()
+	pid := g.pid
+	g.mu.Unlock()
+	if g.group == nil || pid == 0 {
+		return func() error { return nil }, nil
+	}
+	put, err := g.group.Lend(pid)
 	if err != nil {
 		return nil, err
 	}
-	return &wire.Saved{Processes: processes}, nil
+	return func() error {
+		err := put()
+		if err == nil || errors.Is(err, unix.ESRCH) { // it may have ended
+			return nil
+		}
+		g.kill() // nothing would bound it
+		return err
+	}, nil
 }
 
 // living lists a paused guest's processes but for those that have ended and wait

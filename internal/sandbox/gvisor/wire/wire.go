@@ -134,12 +134,14 @@ type Kill struct {
 type Save struct {
 	Sandbox string `json:"sandbox"`
 	Keep    bool   `json:"keep,omitempty"`
+	// List asks for the processes.
+	List bool `json:"list,omitempty"`
 }
 
 // Saved tells what was saved.
 type Saved struct {
-	// Processes are those of the guest, but for those that have ended and are
-	// waited for.
+	// Processes are those of the guest if they were asked for, but for those that
+	// have ended and are waited for.
 	Processes []Process `json:"processes"`
 }
 
