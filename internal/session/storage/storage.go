@@ -104,7 +104,7 @@ type Volume struct {
 // Open returns the directory of a session for use, and makes it where there is
 // none of this version.
 func (s *Store) Open(key Key) (*Volume, error) {
-	place := filepath.Join(s.ownerDir(key.Owner), hash(key.Endpoint, key.Session))
+	place := s.place(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var have info
@@ -184,8 +184,16 @@ func (v *Volume) Measure() {
 }
 
 func (v *Volume) measure() {
+	sum := measure(v.Path())
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.size = sum
+}
+
+// measure is what the files of a tree have, in bytes, as far as we may look.
+func measure(root string) int64 {
 	var sum int64
-	_ = filepath.WalkDir(v.Path(), func(_ string, d fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(root, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // gone meanwhile, or shut by the guest
 		}
@@ -194,9 +202,7 @@ func (v *Volume) measure() {
 		}
 		return nil
 	})
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.size = sum
+	return sum
 }
 
 // touch notes a use.
@@ -294,39 +300,17 @@ func (s *Store) Run(ctx context.Context) error {
 
 // Sweep removes what is too old now.
 func (s *Store) Sweep() error {
-	places, err := filepath.Glob(filepath.Join(s.cfg.Dir, "*", "*", infoName))
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, path := range places {
-		errs = append(errs, s.sweep(filepath.Dir(path)))
-	}
-	return errors.Join(errs...)
-}
-
-func (s *Store) sweep(place string) error {
-	parent := filepath.Base(filepath.Dir(place))
-	if parent == trashName || parent == scratchName {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open[place] > 0 {
-		return nil
-	}
-	i, err := os.Stat(filepath.Join(place, infoName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil || s.cfg.Now().Sub(i.ModTime()) < s.cfg.MaxAge {
-		return err
-	}
-	return s.discard(place)
+	_, err := s.Prune(PruneOptions{})
+	return err
 }
 
 // Wait returns when what is being removed is gone.
 func (s *Store) Wait() { s.removing.Wait() }
+
+// place is where a session's directory lies.
+func (s *Store) place(k Key) string {
+	return filepath.Join(s.ownerDir(k.Owner), hash(k.Endpoint, k.Session))
+}
 
 func (s *Store) ownerDir(owner string) string { return filepath.Join(s.cfg.Dir, hash(owner)) }
 
