@@ -160,7 +160,11 @@ func (p *Place) divide() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return made, p.enable(made)
+	if err := p.enable(made); err != nil {
+		return "", err
+	}
+	// For processes of sandboxes that are taken out of their bounds (Lend).
+	return made, os.Mkdir(filepath.Join(made, leaf), 0o755)
 }
 
 func (p *Place) enable(dir string) error {
