@@ -242,11 +242,12 @@ func (o output) asAgentError(err error) error {
 func (o output) close(e session.End) {
 	_ = o.stdout.Close() // gives the last line; never fails
 	_ = o.stderr.Close()
-	if e.Hibernated {
+	switch {
+	case e.Hibernated:
 		o.note("session hibernates: it goes on with the next request")
-		return
+	case e.Why != "":
+		o.note("session ended: " + e.Why)
 	}
-	o.note("session ended: " + e.Why)
 }
 
 // LogStream names the stream of a session that starts at a time, in the form

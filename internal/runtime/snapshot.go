@@ -230,7 +230,7 @@ func (h makeSnapshot) Do(ctx context.Context, item *work.Item) error {
 		return err
 	}
 	if !plan.Template || !job.Again && s.cfg.Sessions.HasTemplate(key, plan) {
-		plan.Ended(session.End{Why: "no snapshot is needed"})
+		plan.Ended(session.End{}) // nothing has run
 		return nil
 	}
 	begun := s.cfg.Now()

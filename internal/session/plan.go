@@ -62,8 +62,8 @@ type Plan struct {
 
 // End says what became of a session whose sandbox is gone.
 type End struct {
-	Why        string
-	Hibernated bool // it goes on with the next request
+	Why        string // empty: nothing has run
+	Hibernated bool   // it goes on with the next request
 }
 
 func (p *Plan) note(text string) {
