@@ -48,6 +48,8 @@ type udpFlow struct {
 	ctx    context.Context // ends with the flow
 	cancel context.CancelFunc
 
+	forgotten bool // under the uplink's mu: the slot was given back
+
 	mu   sync.Mutex
 	host net.Conn // nil until it is connected
 	over bool
@@ -60,8 +62,10 @@ func (u *Uplink) acceptUDP(r *udp.ForwarderRequest) bool {
 		return true
 	}
 	if !u.take() && !(u.evict() && u.take()) {
-		u.flows.Done()
-		go u.unreachable(r.ID(), header.ICMPv4PortUnreachable)
+		go func() {
+			defer u.flows.Done()
+			u.unreachable(r.ID(), header.ICMPv4PortUnreachable)
+		}()
 		return true
 	}
 	f := &udpFlow{uplink: u, id: r.ID(), idle: udpIdle}
@@ -108,17 +112,17 @@ func (u *Uplink) evict() bool {
 	return true
 }
 
-// forget gives the flow's slot back, once.
+// forget gives the flow's slot back, once. Another flow may have its key by then.
 func (f *udpFlow) forget() {
-	f.uplink.mu.Lock()
-	_, there := f.uplink.udp[f.key()]
-	there = there && f.uplink.udp[f.key()] == f
-	if there {
-		delete(f.uplink.udp, f.key())
+	u := f.uplink
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.udp[f.key()] == f {
+		delete(u.udp, f.key())
 	}
-	f.uplink.mu.Unlock()
-	if there {
-		f.uplink.release()
+	if !f.forgotten {
+		f.forgotten = true
+		u.release()
 	}
 }
 

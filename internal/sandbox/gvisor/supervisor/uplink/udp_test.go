@@ -161,3 +161,35 @@ func TestDatagramSlots(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestDatagramsAgain: a port that is used again at once, as the flow that it was
+// ends, costs no slot for ever.
+func TestDatagramsAgain(t *testing.T) {
+	u, g := newWire(t, Config{Connect: udpEcho(t)})
+	c := g.dialUDP(t, somewhere)
+	defer c.Close()
+	end := func() {
+		u.mu.Lock()
+		var all []*udpFlow
+		for _, f := range u.udp {
+			all = append(all, f)
+		}
+		u.mu.Unlock()
+		for _, f := range all {
+			f.end()
+		}
+	}
+	for range 500 {
+		_, _ = c.Write([]byte("x")) // some are refused, while all slots are taken
+		end()
+	}
+	late := time.After(patience)
+	for len(u.slots) > 0 {
+		end()
+		select {
+		case <-late:
+			t.Fatalf("%d slots are taken for ever", len(u.slots))
+		case <-time.After(time.Millisecond): // polls other goroutines' work
+		}
+	}
+}
