@@ -343,9 +343,7 @@ func (s *session) attachStorage() error {
 	if s.plan.Storage == "" || s.m.cfg.Storage == nil {
 		return nil
 	}
-	v, err := s.m.cfg.Storage.Open(storage.Key{
-		Owner: resource(s.key.Scope, s.key.Owner), Endpoint: s.key.Endpoint, Session: s.key.ID, Version: s.plan.Version,
-	})
+	v, err := s.m.cfg.Storage.Open(storageKey(s.key, s.plan.Version))
 	if err != nil {
 		return err
 	}
@@ -367,6 +365,9 @@ func (s *session) info() Info {
 	select {
 	case <-s.ready: // the plan may be read
 	default:
+		if s.sleeper != nil {
+			i.Version = s.sleeper.state.Version // unless it cannot be woken
+		}
 		return i
 	}
 	i.Version, i.LifeDeadline = s.plan.Version, s.started.Add(s.plan.MaxLife)

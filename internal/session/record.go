@@ -33,8 +33,12 @@ type sessionState struct {
 	// Fingerprint and File are what it may be resumed on and from.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	File        string `json:"file,omitempty"`
-	Size        int64  `json:"size,omitempty"`
-	Storage     int64  `json:"storage,omitempty"`
+	// Engine and Basis are two parts of the fingerprint: with others of them it
+	// will never be resumed.
+	Engine  string `json:"engine,omitempty"`
+	Basis   string `json:"basis,omitempty"`
+	Size    int64  `json:"size,omitempty"`
+	Storage int64  `json:"storage,omitempty"`
 }
 
 type documents = store.Collection[json.RawMessage, sessionState]

@@ -105,6 +105,7 @@ func (s *session) save() (*sleeper, error) {
 	d := &sleeper{m: s.m, key: s.key, note: s.plan.note, state: sessionState{
 		Status: Hibernated, Version: s.plan.Version, Started: s.started, LastUsed: last, Quiet: quiet, Requests: requests,
 		IdleLimit: s.plan.IdleLimit, MaxLife: s.plan.MaxLife, Fingerprint: s.m.fingerprint(s.plan, s.spec), File: newID(), Size: saved.Size(),
+		Engine: s.m.cfg.Engine.Capabilities().SnapshotKey, Basis: s.plan.Basis,
 	}}
 	if s.volume != nil {
 		d.state.Storage = s.volume.Size()
@@ -138,13 +139,14 @@ func (m *Manager) lay(d *sleeper) {
 	}
 }
 
-// finish ends a session that hibernates, unless somebody else has it by now.
-func (d *sleeper) finish(why string) {
+// finish ends a session that hibernates, and reports whether it did: not if
+// somebody else has it by now.
+func (d *sleeper) finish(why string) bool {
 	m := d.m
 	m.mu.Lock()
 	if m.asleep[d.key] != d {
 		m.mu.Unlock()
-		return
+		return false
 	}
 	delete(m.asleep, d.key)
 	d.timer.Stop()
@@ -153,6 +155,7 @@ func (d *sleeper) finish(why string) {
 	if d.note != nil {
 		d.note("session ended: " + why)
 	}
+	return true
 }
 
 // discard removes what is left of a sleeper.

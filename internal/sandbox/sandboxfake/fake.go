@@ -4,6 +4,7 @@
 package sandboxfake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -28,6 +29,8 @@ type Engine struct {
 	Unsavable error
 	// SaveTime is how long a save takes, in which a guest does nothing.
 	SaveTime time.Duration
+	// Key is the SnapshotKey; empty: one of its own.
+	Key string
 	// Ballast is added to the size of snapshots, in bytes.
 	Ballast int
 	// Use is what every guest uses.
@@ -53,7 +56,7 @@ var _ sandbox.Engine = (*Engine)(nil)
 
 // Capabilities implements sandbox.Engine.
 func (e *Engine) Capabilities() sandbox.Capabilities {
-	return sandbox.Capabilities{Engine: "fake", Snapshots: true, SnapshotKey: "fake"}
+	return sandbox.Capabilities{Engine: "fake", Snapshots: true, SnapshotKey: cmp.Or(e.Key, "fake")}
 }
 
 // Close implements sandbox.Engine.
