@@ -35,6 +35,7 @@ const (
 	mountOptions  = "pkg/sentry/fsimpl/gofer/gofer.go"
 	sharedFiles   = "pkg/sentry/fsimpl/gofer/lisafs_inode.go"
 	fileServer    = "runsc/fsgofer/lisafs.go"
+	sandboxes     = "runsc/sandbox/sandbox.go"
 	restores      = "runsc/boot/restore.go"
 )
 
@@ -55,13 +56,16 @@ const (
 // A guest can wait for its next checkpoint by poll and not by epoll, which no file
 // of Linux does. Event loops have only the latter.
 //
-// Two are no repairs; nothing but gVisor itself can do what they do. Its bound of
+// Three are no repairs; nothing but gVisor itself can do what they do. Its bound of
 // processes is held for each user by itself, as Linux does it, so that an image's
 // root could have as many as it has users: here all count together. And whoever is
 // an ordinary user of the host has one uid there, so that files which a guest makes
 // in a writable mount can be nobody else's: the options dfltuid and dfltgid, which
 // gVisor takes from nobody, say whose they all are to the guest, and on the host
 // they are one uid's that is nobody's (or, where that is not to be had, the user's).
+// And guests see as much memory and as many processors as the machine has unless
+// gVisor itself makes the control group, though programs choose the sizes of their
+// heaps and pools by them: annotations say how much they see.
 //
 // A checkpoint fails while a connection is forwarded, whose waiters cannot be
 // saved. They are meant to be closed by it.
@@ -111,6 +115,18 @@ func (fd *checkpointFD)`,
 	}
 	return state.SaveWithOpts(saveOpts, execOpts)
 }
+`,
+	},
+	{
+		file: sandboxes,
+		old:  "	cmd.Args = append(cmd.Args, \"--total-memory\", strconv.FormatUint(mem, 10))\n",
+		new: `	if v, err := strconv.ParseUint(args.Spec.Annotations["outcrop.memory"], 10, 64); err == nil && v < mem {
+		mem = v
+	}
+	if v, err := strconv.Atoi(args.Spec.Annotations["outcrop.processors"]); err == nil && v > 0 {
+		cmd.Args = append(cmd.Args, "--cpu-num", strconv.Itoa(v))
+	}
+	cmd.Args = append(cmd.Args, "--total-memory", strconv.FormatUint(mem, 10))
 `,
 	},
 	{

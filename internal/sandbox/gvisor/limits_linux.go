@@ -25,10 +25,6 @@ const (
 	DefaultProcesses = 1024
 	// DefaultOpenFiles is of one process.
 	DefaultOpenFiles = 16384
-
-	// OverheadBytes is what a sandbox has besides its guest's memory: the guest's
-	// kernel and its file server use 30 to 60 MB of their own.
-	OverheadBytes = 96 << 20
 )
 
 // bounds are what the supervisor is told of a spec's limits.
@@ -41,7 +37,7 @@ func (h host) bounds(l sandbox.Limits) wire.Limits {
 		}
 	}
 	// What is near the largest number bounds nothing.
-	w.Memory = min(w.Memory, math.MaxInt64-OverheadBytes) + OverheadBytes
+	w.Memory = min(w.Memory, math.MaxInt64-wire.OverheadBytes) + wire.OverheadBytes
 	if w.CPUs == 0 {
 		w.CPUs = DefaultCPUs
 	}

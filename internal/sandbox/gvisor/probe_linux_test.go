@@ -11,6 +11,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/cgroup"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
 const (
@@ -153,16 +154,16 @@ func TestGroupsAreRemoved(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	small := machine(t, map[string]string{"/proc/meminfo": "MemTotal:        4000000 kB\nMemFree: 1 kB\n"})
-	if got, want := small.bounds(sandbox.Limits{}).Memory, int64(3_000_000<<10+OverheadBytes); got != want {
+	if got, want := small.bounds(sandbox.Limits{}).Memory, int64(3_000_000<<10+wire.OverheadBytes); got != want {
 		t.Errorf("on a small machine a guest may have %d bytes, want %d", got, want)
 	}
 	large := machine(t, map[string]string{"/proc/meminfo": "MemTotal:       64000000 kB\n"})
 	got := large.bounds(sandbox.Limits{})
-	if got.Memory != DefaultMemoryBytes+OverheadBytes || got.CPUs != DefaultCPUs || got.Processes != DefaultProcesses || got.OpenFiles != DefaultOpenFiles {
+	if got.Memory != DefaultMemoryBytes+wire.OverheadBytes || got.CPUs != DefaultCPUs || got.Processes != DefaultProcesses || got.OpenFiles != DefaultOpenFiles {
 		t.Errorf("the engine's own bounds are %+v", got)
 	}
 	got = large.bounds(sandbox.Limits{MemoryBytes: 1 << 20, CPUs: 0.5, Processes: 7, OpenFiles: 8})
-	if got.Memory != 1<<20+OverheadBytes || got.CPUs != 0.5 || got.Processes != 7 || got.OpenFiles != 8 {
+	if got.Memory != 1<<20+wire.OverheadBytes || got.CPUs != 0.5 || got.Processes != 7 || got.OpenFiles != 8 {
 		t.Errorf("a spec's bounds become %+v", got)
 	}
 	if got := large.bounds(sandbox.Limits{MemoryBytes: 1<<63 - 1}); got.Memory <= 0 {

@@ -32,6 +32,7 @@ func limitTests() []test {
 		{"DescriptorExhaustion", testDescriptorExhaustion},
 		{"OutputFlood", testOutputFlood},
 		{"CPU", testCPU},
+		{"Visible", testVisible},
 		{"Usage", testUsage},
 		{"Neighbour", testNeighbour},
 	}
@@ -362,6 +363,15 @@ func testCPU(t *testing.T, b *bench) {
 	}
 	if stdout, _, _ := b.output(t, sandbox.Spec{ID: "count", Args: []string{"/var/task/guest", "processors"}, Code: b.code, Limits: spec.Limits}); stdout != "1\n" {
 		t.Errorf("the guest counts %q processors, want 1", stdout)
+	}
+}
+
+// testVisible: programs choose the size of their heaps by what they see.
+func testVisible(t *testing.T, b *bench) {
+	spec := b.spec(t, "memory")
+	spec.Limits.MemoryBytes = 512 << 20
+	if stdout, _, _ := b.output(t, spec); stdout != fmt.Sprintln(512<<20) {
+		t.Errorf("the guest sees %q bytes of memory, want %d", stdout, 512<<20)
 	}
 }
 

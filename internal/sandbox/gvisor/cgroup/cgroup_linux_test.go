@@ -318,6 +318,37 @@ func divide(t *testing.T, dir string) {
 	if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), filepath.Base(groups.Unified)+"/x\n") {
 		t.Errorf("its child is in %q, %v; want the group", out, err)
 	}
+	lent(t, g, filepath.Base(groups.Unified))
+}
+
+// lent has a process of a group leave it and come back.
+func lent(t *testing.T, g *Group, name string) {
+	cmd := exec.CommandContext(t.Context(), "cat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(g.Directory().Fd())}
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer in.Close()
+	isIn := func(want string) {
+		t.Helper()
+		if got, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", cmd.Process.Pid)); err != nil || !strings.Contains(string(got), name+want) {
+			t.Errorf("the process is in %q, %v; want %s%s", got, err, name, want)
+		}
+	}
+	back, err := g.Lend(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	isIn("/" + leaf + "\n")
+	if err := back(); err != nil {
+		t.Error(err)
+	}
+	isIn("/x\n")
 }
 
 // FuzzMounts: what the kernel's files hold, in containers, may be unexpected.

@@ -30,7 +30,7 @@ func ociSpec(m *wire.Start) *specs.Spec {
 		{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777", size}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "mode=1777", size}},
 	}
-	annotations := map[string]string{}
+	annotations := visible(m.Limits)
 	for _, v := range m.Mounts {
 		access := []string{"ro"}
 		if v.Writable {

@@ -123,7 +123,7 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snap
 		return 0, err
 	}
 	defer unmount()
-	if err := s.confine(g, m.Limits); err != nil {
+	if err := s.confine(g, &m.Limits); err != nil {
 		return 0, err
 	}
 	if g.bundle, err = writeBundle(m); err != nil {

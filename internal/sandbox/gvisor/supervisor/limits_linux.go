@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -19,6 +20,10 @@ import (
 // of the host, each. A guest's own pipes and sockets are not of the host.
 const maxHostFiles = 64 << 10
 
+// leastVisible is how many processors a guest counts at least. Some programs do
+// without locks where there is one, and a quota is not one (as in runsc/sandbox).
+const leastVisible = 2
+
 // rlimits are the bounds that the guest's own kernel holds.
 func rlimits(l wire.Limits) []specs.POSIXRlimit {
 	var all []specs.POSIXRlimit
@@ -31,9 +36,22 @@ func rlimits(l wire.Limits) []specs.POSIXRlimit {
 	return all
 }
 
+// visible are the annotations, of a repair, that say how much a guest sees of the
+// machine: as much as it may use.
+func visible(l wire.Limits) map[string]string {
+	all := map[string]string{}
+	if l.Memory > wire.OverheadBytes {
+		all["outcrop.memory"] = strconv.FormatInt(l.Memory-wire.OverheadBytes, 10)
+	}
+	if l.Visible > 0 {
+		all["outcrop.processors"] = strconv.Itoa(l.Visible)
+	}
+	return all
+}
+
 // confine makes the guest's control group, or chooses its processors where there
 // are none.
-func (s *supervisor) confine(g *guest, l wire.Limits) error {
+func (s *supervisor) confine(g *guest, l *wire.Limits) error {
 	if s.groups.Any() {
 		group, err := s.groups.New(g.id, l.Memory, l.CPUs)
 		if err != nil {
@@ -41,8 +59,14 @@ func (s *supervisor) confine(g *guest, l wire.Limits) error {
 		}
 		g.group = group
 	}
-	if l.CPUs > 0 && !s.groups.BoundsCPU {
-		g.processors = s.processors.take(int(math.Ceil(min(l.CPUs, math.MaxInt32))))
+	if l.CPUs <= 0 {
+		return nil
+	}
+	n := int(math.Ceil(min(l.CPUs, math.MaxInt32)))
+	if !s.groups.BoundsCPU {
+		g.processors = s.processors.take(n)
+	} else if n = max(n, leastVisible); n < len(allowed()) {
+		l.Visible = n
 	}
 	return nil
 }

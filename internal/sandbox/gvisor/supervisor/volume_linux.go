@@ -117,7 +117,7 @@ func mountVolume(source, point string) (*os.File, error) {
 // sandbox's process does not open them by itself as it does others'. They are said
 // to be shared with others, or gVisor lays a file of its own over them.
 func writable(m *wire.Start, annotations map[string]string, source string) []string {
-	hint := fmt.Sprintf("dev.gvisor.spec.mount.volume%d.", len(annotations))
+	hint := fmt.Sprintf("dev.gvisor.spec.mount.volume%d.", len(annotations)) // any name that is new
 	for key, value := range map[string]string{"source": source, "type": "bind", "share": "shared", "directfs": "off"} {
 		annotations[hint+key] = value
 	}

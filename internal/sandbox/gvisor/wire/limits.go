@@ -1,11 +1,19 @@
 package wire
 
+// OverheadBytes is what a sandbox has besides its guest's memory: the guest's kernel
+// and its file server use 15 to 60 MB of their own.
+const OverheadBytes = 96 << 20
+
 // Limits bound what a sandbox uses of the machine. A zero one is none.
 type Limits struct {
-	// Memory is in bytes, of everything that belongs to the sandbox.
+	// Memory is in bytes, of everything that belongs to the sandbox: the guest's and
+	// OverheadBytes.
 	Memory int64 `json:"memory,omitempty"`
 	// CPUs are held in whole ones where there are no control groups.
 	CPUs float64 `json:"cpus,omitempty"`
+	// Visible is the supervisor's own: how many processors the guest counts; 0 is
+	// as many as it may run on.
+	Visible int `json:"-"`
 	// Processes and threads of the guest.
 	Processes uint64 `json:"processes,omitempty"`
 	// OpenFiles of one process of the guest.

@@ -43,6 +43,10 @@ func limits(what string, args []string) int {
 		gush()
 	case "processors":
 		fmt.Println(runtime.NumCPU())
+	case "memory": // how much there is, in bytes
+		var info syscall.Sysinfo_t
+		_ = syscall.Sysinfo(&info)
+		fmt.Println(info.Totalram * uint64(info.Unit))
 	case "links": // DIR: makes what a directory may hold besides files
 		links(args[0])
 	default:
