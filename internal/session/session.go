@@ -76,6 +76,8 @@ func ended(e sandbox.Status) string {
 		return "it was stopped"
 	case sandbox.OutOfMemory:
 		return "it used more memory than it may"
+	case sandbox.OutOfSpace:
+		return "it wrote more to its storage than it may hold"
 	}
 	return "its sandbox broke, status " + strconv.Itoa(e.Code)
 }
