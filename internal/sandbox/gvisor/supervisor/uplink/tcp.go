@@ -90,6 +90,10 @@ func (f *tcpFlow) run() {
 	stop := context.AfterFunc(f.uplink.ctx, f.abort)
 	defer stop()
 	f.keepAlive()
+	if n := share(len(f.uplink.slots)); n < receiveBytes {
+		f.guest.SocketOptions().SetReceiveBufferSize(n, true)
+		f.guest.SocketOptions().SetSendBufferSize(n, true)
+	}
 	down := make(chan struct{})
 	go func() {
 		defer close(down)
@@ -102,6 +106,11 @@ func (f *tcpFlow) run() {
 	}
 	f.awaitEnd(down)
 	f.guest.Close()
+}
+
+// share is how many bytes one of so many connections may hold each way.
+func share(connections int) int64 {
+	return min(max(wireBytes/2/int64(max(connections, 1)), leastBytes), receiveBytes)
 }
 
 // keepAlive finds out guests that are gone without a word, as a saved one's

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
 // TestStream echoes noise and compares hashes; the half-close ends both ways.
@@ -261,6 +263,41 @@ func TestSharedSlots(t *testing.T) {
 	awaitSlots(t, u, 0)
 	other.mustDial(t).Close()
 	h.accept(t).Close()
+}
+
+// TestShare: many connections hold less each, and still work.
+func TestShare(t *testing.T) {
+	for n, want := range map[int]int64{0: receiveBytes, 1: receiveBytes, 128: receiveBytes, 256: receiveBytes / 2, 1024: leastBytes, 1 << 20: leastBytes} {
+		if got := share(n); got != want {
+			t.Errorf("share(%d) = %d, want %d", n, got, want)
+		}
+	}
+	const n, size = 300, 1 << 20
+	h := newHost(t)
+	h.echo(t)
+	u, g := newWire(t, Config{Connect: h.connect, Connections: n})
+	for range n - 1 {
+		c := g.mustDial(t)
+		defer c.Close()
+	}
+	last := g.mustDial(t)
+	defer last.Close()
+	small := 0
+	for _, e := range u.stack.RegisteredEndpoints() {
+		if e.(*tcp.Endpoint).SocketOptions().GetReceiveBufferSize() < receiveBytes {
+			small++
+		}
+	}
+	if small < n-128-20 { // some may just have begun
+		t.Errorf("%d of %d connections hold less than the most", small, n)
+	}
+	go func() {
+		_, _ = io.Copy(last, io.LimitReader(rand.NewChaCha8([32]byte{9}), size))
+		_ = last.CloseWrite()
+	}()
+	if got, err := io.Copy(io.Discard, last); got != size || err != nil {
+		t.Errorf("%d bytes came back, %v; want %d", got, err, size)
+	}
 }
 
 // TestReset: both sides learn that a connection is over, and the wire serves the

@@ -40,6 +40,11 @@ const nicID tcpip.NICID = 1
 const (
 	receiveBytes = 256 << 10 // what the guest has sent and nobody took
 	sendBytes    = 256 << 10 // what the guest has not acknowledged
+	// Where many are open each holds less, so that a hostile guest's all together
+	// hold some 200 MiB: wireBytes shared by those that are open when it begins,
+	// but leastBytes.
+	wireBytes  = 64 << 20
+	leastBytes = 32 << 10
 	// datagramBytes is what may wait of one UDP flow; more is dropped.
 	datagramBytes = 128 << 10
 )
