@@ -77,6 +77,8 @@ func features(cpuinfo string) string {
 func specKey(m *wire.Start) (string, error) {
 	frozen := *m
 	frozen.Sandbox, frozen.Env, frozen.Resume, frozen.Cable = "", nil, false, nil
+	// A machine may be given more memory, of which the engine's own bound is a part.
+	frozen.Limits.Memory = 0
 	// Another place, another content: that of whoever goes on.
 	frozen.Volumes = slices.Clone(m.Volumes)
 	for i := range frozen.Volumes {

@@ -18,7 +18,8 @@ import (
 // What bounds a guest where its Spec says nothing.
 const (
 	// DefaultMemoryBytes and DefaultCPUs are what a session has on AWS
-	// (spec/runtime.md, quotas). Of a smaller machine's memory it is three quarters.
+	// (spec/runtime.md, quotas). Of a machine, or of a container, that has less
+	// memory it is three quarters.
 	DefaultMemoryBytes = 8 << 30
 	DefaultCPUs        = 2
 	// DefaultProcesses bounds processes and threads: a browser has some 200.
@@ -50,8 +51,18 @@ func (h host) bounds(l sandbox.Limits) wire.Limits {
 	return w
 }
 
-// memory is the machine's, in bytes; 0 when it does not say.
+// memory is the machine's, or what of it this process may have with all that it
+// starts, in bytes; 0 when it is not told.
 func (h host) memory() int64 {
+	total, bound := h.total(), cgroup.Finder{Root: h.root}.Memory()
+	if total == 0 || bound != 0 && bound < total {
+		return bound
+	}
+	return total
+}
+
+// total is the machine's memory, in bytes.
+func (h host) total() int64 {
 	text, err := os.ReadFile(h.path("/proc/meminfo"))
 	if err != nil {
 		return 0

@@ -157,6 +157,12 @@ func TestBounds(t *testing.T) {
 	if got, want := small.bounds(sandbox.Limits{}).Memory, int64(3_000_000<<10+wire.OverheadBytes); got != want {
 		t.Errorf("on a small machine a guest may have %d bytes, want %d", got, want)
 	}
+	contained := machine(t, map[string]string{
+		"/proc/meminfo": "MemTotal:       64000000 kB\n", "/proc/self/cgroup": "0::/\n", mountinfo: unified, "/sys/fs/cgroup/memory.max": "4000000000\n",
+	})
+	if got, want := contained.bounds(sandbox.Limits{}).Memory, int64(3_000_000_000+wire.OverheadBytes); got != want {
+		t.Errorf("in a container of 4 GB a guest may have %d bytes, want %d", got, want)
+	}
 	large := machine(t, map[string]string{"/proc/meminfo": "MemTotal:       64000000 kB\n"})
 	got := large.bounds(sandbox.Limits{})
 	if got.Memory != DefaultMemoryBytes+wire.OverheadBytes || got.CPUs != DefaultCPUs || got.Processes != DefaultProcesses || got.OpenFiles != DefaultOpenFiles {

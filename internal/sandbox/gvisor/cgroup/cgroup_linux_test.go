@@ -164,6 +164,29 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestMemory(t *testing.T) {
+	old := map[string]string{
+		"/proc/self/cgroup": "4:memory:/a/b\n", "/proc/self/mountinfo": oldMounts,
+		"/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes": "9223372036854771712\n",
+		"/sys/fs/cgroup/memory/a/memory.limit_in_bytes":   "3000000\n",
+		"/sys/fs/cgroup/memory/memory.limit_in_bytes":     "9223372036854771712\n",
+	}
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  int64
+	}{
+		"bounded itself":   {delegated(map[string]string{service + "/memory.max": "1000000\n", "/sys/fs/cgroup/user.slice/memory.max": "max\n"}), 1_000_000},
+		"bounded above":    {delegated(map[string]string{service + "/memory.max": "5000000\n", "/sys/fs/cgroup/user.slice/memory.max": "2000000\n"}), 2_000_000},
+		"not bounded":      {delegated(map[string]string{service + "/memory.max": "max\n"}), 0},
+		"version 1, above": {old, 3_000_000},
+		"nothing to read":  {nil, 0},
+	} {
+		if got := machine(t, tt.files).Memory(); got != tt.want {
+			t.Errorf("%s: Memory() = %d, want %d", name, got, tt.want)
+		}
+	}
+}
+
 // TestClean: what killed servers left goes, and nothing of those that live.
 func TestClean(t *testing.T) {
 	f := machine(t, delegated(nil))
@@ -366,7 +389,11 @@ func FuzzMounts(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		place, err := Finder{Root: root, PID: 42, Writable: func(string) bool { return true }}.Find()
+		finder := Finder{Root: root, PID: 42, Writable: func(string) bool { return true }}
+		if n := finder.Memory(); n < 0 {
+			t.Errorf("Memory() = %d", n)
+		}
+		place, err := finder.Find()
 		var r *Refusal
 		if err != nil && !errors.As(err, &r) {
 			t.Errorf("Find() = %v, which says no fix", err)

@@ -290,6 +290,35 @@ func (f Finder) mounts() map[string]mount {
 	return found
 }
 
+// Memory is what this process and all that it starts may have together, in bytes:
+// the least bound of its group and of those above, as far as they are to be seen.
+// 0 is no bound.
+func (f Finder) Memory() int64 {
+	own, err := f.own()
+	if err != nil {
+		return 0
+	}
+	m, name := f.mounts()["memory"], "memory.limit_in_bytes"
+	group := own["memory"]
+	if m.at == "" {
+		m, name, group = f.mounts()[""], "memory.max", own[""]
+	}
+	var least int64
+	for dir := m.below(group); dir != ""; dir = filepath.Dir(dir) {
+		// The machine's root has none; "max", and in version 1 a number of this size,
+		// is no bound.
+		if text := words(f.path(filepath.Join(dir, name))); len(text) == 1 {
+			if n, err := strconv.ParseInt(text[0], 10, 64); err == nil && n > 0 && n < 1<<60 && (least == 0 || n < least) {
+				least = n
+			}
+		}
+		if len(dir) <= len(m.at) || dir == "/" {
+			break
+		}
+	}
+	return least
+}
+
 // others counts the processes in a group besides this one.
 func (f Finder) others(dir string) int {
 	all := words(f.path(filepath.Join(dir, "cgroup.procs")))
