@@ -376,6 +376,12 @@ func parseDigest(digest string) (hash string, err error) {
 	return hash, nil
 }
 
+// DigestOf computes the digest of a zip of size bytes.
+func DigestOf(ctx context.Context, zip io.ReaderAt, size int64) (string, error) {
+	hash, err := hashZip(ctx, zip, size)
+	return digestPrefix + hash, err
+}
+
 func hashZip(ctx context.Context, zip io.ReaderAt, size int64) (string, error) {
 	h := sha256.New()
 	n, err := io.CopyBuffer(h, io.NewSectionReader(ctxReaderAt{ctx, zip}, 0, size), make([]byte, 1<<20))

@@ -67,7 +67,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 		},
 		Port: Port, Probe: session.HTTPProbe(Port, pingPath), Health: session.HTTPHealth(Port, pingPath), StartLimit: StartLimit,
 		IdleLimit: time.Duration(idle) * time.Second, MaxLife: time.Duration(life) * time.Second,
-		Version: versionText(v), Basis: code.Digest + " " + build(in), Storage: storagePath(spec.FilesystemConfigurations),
+		Version: versionText(v), Basis: basis(code.Digest, in), Storage: storagePath(spec.FilesystemConfigurations),
 		Detail: Detail{Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note}, Note: out.note,
 		Ended: func(e session.End) {
 			code.Release()
@@ -85,6 +85,9 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 	}
 	return plan, nil
 }
+
+// basis is what a guest is made from.
+func basis(digest string, in image.Interpreter) string { return digest + " " + build(in) }
 
 // build tells one build of an interpreter from another in the same place: a
 // guest that was saved with it has parts of its files in memory.

@@ -80,6 +80,7 @@ type Kit struct {
 	Objects   *object.Storage
 	Telemetry *telemetry.DB
 	Sessions  *session.Manager
+	Service   *runtime.Service
 	Control   *bedrockagentcorecontrol.Client
 	Data      *bedrockagentcore.Client
 	// Log is what the server logs.
@@ -102,21 +103,21 @@ func New(t testing.TB, o Options) *Kit {
 		o.MaxSessions = 10
 	}
 	k.Sessions = session.NewManager(k.sessions(o, box, log))
-	runtimes := runtime.New(runtime.Config{
+	k.Service = runtime.New(runtime.Config{
 		Store: k.Store, Objects: zips{k.Objects}, Code: code, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
 		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Log: log, Now: time.Now,
 	})
-	k.background(runtimes.Run)
+	k.background(k.Service.Run)
 	k.runner = work.New(k.Store, work.Options{Owner: store.Owner{Node: "test", Process: "1"}, Log: log})
 	if o.Policy == (work.Policy{}) {
 		o.Policy = work.Policy{MaxAttempts: 2, FirstPause: time.Millisecond, MaxPause: time.Millisecond}
 	}
-	for kind, h := range runtimes.Handlers() {
+	for kind, h := range k.Service.Handlers() {
 		k.must(k.runner.Register(kind, h, o.Policy))
 	}
 	p, err := pipeline.New(pipeline.Config{
 		Version: "test", Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service},
-		Handlers: append(agentcorecontrol.RuntimeHandlers(runtimes), agentcore.RuntimeHandlers(invoke.New(runtimes, k.Sessions, k.Store))...),
+		Handlers: append(agentcorecontrol.RuntimeHandlers(k.Service), agentcore.RuntimeHandlers(invoke.New(k.Service, k.Sessions, k.Store))...),
 		Verifier: sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: k.Dir}), Authorizer: auth.NewAuthorizer(),
 		Store: k.Store, Audit: k.Telemetry, Log: log, Now: time.Now,
 	})
