@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	executablePrefix = "outcrop-sandbox-"
-	unpackPrefix     = ".unpack-"
 	maxUnpacked      = 512 << 20 // bytes; the executable has about 85 MB
 	lowestDescriptor = 64        // beyond every one a child is given
 )
@@ -107,7 +105,7 @@ func mountedNoexec(dir string) (bool, error) {
 // unpackToDir makes dir/outcrop-sandbox-DIGEST. A file of that name is used only
 // if its content has that digest: a crash or a full disk may have cut it short.
 func unpackToDir(data []byte, digest, dir string) (*executable, error) {
-	path := filepath.Join(dir, executablePrefix+digest[:16])
+	path := filepath.Join(dir, unpackedName(digest))
 	if ok, err := hasDigest(path, digest); err != nil {
 		return nil, err
 	} else if ok {
