@@ -106,11 +106,14 @@ type Mount struct {
 }
 
 // A Volume shows the directory Source, as the engine sees it, to the guest at
-// Target, writable.
+// Target, writable. All files in it are the guest's user's, as it sees them; one
+// sandbox at a time has it. It holds what guests put there: whoever looks into it
+// must follow no link (os.Root).
 type Volume struct {
 	Source, Target string
 	// Bytes bounds what the directory holds; zero is no bound. How exactly is
-	// the engine's affair: what exceeds it is refused or ends the guest.
+	// the engine's affair: what exceeds it is refused or ends the guest (Cause
+	// OutOfSpace). What it held before the guest began is no reason to end it.
 	Bytes int64
 }
 
