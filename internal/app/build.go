@@ -23,6 +23,7 @@ import (
 	s3front "github.com/outcrop/outcrop/internal/aws/s3"
 	stsfront "github.com/outcrop/outcrop/internal/aws/sts"
 	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/netprofile"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/operator"
 	"github.com/outcrop/outcrop/internal/principal"
@@ -118,7 +119,8 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := s.openSessions(ctx, cfg, f, owner); err != nil {
 		return nil, err
 	}
-	s.guests = newGuests(f.directory, cfg.Log)
+	networks := netprofile.New(f.store)
+	s.guests = newGuests(f.directory, networks, cfg.Log)
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
 		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), SnapshotLife: cfg.Sessions.SnapshotLife, Log: cfg.Log, Now: time.Now,
@@ -136,7 +138,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 			agentcore.RuntimeHandlers(invoke.New(runtimes, s.sessions, f.store)),
 			s3.ObjectsHandlers(s3front.New(objects)),
 			sts.IdentityHandlers(stsfront.Service{}),
-			outcrop.OperatorHandlers(s.operator(cfg, f, runtimes, engineConfig)),
+			outcrop.OperatorHandlers(s.operator(cfg, f, runtimes, networks, engineConfig)),
 		),
 		Verifier:   sigv4.New(sigv4.Config{Keys: f.directory, SpoolDir: filepath.Join(cfg.DataDir, "spool")}),
 		Authorizer: auth.NewAuthorizer(), Store: f.store, Audit: f.telemetry, Log: cfg.Log, Now: time.Now,
@@ -181,13 +183,13 @@ func emptyDir(path string) error {
 	return os.MkdirAll(path, 0o700)
 }
 
-func (s *Server) operator(cfg Config, f foundation, runtimes *runtime.Service, engine gvisor.Config) *operator.Service {
+func (s *Server) operator(cfg Config, f foundation, runtimes *runtime.Service, networks operator.Networks, engine gvisor.Config) *operator.Service {
 	return operator.New(operator.Config{
 		Server: operator.Server{
 			Version: cfg.Version, Account: s.account, OS: goruntime.GOOS, Architecture: goruntime.GOARCH,
 			DataDirectory: cfg.DataDir, ProcessID: os.Getpid(), Started: time.Now(),
 		},
-		Sessions: s.sessions, Logs: f.telemetry, Interpreters: runtimes.Interpreters,
+		Sessions: s.sessions, Logs: f.telemetry, Interpreters: runtimes.Interpreters, Networks: networks,
 		Sandbox:  func(ctx context.Context) (string, string, string) { return sandboxState(ctx, s.engine, engine) },
 		ARN:      func(k session.Key) string { return runtime.ARN(k.Scope, k.Owner) },
 		LogGroup: runtime.LogGroup,

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/netprofile"
 	"github.com/outcrop/outcrop/internal/principal"
 	"github.com/outcrop/outcrop/internal/runtime"
-	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/sandbox/network"
 	"github.com/outcrop/outcrop/internal/sandbox/network/inlet"
 	"github.com/outcrop/outcrop/internal/sandbox/network/metadata"
@@ -20,8 +20,10 @@ import (
 // guests makes what sessions find around them.
 type guests struct {
 	directory *principal.Directory
-	machine   *network.Machine
-	resolver  network.Resolver
+	// networks says what they reach.
+	networks *netprofile.Registry
+	machine  *network.Machine
+	resolver network.Resolver
 	// api is where their calls to this server come in. They go the way of all
 	// others: that they came from a guest gives them no rights.
 	api *inlet.Listener
@@ -29,9 +31,9 @@ type guests struct {
 	now func() time.Time
 }
 
-func newGuests(directory *principal.Directory, log *slog.Logger) *guests {
+func newGuests(directory *principal.Directory, networks *netprofile.Registry, log *slog.Logger) *guests {
 	return &guests{
-		directory: directory, machine: network.NewMachine(), resolver: network.NewSystemForwarder("/etc/resolv.conf"),
+		directory: directory, networks: networks, machine: network.NewMachine(), resolver: network.NewSystemForwarder("/etc/resolv.conf"),
 		api: inlet.New(network.API), log: log, now: time.Now,
 	}
 }
@@ -40,18 +42,23 @@ func newGuests(directory *principal.Directory, log *slog.Logger) *guests {
 func guestAPI() string { return "http://" + network.API.String() }
 
 // Enter implements runtime.Guests.
-func (g *guests) Enter(guest runtime.Guest) (sandbox.Network, func(keep bool), error) {
+func (g *guests) Enter(ctx context.Context, guest runtime.Guest) (around runtime.Surroundings, err error) {
+	configured, err := g.networks.Read(ctx)
+	if err != nil {
+		return around, err
+	}
+	policy, reach := configured.Policy(mode(guest.Network))
 	role, err := g.directory.BeginRoleSession(guest.Role, guest.RoleSession)
 	if err != nil {
-		return nil, nil, err
+		return around, err
 	}
 	n, err := network.New(network.Config{
-		Policy: policy(guest.Network), Machine: g.machine, Resolver: g.resolver, Now: g.now,
+		Policy: policy, Machine: g.machine, Resolver: g.resolver, Now: g.now,
 		Note: func(r network.Refusal) { guest.Note(r.String()) },
 	})
 	if err != nil {
 		role.End()
-		return nil, nil, fmt.Errorf("make network of session %s: %w", guest.RoleSession, err)
+		return around, fmt.Errorf("make network of session %s: %w", guest.RoleSession, err)
 	}
 	n.Handle(network.API, func(ctx context.Context) (net.Conn, error) {
 		return g.api.Connect(ctx, netip.AddrPortFrom(network.Guest, 0))
@@ -60,7 +67,7 @@ func (g *guests) Enter(guest runtime.Guest) (sandbox.Network, func(keep bool), e
 		Credentials: credentials(role, guest.Template), Copied: guest.Template, Role: guest.Role, Region: guest.Scope.Region,
 		ContainerToken: guest.ContainerToken, Now: g.now, Log: g.log,
 	}))
-	return n, func(keep bool) {
+	return runtime.Surroundings{Network: n, Reach: reach, Leave: func(keep bool) {
 		stop()
 		n.Close()
 		if keep || guest.Template { // its memory lives on
@@ -68,7 +75,7 @@ func (g *guests) Enter(guest runtime.Guest) (sandbox.Network, func(keep bool), e
 		} else {
 			role.End()
 		}
-	}, nil
+	}}, nil
 }
 
 // credentials makes those of a role for the metadata service.
@@ -88,13 +95,22 @@ func credentials(role *principal.RoleSession, template bool) func(context.Contex
 	}
 }
 
-// policy is what a runtime's network configuration opens. The API accepts no
-// other mode than PUBLIC yet; what it would accept otherwise reaches nothing.
-func policy(c *agentcorecontrol.NetworkConfiguration) network.Policy {
-	if c != nil && c.NetworkMode != nil && *c.NetworkMode == agentcorecontrol.NetworkModePUBLIC {
-		return network.Policy{Mode: network.Public}
+// mode is what a runtime's network configuration asks for. What is no mode that we
+// know reaches nothing.
+func mode(c *agentcorecontrol.NetworkConfiguration) (m network.Mode, subnets []string) {
+	if c == nil || c.NetworkMode == nil {
+		return network.Sandbox, nil
 	}
-	return network.Policy{Mode: network.Sandbox}
+	switch *c.NetworkMode {
+	case agentcorecontrol.NetworkModePUBLIC:
+		return network.Public, nil
+	case agentcorecontrol.NetworkModeVPC:
+		if c.NetworkModeConfig != nil {
+			subnets = c.NetworkModeConfig.Subnets
+		}
+		return network.VPC, subnets
+	}
+	return network.Sandbox, nil
 }
 
 var _ runtime.Guests = (*guests)(nil)

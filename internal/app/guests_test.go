@@ -11,11 +11,14 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/netprofile"
 	"github.com/outcrop/outcrop/internal/principal"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox"
@@ -45,7 +48,7 @@ func testGuests(t *testing.T) *guests {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newGuests(d, slog.New(slog.DiscardHandler))
+	return newGuests(d, netprofile.New(db), slog.New(slog.DiscardHandler))
 }
 
 // held is what a guest reads of its credentials.
@@ -102,14 +105,14 @@ func TestGuestsCredentials(t *testing.T) {
 		{"copied", true, false, true, time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n, leave, err := g.Enter(runtime.Guest{
+			around, err := g.Enter(t.Context(), runtime.Guest{
 				Scope: store.Scope{Account: account, Region: "us-west-2"}, Role: "arn:aws:iam::" + account + ":role/r",
 				RoleSession: "session-" + tt.name, Template: tt.template, Note: func(string) {},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := fetch(t, n)
+			c := fetch(t, around.Network)
 			if life := time.Until(c.Expiration); life > tt.life || life < tt.life-10*time.Second {
 				t.Errorf("they are over in %s, want %s", life, tt.life)
 			}
@@ -123,16 +126,16 @@ func TestGuestsCredentials(t *testing.T) {
 			if !good() {
 				t.Error("a living guest's credentials are refused")
 			}
-			if leave(tt.keep); good() != tt.good {
+			if around.Leave(tt.keep); good() != tt.good {
 				t.Errorf("after its end they are good: %v", !tt.good)
 			}
-			if c, err := n.Connect(t.Context(), "tcp", netip.MustParseAddrPort("169.254.169.254:80")); err == nil {
+			if c, err := around.Network.Connect(t.Context(), "tcp", netip.MustParseAddrPort("169.254.169.254:80")); err == nil {
 				c.Close()
 				t.Error("the metadata service outlives the guest")
 			}
 		})
 	}
-	if _, _, err := g.Enter(runtime.Guest{Role: "arn:aws:iam::999999999999:role/r", RoleSession: "foreign"}); err == nil {
+	if _, err := g.Enter(t.Context(), runtime.Guest{Role: "arn:aws:iam::999999999999:role/r", RoleSession: "foreign"}); err == nil {
 		t.Error("a guest has got another account's role")
 	}
 }
@@ -141,13 +144,13 @@ func TestGuestsCredentials(t *testing.T) {
 func TestGuestsAPI(t *testing.T) {
 	g := testGuests(t)
 	account := g.directory.Account().ID
-	n, leave, err := g.Enter(runtime.Guest{
+	around, err := g.Enter(t.Context(), runtime.Guest{
 		Scope: store.Scope{Account: account, Region: "us-west-2"}, Role: "arn:aws:iam::" + account + ":role/r", RoleSession: "caller", Note: func(string) {},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer leave(false)
+	defer around.Leave(false)
 	defer g.api.Close()
 	go func() {
 		c, err := g.api.Accept()
@@ -158,7 +161,7 @@ func TestGuestsAPI(t *testing.T) {
 		_, _ = io.WriteString(c, c.RemoteAddr().String()+" "+c.LocalAddr().String()) // the other end tells
 		c.Close()
 	}()
-	c, err := n.Connect(t.Context(), "tcp", network.API)
+	c, err := around.Network.Connect(t.Context(), "tcp", network.API)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,18 +174,74 @@ func TestGuestsAPI(t *testing.T) {
 	}
 }
 
-func TestPolicy(t *testing.T) {
-	mode := func(s string) *agentcorecontrol.NetworkConfiguration {
-		return &agentcorecontrol.NetworkConfiguration{NetworkMode: &s}
+// TestGuestsReach: a guest reaches what the operator's configuration opened when it
+// came, and is told how to open the rest.
+func TestGuestsReach(t *testing.T) {
+	g := testGuests(t)
+	account := g.directory.Account().ID
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, tt := range []struct {
-		in   *agentcorecontrol.NetworkConfiguration
-		want network.Mode
-	}{
-		{nil, network.Sandbox}, {&agentcorecontrol.NetworkConfiguration{}, network.Sandbox}, {mode("VPC"), network.Sandbox}, {mode("PUBLIC"), network.Public},
-	} {
-		if got := policy(tt.in); got.Mode != tt.want {
-			t.Errorf("%v opens %s, want %s", tt.in, got.Mode, tt.want)
+	defer l.Close()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	mode := func(m string) *agentcorecontrol.NetworkConfiguration {
+		return &agentcorecontrol.NetworkConfiguration{NetworkMode: &m, NetworkModeConfig: &agentcorecontrol.VpcConfig{Subnets: []string{"subnet-01234567"}}}
+	}
+	var notes []string
+	enter := func(c *agentcorecontrol.NetworkConfiguration) runtime.Surroundings {
+		t.Helper()
+		around, err := g.Enter(t.Context(), runtime.Guest{
+			Scope: store.Scope{Account: account, Region: "us-west-2"}, Role: "arn:aws:iam::" + account + ":role/r", RoleSession: "caller",
+			Network: c, Note: func(text string) { notes = append(notes, text) },
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
+		t.Cleanup(func() { around.Leave(false) })
+		return around
+	}
+	reaches := func(around runtime.Surroundings) bool {
+		c, err := around.Network.Connect(t.Context(), "tcp", at)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}
+	public, vpc := enter(mode("PUBLIC")), enter(mode("VPC"))
+	for name, around := range map[string]runtime.Surroundings{
+		"PUBLIC": public, "VPC": vpc, "none": enter(nil), "no mode": enter(&agentcorecontrol.NetworkConfiguration{}), "another": enter(mode("OTHER")),
+		"VPC without subnets": enter(&agentcorecontrol.NetworkConfiguration{NetworkMode: new("VPC")}),
+	} {
+		if reaches(around) {
+			t.Errorf("%s reaches this machine", name)
+		}
+	}
+	if want := "outcrop network map subnet-01234567 PROFILE"; !slices.ContainsFunc(notes, func(n string) bool { return strings.HasSuffix(n, "run: "+want) }) {
+		t.Errorf("%q lack %s", notes, want)
+	}
+	rule, err := netprofile.ParseRule(at.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.networks.PutProfile(t.Context(), netprofile.Profile{Name: "here", Rules: []netprofile.Rule{rule}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.networks.Map(t.Context(), "here", []string{"subnet-01234567"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.networks.ChangePublic(t.Context(), netprofile.PublicChange{AddRanges: []netip.Prefix{rule.Prefix}}); err != nil {
+		t.Fatal(err)
+	}
+	if reaches(public) || reaches(vpc) {
+		t.Error("what was there before reaches what was opened since")
+	}
+	for name, was := range map[string]runtime.Surroundings{"PUBLIC": public, "VPC": vpc} {
+		if now := enter(mode(name)); !reaches(now) || now.Reach == was.Reach {
+			t.Errorf("a new guest of %s: %v, %q", name, reaches(now), now.Reach)
+		}
+	}
+	if enter(mode("VPC")).Reach != enter(mode("VPC")).Reach {
+		t.Error("guests in the same surroundings differ")
 	}
 }

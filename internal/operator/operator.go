@@ -43,6 +43,7 @@ type Config struct {
 	Sessions     Sessions
 	Logs         Logs
 	Garbage      Garbage
+	Networks     Networks
 	Interpreters func(context.Context) ([]image.Interpreter, error)
 	// Sandbox says whether sandboxes can run: nil, or why not and the fix.
 	Sandbox func(context.Context) (engine, reason, fix string)

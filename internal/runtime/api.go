@@ -224,7 +224,7 @@ type draft struct {
 // draft holds a configuration against the rules, the zip's bucket and the
 // interpreters of this host.
 func (s *Service) draft(ctx context.Context, scope store.Scope, in *agentcorecontrol.UpdateAgentRuntimeRequest) (draft, error) {
-	c := config{in.AgentRuntimeArtifact, in.LifecycleConfiguration, in.RequestHeaderConfiguration, in.EnvironmentVariables, in.FilesystemConfigurations}
+	c := config{in.AgentRuntimeArtifact, in.LifecycleConfiguration, in.RequestHeaderConfiguration, in.EnvironmentVariables, in.FilesystemConfigurations, in.NetworkConfiguration}
 	if err := c.check(); err != nil {
 		return draft{}, err
 	}

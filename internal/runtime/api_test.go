@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +37,13 @@ func create(name string) *control.CreateAgentRuntimeInput {
 		AgentRuntimeName: &name, RoleArn: aws.String(runtimetest.Role), AgentRuntimeArtifact: code("agent.zip", ""),
 		NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
 	}
+}
+
+// vpc is a network as Create and Update take it.
+func vpc() *types.NetworkConfiguration {
+	return &types.NetworkConfiguration{NetworkMode: types.NetworkModeVpc, NetworkModeConfig: &types.VpcConfig{
+		SecurityGroups: []string{"sg-01234567"}, Subnets: []string{"subnet-0123456789abcdef0", "subnet-01234567"},
+	}}
 }
 
 func code(key, version string) *types.AgentRuntimeArtifactMemberCodeConfiguration {
@@ -176,9 +184,27 @@ func TestCreate(t *testing.T) {
 			in.AuthorizerConfiguration = &types.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: types.CustomJWTAuthorizerConfiguration{
 				DiscoveryUrl: aws.String("https://issuer/.well-known/openid-configuration"), AllowedClients: []string{"c"}}}
 		}},
-		{"vpc", "networkMode", func(in *control.CreateAgentRuntimeInput) {
-			in.NetworkConfiguration = &types.NetworkConfiguration{NetworkMode: types.NetworkModeVpc, NetworkModeConfig: &types.VpcConfig{
-				SecurityGroups: []string{"sg-01234567"}, Subnets: []string{"subnet-01234567"}}}
+		{"vpc without its network", "networkModeConfig is required when networkMode is VPC", func(in *control.CreateAgentRuntimeInput) {
+			in.NetworkConfiguration = &types.NetworkConfiguration{NetworkMode: types.NetworkModeVpc}
+		}},
+		{"vpc's network without vpc", "networkModeConfig is for networkMode VPC; leave it out when networkMode is PUBLIC", func(in *control.CreateAgentRuntimeInput) {
+			in.NetworkConfiguration.NetworkModeConfig = vpc().NetworkModeConfig
+		}},
+		{"vpc with an endpoint for S3", "networkModeConfig.requireServiceS3Endpoint is not available", func(in *control.CreateAgentRuntimeInput) {
+			in.NetworkConfiguration = vpc()
+			in.NetworkConfiguration.NetworkModeConfig.RequireServiceS3Endpoint = aws.Bool(true)
+		}},
+		{"vpc in no subnet", "at 'networkConfiguration.networkModeConfig.subnets' failed to satisfy constraint", func(in *control.CreateAgentRuntimeInput) {
+			in.NetworkConfiguration = vpc()
+			in.NetworkConfiguration.NetworkModeConfig.Subnets = []string{}
+		}},
+		{"vpc in no group", "at 'networkConfiguration.networkModeConfig.securityGroups' failed to satisfy constraint", func(in *control.CreateAgentRuntimeInput) {
+			in.NetworkConfiguration = vpc()
+			in.NetworkConfiguration.NetworkModeConfig.SecurityGroups = []string{}
+		}},
+		{"vpc in a subnet of no such name", "subnets", func(in *control.CreateAgentRuntimeInput) {
+			in.NetworkConfiguration = vpc()
+			in.NetworkConfiguration.NetworkModeConfig.Subnets = []string{"subnet-!"}
 		}},
 		{"protocol", "serverProtocol", func(in *control.CreateAgentRuntimeInput) {
 			in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: types.ServerProtocolMcp}
@@ -204,6 +230,33 @@ func TestCreate(t *testing.T) {
 			t.Errorf("runtimes %v", got)
 		}
 	})
+}
+
+// TestVPC: its network is kept as it was sent, and goes with the version that had
+// it. Nothing of it has to be known here: subnets are mapped at any time.
+func TestVPC(t *testing.T) {
+	k := newKit(t, runtimetest.Options{})
+	in := create("private")
+	in.NetworkConfiguration = vpc()
+	out, err := k.Control.CreateAgentRuntime(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := *out.AgentRuntimeId
+	got := k.settled(id)
+	if got.Status != types.AgentRuntimeStatusReady || !reflect.DeepEqual(got.NetworkConfiguration, vpc()) {
+		t.Errorf("%s: %+v", got.Status, got.NetworkConfiguration)
+	}
+	if _, err := k.Control.UpdateAgentRuntime(t.Context(), change(id)); err != nil {
+		t.Fatal(err)
+	}
+	got = k.settled(id)
+	if n := got.NetworkConfiguration; n.NetworkMode != types.NetworkModePublic || n.NetworkModeConfig != nil {
+		t.Errorf("after the update: %+v", n)
+	}
+	if got = k.get(id, "1"); !reflect.DeepEqual(got.NetworkConfiguration, vpc()) {
+		t.Errorf("version 1 has become %+v", got.NetworkConfiguration)
+	}
 }
 
 // TestTokens: the same token and request are one effect and one answer.

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"crypto/sha256"
 
 	"github.com/google/uuid"
@@ -14,9 +15,18 @@ import (
 // Guests makes what a session finds around it: the network, and on it the
 // metadata service with the credentials of its role.
 type Guests interface {
-	// Enter returns the network of a session that starts. leave ends it; with
-	// keep the guest was saved and comes back with what it holds.
-	Enter(g Guest) (network sandbox.Network, leave func(keep bool), err error)
+	// Enter makes those of a session that starts.
+	Enter(ctx context.Context, g Guest) (Surroundings, error)
+}
+
+// Surroundings are what one session finds around it.
+type Surroundings struct {
+	Network sandbox.Network
+	// Reach tells apart what is reached, for session.Plan.Surroundings.
+	Reach string
+	// Leave ends them; with keep the guest was saved and comes back with what it
+	// holds.
+	Leave func(keep bool)
 }
 
 // Guest is a session that starts.
@@ -41,18 +51,18 @@ const containerToken = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 
 // surround puts a plan's session into its surroundings and takes them down at
 // its end. A Planner without Guests leaves it as it is.
-func (s *Service) surround(plan *session.Plan, g Guest) error {
+func (s *Service) surround(ctx context.Context, plan *session.Plan, g Guest) error {
 	if s.cfg.Guests == nil {
 		return nil
 	}
-	network, leave, err := s.cfg.Guests.Enter(g)
+	around, err := s.cfg.Guests.Enter(ctx, g)
 	if err != nil {
 		return err
 	}
-	plan.Spec.Network = network
+	plan.Spec.Network, plan.Surroundings = around.Network, around.Reach
 	ended := plan.Ended
 	plan.Ended = func(e session.End) {
-		leave(e.Hibernated)
+		around.Leave(e.Hibernated)
 		if ended != nil {
 			ended(e)
 		}

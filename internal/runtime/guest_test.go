@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"regexp"
 	"slices"
@@ -43,9 +44,9 @@ type guests struct {
 
 type noNetwork struct{ sandbox.Network }
 
-func (g *guests) Enter(guest Guest) (sandbox.Network, func(bool), error) {
+func (g *guests) Enter(_ context.Context, guest Guest) (Surroundings, error) {
 	g.entered = append(g.entered, guest)
-	return noNetwork{}, func(keep bool) { g.left = append(g.left, keep) }, g.err
+	return Surroundings{Network: noNetwork{}, Reach: "everything", Leave: func(keep bool) { g.left = append(g.left, keep) }}, g.err
 }
 
 func TestSurround(t *testing.T) {
@@ -53,7 +54,7 @@ func TestSurround(t *testing.T) {
 	s := &Service{cfg: Config{Guests: g}}
 	var ends []string
 	plan := session.Plan{Ended: func(e session.End) { ends = append(ends, e.Why) }}
-	if err := s.surround(&plan, Guest{Role: "r"}); err != nil || plan.Spec.Network == nil || len(g.entered) != 1 || g.entered[0].Role != "r" {
+	if err := s.surround(t.Context(), &plan, Guest{Role: "r"}); err != nil || plan.Spec.Network == nil || plan.Surroundings != "everything" || len(g.entered) != 1 || g.entered[0].Role != "r" {
 		t.Fatalf("%v, %+v, %+v", err, plan.Spec, g.entered)
 	}
 	plan.Ended(session.End{Why: "one"})
@@ -62,12 +63,12 @@ func TestSurround(t *testing.T) {
 		t.Errorf("ended %v, left %v", ends, g.left)
 	}
 	g.err = errors.New("no")
-	if err := s.surround(&plan, Guest{}); !errors.Is(err, g.err) {
+	if err := s.surround(t.Context(), &plan, Guest{}); !errors.Is(err, g.err) {
 		t.Errorf("%v", err)
 	}
 	s.cfg.Guests = nil
 	plan = session.Plan{}
-	if err := s.surround(&plan, Guest{}); err != nil || plan.Spec.Network != nil || plan.Ended != nil {
+	if err := s.surround(t.Context(), &plan, Guest{}); err != nil || plan.Spec.Network != nil || plan.Ended != nil {
 		t.Errorf("nobody makes surroundings and there are some: %v, %+v", err, plan)
 	}
 }

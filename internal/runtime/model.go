@@ -97,6 +97,7 @@ type config struct {
 	headers   *agentcorecontrol.RequestHeaderConfiguration
 	env       map[string]string
 	files     []agentcorecontrol.FilesystemConfiguration
+	network   *agentcorecontrol.NetworkConfiguration
 }
 
 // check holds the rules that the model cannot express.
@@ -114,6 +115,9 @@ func (c config) check() error {
 	if err := checkFiles(c.files); err != nil {
 		return err
 	}
+	if err := checkNetwork(c.network); err != nil {
+		return err
+	}
 	if err := checkSnapshot(c.env, nil); err != nil {
 		return err
 	}
@@ -121,6 +125,21 @@ func (c config) check() error {
 		if strings.ContainsAny(name, "=\x00") || strings.ContainsRune(c.env[name], 0) {
 			return invalid("environmentVariables", "environmentVariables: a name must not contain '=' and neither a name nor a value a NUL byte")
 		}
+	}
+	return nil
+}
+
+// checkNetwork holds the rules of spec/runtime.md 2.4 that concern several members.
+func checkNetwork(c *agentcorecontrol.NetworkConfiguration) error {
+	const field = "networkConfiguration.networkModeConfig"
+	if c == nil {
+		return nil // which the model does not let through
+	}
+	switch vpc := text(c.NetworkMode) == agentcorecontrol.NetworkModeVPC; {
+	case vpc && c.NetworkModeConfig == nil:
+		return invalid(field, field+" is required when networkMode is VPC: it names 1 to 16 subnets and 1 to 16 securityGroups")
+	case !vpc && c.NetworkModeConfig != nil:
+		return invalid(field, field+" is for networkMode VPC; leave it out when networkMode is "+text(c.NetworkMode))
 	}
 	return nil
 }

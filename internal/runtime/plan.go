@@ -79,7 +79,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 		Scope: key.Scope, Role: text(spec.RoleArn), RoleSession: roleSession(key), Template: key.ID == templateID,
 		Network: spec.NetworkConfiguration, ContainerToken: env[containerToken], Note: out.note,
 	}
-	if err := s.surround(&plan, guest); err != nil {
+	if err := s.surround(ctx, &plan, guest); err != nil {
 		code.Release()
 		return session.Plan{}, err
 	}

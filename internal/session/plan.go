@@ -36,6 +36,11 @@ type Plan struct {
 	// digest of its code and the build of its interpreter: no guest is resumed
 	// on another. It holds no secret.
 	Basis string
+	// Surroundings is what the guest found around it when it started, such as
+	// what it reaches. A session is restored from a template of the same ones
+	// only; one that hibernated comes back into those of the time. It holds no
+	// secret.
+	Surroundings string
 	// Template says that sessions of this plan may be restored from a saved
 	// guest that has not served a request; else Cold says why not.
 	Template bool

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
@@ -179,7 +180,7 @@ func (m *Manager) DropTemplates(scope store.Scope, owner string) {
 func (m *Manager) templateKey(key Key, plan Plan) snapshot.Key {
 	return snapshot.Key{
 		Owner: resource(key.Scope, key.Owner), Part: key.Endpoint,
-		ID: plan.Version + " " + m.describe(plan, plan.Spec, plan.Spec.Env),
+		ID: plan.Version + " " + strconv.Quote(plan.Surroundings) + " " + m.describe(plan, plan.Spec, plan.Spec.Env),
 	}
 }
 

@@ -144,7 +144,6 @@ var services = []service{
 		},
 		RefusedMembers: runtimeMembers,
 		RefusedValues: map[string]string{
-			"NetworkMode=VPC":     "VPC mode needs the sandbox network, which is not built yet; use PUBLIC",
 			"ServerProtocol=MCP":  "only the HTTP protocol is built yet",
 			"ServerProtocol=A2A":  "only the HTTP protocol is built yet",
 			"ServerProtocol=AGUI": "only the HTTP protocol is built yet",
@@ -283,8 +282,17 @@ var services = []service{
 	{
 		Model: "outcrop", Package: "outcrop", Signing: "outcrop", Own: true,
 		Groups: []group{{Name: "Operator", Doc: "what people ask a server that AWS has no operation for",
-			Served: "GetServer ListSessions GetRuntimeLogs Prune"}},
+			Served: `GetServer ListSessions GetRuntimeLogs Prune GetNetwork PutNetworkProfile DeleteNetworkProfile MapSubnets UnmapSubnets
+				UpdatePublicNetwork`}},
 		Requires: map[string][]string{
+			// The networks are this machine's, not an account's.
+			"GetNetwork":           {"outcrop:GetNetwork *"},
+			"PutNetworkProfile":    {"outcrop:PutNetworkProfile *"},
+			"DeleteNetworkProfile": {"outcrop:DeleteNetworkProfile *"},
+			"MapSubnets":           {"outcrop:MapSubnets *"},
+			"UnmapSubnets":         {"outcrop:UnmapSubnets *"},
+			"UpdatePublicNetwork":  {"outcrop:UpdatePublicNetwork *"},
+
 			"GetServer":      {"outcrop:GetServer *"},
 			"ListSessions":   {"outcrop:ListSessions *"},
 			"Prune":          {"outcrop:Prune *"},
@@ -326,7 +334,7 @@ var runtimeMembers = func() map[string]string {
 	out := map[string]string{
 		"DeleteAgentRuntimeRequest.agentRuntimeVersion":   "deleting one version is not built yet; without it the whole runtime goes",
 		"AgentRuntimeArtifact.containerConfiguration":     "container images are not built yet; deploy a code zip (codeConfiguration)",
-		"NetworkConfiguration.networkModeConfig":          "VPC mode needs the sandbox network, which is not built yet",
+		"VpcConfig.requireServiceS3Endpoint":              "S3 is this server, which every sandbox reaches without an endpoint of a network",
 		"ProtocolConfiguration.port":                      "port overrides are not built yet",
 		"ProtocolConfiguration.path":                      "path overrides are not built yet",
 		"FilesystemConfiguration.s3FilesAccessPoint":      "there is no S3 Files service here; sessionStorage is a directory of this server",

@@ -33,7 +33,7 @@ var (
 	program    = []string{"cmd", "internal/app", "internal/cli", "internal/client", "internal/bundle"}
 	services   = []string{"internal/runtime", "internal/operator", "internal/aws", "internal/console"}
 	machinery  = []string{"internal/api", "internal/work", "internal/session"}
-	leaves     = []string{"internal/principal", "internal/secret", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/telemetry"}
+	leaves     = []string{"internal/principal", "internal/secret", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/netprofile", "internal/telemetry"}
 	foundation = []string{"internal/auth", "internal/sandbox", "internal/store", "internal/fault"}
 )
 

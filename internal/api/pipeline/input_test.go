@@ -62,7 +62,7 @@ func TestBadBodies(t *testing.T) {
 		{"many values", with(`,"environmentVariables":{` + strings.Repeat(`"a":"",`, 140_000) + `"a":""}`), "", 400, "more than 131072 list members and map entries"},
 		{"refused member", with(`,"platformVersion":"1"`), "", 400, "platformVersion is not available in Outcrop 0.0.0-test: there is one platform, this host's"},
 		{"refused member, empty", with(`,"filesystemConfigurations":[]`), "", 202, ""},
-		{"refused value", strings.Replace(with(""), "PUBLIC", "VPC", 1), "", 400, "networkConfiguration.networkMode VPC is not available in Outcrop 0.0.0-test: VPC mode"},
+		{"refused value", with(`,"protocolConfiguration":{"serverProtocol":"MCP"}`), "", 400, "protocolConfiguration.serverProtocol MCP is not available in Outcrop 0.0.0-test: only the HTTP"},
 		{"invalid before refused", with(`,"platformVersion":"1","description":""`), "", 400, "1 validation error detected: Value at 'description'"},
 	}
 	k := newKit(t)

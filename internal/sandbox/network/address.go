@@ -48,6 +48,9 @@ func prefix4(a, b, c, d byte, bits int) netip.Prefix {
 // wire is what no policy opens: a guest's own network.
 var wire = prefix4(192, 0, 0, 0, 24)
 
+// Wire is the range of every guest's own network, which no policy opens.
+func Wire() netip.Prefix { return wire }
+
 // specialUse tells what an address is for, when it is not anybody's on the
 // internet.
 func specialUse(a netip.Addr) (what string, ok bool) {

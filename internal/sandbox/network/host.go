@@ -18,8 +18,9 @@ const (
 	keepAnswered = time.Hour
 )
 
-// validPattern wants a host's name, or *. and the end of one.
-func validPattern(pattern string) error {
+// CheckHost refuses what Policy.Hosts cannot mean: it wants a host's name, or *.
+// and the end of one.
+func CheckHost(pattern string) error {
 	name := strings.TrimPrefix(pattern, "*.")
 	if !validName(name) {
 		return errors.New("it is neither a host's name nor *. and the end of one")

@@ -33,9 +33,10 @@ type Policy struct {
 
 	// Profile is what VPC reaches. Nil reaches nothing: nobody has mapped the
 	// Subnets, which the refusal then names together with MapCommand, the command
-	// that maps them.
+	// that maps them. Reason says what else it is.
 	Profile    *Profile
 	Subnets    []string
+	Reason     string
 	MapCommand string
 }
 
@@ -64,7 +65,7 @@ func (p Policy) validate() error {
 		return fmt.Errorf("make network: mode %q is none of SANDBOX, PUBLIC and VPC", p.Mode)
 	}
 	for _, h := range p.Hosts {
-		if err := validPattern(h); err != nil {
+		if err := CheckHost(h); err != nil {
 			return fmt.Errorf("make network: allowed host %q: %w", h, err)
 		}
 	}
@@ -164,7 +165,10 @@ func (s *Session) refuse(network string, to netip.AddrPort, names []string) *Ref
 
 // unmapped is the reason and the way out of VPC without a profile.
 func (p Policy) unmapped() (reason, fix string) {
-	reason = "no network profile is mapped to " + plural(len(p.Subnets), "subnet") + " " + strings.Join(p.Subnets, ", ")
+	reason = p.Reason
+	if reason == "" {
+		reason = "no network profile is mapped to " + plural(len(p.Subnets), "subnet") + " " + strings.Join(p.Subnets, ", ")
+	}
 	if p.MapCommand != "" {
 		fix = "run: " + p.MapCommand
 	}

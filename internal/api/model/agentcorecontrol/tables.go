@@ -3640,9 +3640,9 @@ var shapes = [...]schema.Shape{
 	/* 1008 */ {Name: "NaturalLanguage", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2000, Has: schema.HasMin | schema.HasMax}},
 	/* 1009 */ {Name: "NetworkConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "networkMode", Shape: 1010, Wire: "networkMode", Required: true},
-		{Name: "networkModeConfig", Shape: 1492, Wire: "networkModeConfig", Refused: "VPC mode needs the sandbox network, which is not built yet"},
+		{Name: "networkModeConfig", Shape: 1492, Wire: "networkModeConfig"},
 	}},
-	/* 1010 */ {Name: "NetworkMode", Kind: schema.String, Enum: []string{"PUBLIC", "VPC"}, RefusedValues: []schema.Refusal{{Value: "VPC", Reason: "VPC mode needs the sandbox network, which is not built yet; use PUBLIC"}}},
+	/* 1010 */ {Name: "NetworkMode", Kind: schema.String, Enum: []string{"PUBLIC", "VPC"}},
 	/* 1011 */ {Name: "NextToken", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "\\S*"}},
 	/* 1012 */ {Name: "NonBlankString", Kind: schema.String, Pattern: &schema.Pattern{Source: "[\\s\\S]+"}},
 	/* 1013 */ {Name: "NonEmptyString", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Has: schema.HasMin}},
@@ -5286,7 +5286,7 @@ var shapes = [...]schema.Shape{
 	/* 1492 */ {Name: "VpcConfig", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "securityGroups", Shape: 1246, Wire: "securityGroups", Required: true},
 		{Name: "subnets", Shape: 1312, Wire: "subnets", Required: true},
-		{Name: "requireServiceS3Endpoint", Shape: 89, Wire: "requireServiceS3Endpoint"},
+		{Name: "requireServiceS3Endpoint", Shape: 89, Wire: "requireServiceS3Endpoint", Refused: "S3 is this server, which every sandbox reaches without an endpoint of a network"},
 	}},
 	/* 1493 */ {Name: "VpcConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "subnets", Shape: 1495, Wire: "subnets", Required: true},

@@ -10,21 +10,39 @@ import (
 
 // Operator serves what people ask a server that AWS has no operation for.
 type Operator interface {
+	DeleteNetworkProfile(ctx context.Context, in *DeleteNetworkProfileRequest) (*Network, error)
+	GetNetwork(ctx context.Context, in *GetNetworkRequest) (*Network, error)
 	GetRuntimeLogs(ctx context.Context, in *GetRuntimeLogsRequest) (*GetRuntimeLogsResponse, error)
 	GetServer(ctx context.Context, in *GetServerRequest) (*GetServerResponse, error)
 	ListSessions(ctx context.Context, in *ListSessionsRequest) (*ListSessionsResponse, error)
+	MapSubnets(ctx context.Context, in *MapSubnetsRequest) (*Network, error)
 	Prune(ctx context.Context, in *PruneRequest) (*PruneResponse, error)
+	PutNetworkProfile(ctx context.Context, in *PutNetworkProfileRequest) (*Network, error)
+	UnmapSubnets(ctx context.Context, in *UnmapSubnetsRequest) (*Network, error)
+	UpdatePublicNetwork(ctx context.Context, in *UpdatePublicNetworkRequest) (*Network, error)
 }
 
 // OperatorHandlers joins h with the operations it serves.
 func OperatorHandlers(h Operator) []schema.Handler {
 	return []schema.Handler{
 		{Service: &Service, Operation: &operations[0], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteNetworkProfile(ctx, in.(*DeleteNetworkProfileRequest))
+		}},
+		{Service: &Service, Operation: &operations[1], Serve: func(ctx context.Context, in any) (any, error) { return h.GetNetwork(ctx, in.(*GetNetworkRequest)) }},
+		{Service: &Service, Operation: &operations[2], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetRuntimeLogs(ctx, in.(*GetRuntimeLogsRequest))
 		}},
-		{Service: &Service, Operation: &operations[1], Serve: func(ctx context.Context, in any) (any, error) { return h.GetServer(ctx, in.(*GetServerRequest)) }},
-		{Service: &Service, Operation: &operations[2], Serve: func(ctx context.Context, in any) (any, error) { return h.ListSessions(ctx, in.(*ListSessionsRequest)) }},
-		{Service: &Service, Operation: &operations[3], Serve: func(ctx context.Context, in any) (any, error) { return h.Prune(ctx, in.(*PruneRequest)) }},
+		{Service: &Service, Operation: &operations[3], Serve: func(ctx context.Context, in any) (any, error) { return h.GetServer(ctx, in.(*GetServerRequest)) }},
+		{Service: &Service, Operation: &operations[4], Serve: func(ctx context.Context, in any) (any, error) { return h.ListSessions(ctx, in.(*ListSessionsRequest)) }},
+		{Service: &Service, Operation: &operations[5], Serve: func(ctx context.Context, in any) (any, error) { return h.MapSubnets(ctx, in.(*MapSubnetsRequest)) }},
+		{Service: &Service, Operation: &operations[6], Serve: func(ctx context.Context, in any) (any, error) { return h.Prune(ctx, in.(*PruneRequest)) }},
+		{Service: &Service, Operation: &operations[7], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.PutNetworkProfile(ctx, in.(*PutNetworkProfileRequest))
+		}},
+		{Service: &Service, Operation: &operations[8], Serve: func(ctx context.Context, in any) (any, error) { return h.UnmapSubnets(ctx, in.(*UnmapSubnetsRequest)) }},
+		{Service: &Service, Operation: &operations[9], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdatePublicNetwork(ctx, in.(*UpdatePublicNetworkRequest))
+		}},
 	}
 }
 

@@ -13,6 +13,20 @@ type AccessDeniedException struct {
 	Message *string
 }
 
+// ConflictException is an error of the wire.
+type ConflictException struct {
+	Message *string
+}
+
+// DeleteNetworkProfileRequest is a structure of the wire.
+type DeleteNetworkProfileRequest struct {
+	ProfileName *string
+}
+
+// GetNetworkRequest is a structure of the wire.
+type GetNetworkRequest struct {
+}
+
 // GetRuntimeLogsRequest is a structure of the wire.
 type GetRuntimeLogsRequest struct {
 	AgentRuntimeId *string
@@ -83,6 +97,27 @@ type LogEvent struct {
 	Message   *string
 }
 
+// MapSubnetsRequest is a structure of the wire.
+type MapSubnetsRequest struct {
+	SubnetIds   []string
+	ProfileName *string
+}
+
+// Network is a structure of the wire.
+type Network struct {
+	Profiles      []NetworkProfile
+	AllowedRanges []string
+	AllowedHosts  []string
+}
+
+// NetworkProfile is a structure of the wire.
+type NetworkProfile struct {
+	ProfileName *string
+	Rules       []string
+	DnsServers  []string
+	SubnetIds   []string
+}
+
 // The values of PruneKind.
 const (
 	PruneKindCODE        = "CODE"
@@ -114,6 +149,13 @@ type PruneResult struct {
 	Left         *int64
 	LeftBytes    *int64
 	Failed       *bool
+}
+
+// PutNetworkProfileRequest is a structure of the wire.
+type PutNetworkProfileRequest struct {
+	ProfileName *string
+	Rules       []string
+	DnsServers  []string
 }
 
 // ResourceNotFoundException is an error of the wire.
@@ -166,6 +208,19 @@ const (
 	SessionStatusHIBERNATED  = "HIBERNATED"
 	SessionStatusSTOPPING    = "STOPPING"
 )
+
+// UnmapSubnetsRequest is a structure of the wire.
+type UnmapSubnetsRequest struct {
+	SubnetIds []string
+}
+
+// UpdatePublicNetworkRequest is a structure of the wire.
+type UpdatePublicNetworkRequest struct {
+	AddRanges    []string
+	RemoveRanges []string
+	AddHosts     []string
+	RemoveHosts  []string
+}
 
 // ValidationException is an error of the wire.
 type ValidationException struct {
