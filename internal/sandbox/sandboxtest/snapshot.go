@@ -486,6 +486,8 @@ func testCopiesOfPython(t *testing.T, b *bench) {
 	if cold := b.testCopies(t, python, "agent.py"); cold.Same["customized"] != "True" {
 		t.Errorf("the user's own sitecustomize has not run: %v", cold.Same)
 	}
+	// Programs close descriptors that they do not know, and reuse the numbers.
+	b.testCopies(t, python, "agent.py", "careless")
 }
 
 func testCopiesOfNode(t *testing.T, b *bench) {
@@ -496,7 +498,7 @@ func testCopiesOfNode(t *testing.T, b *bench) {
 
 // testCopies holds copies of an agent to being unique, and to answering as a
 // guest that was started without a snapshot. It returns what that one draws.
-func (b *bench) testCopies(t *testing.T, with Interpreter, agent string) drawing {
+func (b *bench) testCopies(t *testing.T, with Interpreter, agent string, args ...string) drawing {
 	t.Helper()
 	if with.Path == "" {
 		t.Skip("this machine has no interpreter for " + agent)
@@ -510,7 +512,8 @@ func (b *bench) testCopies(t *testing.T, with Interpreter, agent string) drawing
 	}
 	spec := b.drawer(t)
 	spec.SafeToCopy, spec.Savable = false, true
-	spec.Args = []string{with.Path, agent}
+	spec.ID += strings.Join(args, "-")
+	spec.Args = append([]string{with.Path, agent}, args...)
 	spec.Mounts = with.Mounts
 	spec.Env = append([]string{"CHANGES=before", "VANISHES=1", "STAYS=1"}, with.Env...)
 	var said Buffer

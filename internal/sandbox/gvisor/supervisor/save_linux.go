@@ -117,7 +117,8 @@ func (g *guest) savePaused(m *wire.Save, files []*os.File) (saved *wire.Saved, e
 	}, nil)
 	var remote urpc.RemoteError
 	if errors.As(err, &remote) {
-		return nil, &wire.Failure{Kind: wire.Unsaved, Text: remote.Message}
+		reason, _, _ := strings.Cut(remote.Message, "\n") // the stacks that follow say little
+		return nil, &wire.Failure{Kind: wire.Unsaved, Text: reason}
 	}
 	return saved, err
 }

@@ -26,6 +26,7 @@ def _arm(path):
     import _signal
     import _thread
     import os
+    import select
     import sys
     from time import sleep
 
@@ -33,6 +34,7 @@ def _arm(path):
     # what is found there.
     thread, mask, lock = _thread.start_new_thread, _signal.pthread_sigmask, _thread.allocate_lock
     ident = getattr(_thread, "get_native_id", _thread.get_ident)
+    poller, readable, invalid = select.poll, select.POLLIN, select.POLLNVAL
     pread, fstat, close, openat, getpid, stat = os.pread, os.fstat, os.close, os.open, os.getpid, os.stat
     if hasattr(_signal, "valid_signals"):
         signals = _signal.valid_signals()
@@ -64,32 +66,36 @@ def _arm(path):
             disown(state["fd"])
         state["fd"] = own(openat("/proc/gvisor/checkpoint", os.O_RDONLY | os.O_CLOEXEC))
 
+    def load():
+        if "told" in scope:
+            return
+        with open("/proc/gvisor/spec_environ", "rb") as f:
+            state["environ"] = f.read()
+        with open(path + "/resume.py", "rb") as f:
+            code = compile(f.read(), f.name, "exec")
+        exec(code, scope)
+
     def work():
         try:
             state["thread"] = ident()
-            if "told" not in scope:  # nor in the child of a fork, maybe
-                # Programs that run briefly shall not wait for this.
-                if not wait(250):
-                    stopped.release()
-                    return
-                with open("/proc/gvisor/spec_environ", "rb") as f:
-                    state["environ"] = f.read()
-                with open(path + "/resume.py", "rb") as f:
-                    code = compile(f.read(), f.name, "exec")
-                scope["__name__"] = "outcrop_resume"
-                exec(code, scope)
             while True:
+                loaded = "told" in scope
                 try:
                     if not owned(state["fd"]):
                         reopen()
-                    if stopped is not None and not wait(None):
+                    # Programs that run briefly shall not load what only a save needs.
+                    if not wait(None if loaded else 250):
                         stopped.release()
                         return
-                    told = [pread(state["fd"], 16, 0)]  # ends with a save or a resume
+                    load()
+                    if not loaded:
+                        continue
+                    told = [pread(state["fd"], 16, 0)]
                 except OSError:
                     # It was closed under us, which is noticed when a save or a
                     # resume interrupts: which of both it was is not known.
                     told = [b"restore\n", b"resume\n"]
+                    load()
                 reopen()  # before it is answered, so that nothing is missed
                 for what in told:
                     scope["told"](what, state)
@@ -105,7 +111,7 @@ def _arm(path):
         finally:
             mask(_signal.SIG_SETMASK, old)
 
-    state, scope = {}, {}  # what resume.py works with, and resume.py
+    state, scope = {}, {"__name__": "outcrop_resume"}  # what resume.py works with, and itself
     reopen()
 
     # Children of a fork have no thread but the one that forked. From 3.12 on
@@ -115,14 +121,15 @@ def _arm(path):
     if sys.version_info < (3, 12):
 
         def wait(milliseconds):
-            sleep(milliseconds / 1000)
+            if milliseconds is not None:  # else pread waits
+                p = poller()
+                p.register(state["fd"], readable)
+                p.poll(milliseconds)
             return True
 
         os.register_at_fork(after_in_child=start)
     else:
-        import select
-
-        poller, readable, make_pipe, write, read = select.poll, select.POLLIN, os.pipe, os.write, os.read
+        make_pipe, write, read = os.pipe, os.write, os.read
         stopped = lock()
         stopped.acquire()
         pipe = []
@@ -138,7 +145,9 @@ def _arm(path):
             p = poller()
             p.register(state["fd"], readable)
             p.register(pipe[0], readable)
-            for fd, _ in p.poll(milliseconds):
+            for fd, event in p.poll(milliseconds):
+                if event & invalid:
+                    raise OSError
                 if fd == pipe[0]:
                     read(fd, 1)
                     return False
