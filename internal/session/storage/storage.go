@@ -263,15 +263,21 @@ func (s *Store) discard(place string) error {
 	return nil
 }
 
-// removeAll removes a tree in which a guest may have shut directories.
+// removeAll removes a tree in which a guest may have shut directories, and may
+// still be putting links where directories were: nothing beyond it is touched.
 func removeAll(path string) error {
 	err := os.RemoveAll(path)
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, _ error) error {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	_ = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
-			_ = os.Chmod(p, 0o700) // what stays shut is what RemoveAll reports
+			_ = root.Chmod(p, 0o700) // what stays shut is what RemoveAll reports
 		}
 		return nil
 	})
