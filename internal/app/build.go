@@ -22,6 +22,7 @@ import (
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	s3front "github.com/outcrop/outcrop/internal/aws/s3"
 	stsfront "github.com/outcrop/outcrop/internal/aws/sts"
+	"github.com/outcrop/outcrop/internal/garbage"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/netprofile"
 	"github.com/outcrop/outcrop/internal/object"
@@ -47,6 +48,8 @@ type Server struct {
 	sessions        *session.Manager
 	engine          sandbox.Engine
 	guests          *guests
+	caches          caches
+	garbage         *garbage.Collector
 	background      []func(context.Context) error
 	account, region string
 	closers         []func() error // in the order of building
@@ -125,11 +128,13 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
 		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), SnapshotLife: cfg.Sessions.SnapshotLife, Log: cfg.Log, Now: time.Now,
 	})
+	s.caches.code, s.caches.engine, s.caches.runtimes = code, engineConfig, runtimes
+	s.garbage = s.caches.collector(cfg)
 	jobs := work.New(f.store, work.Options{Owner: owner, Log: cfg.Log})
 	if err := register(jobs, runtimes.Handlers()); err != nil {
 		return nil, err
 	}
-	s.background = append(s.background, f.telemetry.Run, jobs.Run, objects.Run, runtimes.Run)
+	s.background = append(s.background, f.telemetry.Run, jobs.Run, objects.Run, runtimes.Run, s.garbage.Run)
 	s.pipeline, err = pipeline.New(pipeline.Config{
 		Version:  cfg.Version,
 		Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &sts.Service, &outcrop.Service},
@@ -189,7 +194,7 @@ func (s *Server) operator(cfg Config, f foundation, runtimes *runtime.Service, n
 			Version: cfg.Version, Account: s.account, OS: goruntime.GOOS, Architecture: goruntime.GOARCH,
 			DataDirectory: cfg.DataDir, ProcessID: os.Getpid(), Started: time.Now(),
 		},
-		Sessions: s.sessions, Logs: f.telemetry, Interpreters: runtimes.Interpreters, Networks: networks,
+		Sessions: s.sessions, Logs: f.telemetry, Garbage: s.garbage, Interpreters: runtimes.Interpreters, Networks: networks,
 		Sandbox:  func(ctx context.Context) (string, string, string) { return sandboxState(ctx, s.engine, engine) },
 		ARN:      func(k session.Key) string { return runtime.ARN(k.Scope, k.Owner) },
 		LogGroup: runtime.LogGroup,

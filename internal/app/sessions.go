@@ -107,5 +107,6 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 		return fmt.Errorf("open sessions: %w", err)
 	}
 	s.background = append(s.background, s.sessions.Run, directories.Run)
+	s.caches = caches{dataDir: cfg.DataDir, templates: templates, hibernated: hibernated, directories: directories, sessions: s.sessions}
 	return nil
 }

@@ -63,7 +63,7 @@ type Client struct {
 	base   *url.URL
 	aws    aws.Config
 	http   *http.Client // answers soon, or is given up
-	agents *http.Client // an agent may think for 15 minutes before its first byte (spec/runtime.md)
+	agents *http.Client // waits: an agent may think for 15 minutes before its first byte (spec/runtime.md)
 	signer *v4.Signer
 	now    func() time.Time
 	agent  string

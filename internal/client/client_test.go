@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -51,6 +52,7 @@ func serve(t *testing.T, service string, answer http.HandlerFunc) *Client {
 			var id *sigv4.Identity
 			if id, err = v.Verify(r.Context(), r, claim, sigv4.Expect{Service: service, Region: "eu-west-1"}); err == nil {
 				defer func() { _ = id.Close() }()
+				r.Body, err = id.Body()
 			}
 		}
 		if err != nil {
@@ -83,6 +85,11 @@ func TestOwnAPIIsSignedAndDecoded(t *testing.T) {
 			fmt.Fprint(w, `{"version":"1","account":"123456789012","processId":7,"startedAt":"2026-01-02T03:04:05Z","interpreters":[{"runtime":"PYTHON_3_11","version":"3.11.2"}],"sandbox":{"available":true},"unknown":1}`)
 		case "/_outcrop/v1/sessions":
 			fmt.Fprint(w, `{"sessions":[{"sessionId":"s","requests":3}],"nextToken":"n"}`)
+		case "/_outcrop/v1/prune":
+			if body, err := io.ReadAll(r.Body); err != nil || string(body) != `{"kinds":["CODE"],"all":true,"unusedSeconds":60}` {
+				t.Errorf("asked for %s, %v", body, err)
+			}
+			fmt.Fprint(w, `{"results":[{"kind":"CODE","removed":1,"removedBytes":5,"left":0,"leftBytes":0}]}`)
 		default:
 			fmt.Fprint(w, `{"events":[{"timestamp":"2026-01-02T03:04:05.006Z","message":"hi"}],"nextToken":"f/1"}`)
 		}
@@ -102,10 +109,15 @@ func TestOwnAPIIsSignedAndDecoded(t *testing.T) {
 	if err != nil || !logs.Events[0].Timestamp.Equal(since) || *logs.Events[0].Message != "hi" {
 		t.Errorf("Logs() = %+v, %v", logs, err)
 	}
+	pruned, err := c.Prune(t.Context(), outcrop.PruneRequest{Kinds: []string{"CODE"}, All: aws.Bool(true), UnusedSeconds: aws.Int64(60)})
+	if err != nil || *pruned.Results[0].RemovedBytes != 5 {
+		t.Errorf("Prune() = %+v, %v", pruned, err)
+	}
 	want := []string{
 		"GET /_outcrop/v1/server?",
 		"GET /_outcrop/v1/sessions?agentRuntimeId=a-1234567890&nextToken=x%2F%20y%26",
 		"GET /_outcrop/v1/runtimes/a%20b%2Fc/logs?endpointName=DEFAULT&last=5&maxResults=10&sessionId=s&since=2026-01-02T03%3A04%3A05.006Z&waitSeconds=20",
+		"POST /_outcrop/v1/prune?",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("asked\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -53,38 +54,62 @@ func (c *Client) Logs(ctx context.Context, in outcrop.GetRuntimeLogsRequest) (*o
 	return out, c.get(ctx, "runtimes/"+url.PathEscape(aws.ToString(in.AgentRuntimeId))+"/logs", q, out)
 }
 
+// Prune removes what the server keeps and nobody needs, which takes as long as
+// there is something to look at.
+func (c *Client) Prune(ctx context.Context, in outcrop.PruneRequest) (*outcrop.PruneResponse, error) {
+	body, err := json.Marshal(struct {
+		Kinds         []string `json:"kinds,omitempty"`
+		All           *bool    `json:"all,omitempty"`
+		UnusedSeconds *int64   `json:"unusedSeconds,omitempty"`
+		DryRun        *bool    `json:"dryRun,omitempty"`
+	}(in))
+	if err != nil {
+		return nil, err
+	}
+	out := new(outcrop.PruneResponse)
+	return out, c.call(ctx, c.agents, http.MethodPost, "prune", nil, body, out)
+}
+
 // get signs and sends one read of our own API; path is escaped.
 func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {
+	return c.call(ctx, c.http, http.MethodGet, path, query, nil, out)
+}
+
+// call signs and sends one call of our own API; path is escaped, and body is JSON.
+func (c *Client) call(ctx context.Context, by *http.Client, method, path string, query url.Values, body []byte, out any) error {
 	u := c.base.JoinPath("/_outcrop/v1/", path)
 	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("call %s: %w", path, err)
+	}
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.agent != "" {
 		req.Header.Set("User-Agent", c.agent)
 	}
-	empty := sha256.Sum256(nil)
+	sum := sha256.Sum256(body)
 	key := aws.Credentials{AccessKeyID: c.target.AccessKeyID, SecretAccessKey: c.target.SecretAccessKey, SessionToken: c.target.SessionToken}
-	if err := c.signer.SignHTTP(ctx, key, req, hex.EncodeToString(empty[:]), "outcrop", c.target.Region, c.now()); err != nil {
+	if err := c.signer.SignHTTP(ctx, key, req, hex.EncodeToString(sum[:]), "outcrop", c.target.Region, c.now()); err != nil {
 		return fmt.Errorf("sign call %s: %w", path, err)
 	}
-	res, err := c.http.Do(req)
+	res, err := by.Do(req)
 	if err != nil {
 		return fmt.Errorf("call %s: %w", path, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("read answer of %s: %w", path, err)
 	}
-	if len(body) > maxAnswer {
+	if len(answer) > maxAnswer {
 		return fmt.Errorf("read answer of %s: longer than %d bytes", path, maxAnswer)
 	}
 	if res.StatusCode != http.StatusOK {
-		return answerError(res, body)
+		return answerError(res, answer)
 	}
-	if err := json.Unmarshal(body, out); err != nil {
+	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("read answer of %s: %w", path, &NotOutcropError{Endpoint: c.target.Endpoint, Detail: err.Error()})
 	}
 	return nil
