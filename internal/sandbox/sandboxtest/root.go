@@ -70,7 +70,7 @@ func (b *bench) rooted(t *testing.T, root string, args ...string) sandbox.Spec {
 }
 
 // listing is everything below a directory: names, modes, sizes and times.
-func listing(t *testing.T, dir string) string {
+func listing(t testing.TB, dir string) string {
 	t.Helper()
 	var out strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -81,6 +81,16 @@ func run(what string, args []string) int {
 		dial(args)
 	case "deaf": // ADDRESS: listens and never accepts
 		return deaf(args[0])
+	case "probe": // WHO PROBE...: tries ways out of the sandbox
+		probes(args[0], args[1:])
+	case "probing": // PROBE: one of them
+		return probing(args[0])
+	case "agent": // ADDRESS: tries them for whoever invokes it
+		return agent(args[0])
+	case "litter": // DIR
+		fmt.Println(strings.Join(litter(args[0]), "\n"))
+	case "difficult": // HOW
+		return difficult(args[0])
 	default:
 		return limits(what, args)
 	}
