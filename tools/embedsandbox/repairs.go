@@ -56,13 +56,15 @@ const (
 // A guest can wait for its next checkpoint by poll and not by epoll, which no file
 // of Linux does. Event loops have only the latter.
 //
-// Three are no repairs; nothing but gVisor itself can do what they do. Its bound of
+// Four are no repairs; nothing but gVisor itself can do what they do. Its bound of
 // processes is held for each user by itself, as Linux does it, so that an image's
 // root could have as many as it has users: here all count together. And whoever is
 // an ordinary user of the host has one uid there, so that files which a guest makes
 // in a writable mount can be nobody else's: the options dfltuid and dfltgid, which
 // gVisor takes from nobody, say whose they all are to the guest, and on the host
 // they are one uid's that is nobody's (or, where that is not to be had, the user's).
+// For the same reason no file there gets the set-uid or set-gid bit, which would make
+// a program of the guest's run as that user for whoever else finds it.
 // And guests see as much memory and as many processors as the machine has unless
 // gVisor itself makes the control group, though programs choose the sizes of their
 // heaps and pools by them: annotations say how much they see.
@@ -158,6 +160,21 @@ func (fd *checkpointFD)`,
 		file: sharedFiles,
 		old:  "	if stat.Mask&linux.STATX_GID != 0 {\n",
 		new:  "	if stat.Mask&linux.STATX_GID != 0 && i.inode.fs.opts.dfltgid == _V9FS_DEFGID {\n",
+	},
+	{
+		file: fileServer,
+		old:  "			if err := unix.Fchmod(fd.hostFD, stat.Mode&^unix.S_IFMT); err != nil {\n",
+		new:  "			if err := unix.Fchmod(fd.hostFD, stat.Mode&^(unix.S_IFMT|unix.S_ISUID|unix.S_ISGID)); err != nil {\n",
+	},
+	{
+		file: fileServer,
+		old:  "createFlags, uint32(mode&^linux.FileTypeMask))\n",
+		new:  "createFlags, uint32(mode&^(linux.FileTypeMask|unix.S_ISUID|unix.S_ISGID)))\n",
+	},
+	{
+		file: fileServer,
+		old:  "	if err := unix.Mknodat(fd.hostFD, name, uint32(mode), 0); err != nil {\n",
+		new:  "	if err := unix.Mknodat(fd.hostFD, name, uint32(mode&^(unix.S_ISUID|unix.S_ISGID)), 0); err != nil {\n",
 	},
 	{
 		file: fileServer,
