@@ -3,25 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/internal/app"
@@ -57,7 +47,7 @@ func invokeRow(ctx context.Context) error {
 	}
 	requests := map[int][]byte{}
 	for _, size := range []int{1 << 10, 64 << 10} {
-		if requests[size], err = b.signed(ctx, arn, payload(size)); err != nil {
+		if requests[size], err = b.signed(ctx, arn, sessionID, payload(size)); err != nil {
 			return err
 		}
 	}
@@ -124,9 +114,8 @@ func medians(rs []result) result {
 
 // bench is a running server and how to reach it.
 type bench struct {
+	target
 	server *app.Server
-	addr   string
-	creds  client.Credentials
 	stop   func()
 }
 
@@ -160,7 +149,7 @@ func start(ctx context.Context, dir string) (*bench, error) {
 			fmt.Fprintln(os.Stderr, "stop server:", err)
 		}
 	}
-	return &bench{server, l.Addr().String(), creds, stop}, err
+	return &bench{target{l.Addr().String(), creds}, server, stop}, err
 }
 
 // deploy builds the echo, packs it and creates the runtime.
@@ -169,39 +158,11 @@ func (b *bench) deploy(ctx context.Context, dir string) (arn string, err error) 
 	if err != nil {
 		return "", err
 	}
-	to := agent.Account{ID: b.creds.AccountID, Config: aws.Config{
-		Region: b.creds.Region, BaseEndpoint: aws.String("http://" + b.addr),
-		Credentials: credentials.NewStaticCredentialsProvider(b.creds.AccessKeyID, b.creds.SecretAccessKey, ""),
-	}}
-	runtime, err := agent.Deploy(ctx, to, "bench", "echo", code)
+	runtime, err := agent.Deploy(ctx, b.account(), "bench", "echo", code)
 	if err != nil {
 		return "", err
 	}
 	return *runtime.AgentRuntimeArn, nil
-}
-
-// signed is a whole request, as bytes, signed once.
-func (b *bench) signed(ctx context.Context, arn string, body []byte) ([]byte, error) {
-	target := "http://" + b.addr + "/runtimes/" + url.QueryEscape(arn) + "/invocations?qualifier=DEFAULT"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.URL.RawPath = strings.SplitN(strings.TrimPrefix(target, "http://"+b.addr), "?", 2)[0]
-	hash := sha256.Sum256(body)
-	digest := hex.EncodeToString(hash[:])
-	req.Header.Set("Content-Type", "application/octet-stream")
-	req.Header.Set("X-Amz-Content-Sha256", digest)
-	req.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", sessionID)
-	creds := aws.Credentials{AccessKeyID: b.creds.AccessKeyID, SecretAccessKey: b.creds.SecretAccessKey}
-	if err := v4.NewSigner().SignHTTP(ctx, creds, req, digest, "bedrock-agentcore", b.creds.Region, time.Now()); err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	if err := req.Write(&out); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
 }
 
 // proxy is what Outcrop is compared with: nothing but the hop.
@@ -216,19 +177,12 @@ func (b *bench) proxy(ctx context.Context) (*httptest.Server, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	handler := &httputil.ReverseProxy{
-		Transport: use.Transport(), FlushInterval: -1,
-		Rewrite: func(r *httputil.ProxyRequest) {
-			// A ReverseProxy that streams the request loses some: net/http's
-			// server takes the body away once the answer begins. Outcrop has
-			// read it by then as well, to check its hash.
-			body, err := io.ReadAll(r.In.Body)
-			if err != nil {
-				body = nil // the echo will refuse it
-			}
-			r.Out.Body = io.NopCloser(bytes.NewReader(body))
-			r.Out.URL = &url.URL{Scheme: "http", Host: "localhost:8080", Path: "/invocations"}
-		},
-	}
-	return httptest.NewServer(handler), use.Release, nil
+	return proxyTo(use.Transport()), use.Release, nil
+}
+
+// whole reads a body to its end. One that breaks is sent as it is, and the echo
+// refuses it.
+func whole(body io.Reader) io.ReadCloser {
+	read, _ := io.ReadAll(body)
+	return io.NopCloser(bytes.NewReader(read))
 }

@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -80,20 +78,6 @@ func startOnce(ctx context.Context, binary, dir string) (time.Duration, int64, e
 		return took, rss, err
 	}
 	return 0, 0, fmt.Errorf("no answer at %s within 10 s", addr)
-}
-
-func residentBytes(pid int) (int64, error) {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, fmt.Errorf("read resident size of process %d: no VmRSS", pid)
 }
 
 func median[T int64 | time.Duration | float64](v []T) T {

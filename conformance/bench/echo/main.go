@@ -1,12 +1,15 @@
 // Command echo is the agent of the benchmark: a static server that answers
-// /ping and echoes /invocations, and says how long that took it.
+// /ping and echoes /invocations, and says how long that took it. Its arguments
+// are the address and how many MiB of noise it holds.
 package main
 
 import (
+	"crypto/rand"
 	"io"
 	"log"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -15,6 +18,15 @@ func main() {
 	addr := "127.0.0.1:8080"
 	if len(os.Args) > 1 {
 		addr = os.Args[1]
+	}
+	var held []byte // until the end
+	if len(os.Args) > 2 {
+		mib, err := strconv.Atoi(os.Args[2])
+		if err != nil {
+			log.Fatal(err)
+		}
+		held = make([]byte, mib<<20)
+		_, _ = rand.Read(held) // never fails (crypto/rand)
 	}
 	http.HandleFunc("GET /ping", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"status":"Healthy"}`)
@@ -33,5 +45,7 @@ func main() {
 		h.Set("Baggage", "echo="+strconv.FormatInt(int64(time.Since(begun)), 10))
 		_, _ = w.Write(body)
 	})
-	log.Fatal(http.ListenAndServe(addr, nil))
+	err := http.ListenAndServe(addr, nil)
+	runtime.KeepAlive(held)
+	log.Fatal(err)
 }

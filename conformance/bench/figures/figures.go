@@ -1,0 +1,90 @@
+// Package figures is what a run of the benchmark writes down.
+package figures
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// Report is one run. Durations are in nanoseconds, sizes in bytes.
+type Report struct {
+	Commit string `json:"commit"`
+	// Machine says in general what it ran on, and Load are the load averages of
+	// a minute before and after: others may have been at work.
+	Machine string    `json:"machine"`
+	Load    []float64 `json:"load"`
+
+	Hops   []Hop   `json:"hops,omitempty"`
+	Images []Image `json:"images,omitempty"`
+	Starts []Start `json:"starts,omitempty"`
+	Room   *Room   `json:"room,omitempty"`
+}
+
+// Hop compares a proxy to a server in a sandbox with one to the same outside.
+type Hop struct {
+	Network string  `json:"network"` // "netstack" or "passthrough"
+	AtOnce  int     `json:"atOnce"`
+	Inside  float64 `json:"inside"`  // requests a second
+	Outside float64 `json:"outside"` // requests a second
+	P50     int64   `json:"p50"`     // inside
+}
+
+// Ratio is of the throughputs.
+func (h Hop) Ratio() float64 { return h.Inside / h.Outside }
+
+// Image is what saving and resuming a guest takes.
+type Image struct {
+	Heap   int64 `json:"heap"`   // what the guest holds besides its own
+	Size   int64 `json:"size"`   // of the snapshot
+	Save   int64 `json:"save"`   // medians
+	Resume int64 `json:"resume"` // until the engine has started it
+	Answer int64 `json:"answer"` // until it has answered over HTTP, from the same beginning
+}
+
+// Start is a way to start an agent, and how long it took until the first byte of
+// its answer.
+type Start struct {
+	Way   string  `json:"way"` // "plain process", "cold", "restored", "woken"
+	Times []int64 `json:"times"`
+}
+
+// At is a quantile: 0.5 is the median, 1 the longest.
+func (s Start) At(q float64) time.Duration {
+	v := slices.Sorted(slices.Values(s.Times))
+	return time.Duration(v[min(int(q*float64(len(v))), len(v)-1)])
+}
+
+// Room is what sessions take.
+type Room struct {
+	Live       int   `json:"live"`       // sessions
+	Share      int64 `json:"share"`      // of their processes, proportional, for one
+	Available  int64 `json:"available"`  // by which the host's available memory shrank, for one
+	Hibernated int   `json:"hibernated"` // sessions
+	Server     int64 `json:"server"`     // by which server and supervisor grew, for one
+	Disk       int64 `json:"disk"`       // for one
+}
+
+// Write stores the report.
+func (r *Report) Write(path string) error {
+	body, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(body, '\n'), 0o644)
+}
+
+// Read is the reverse of Write.
+func Read(path string) (*Report, error) {
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Report)
+	if err := json.Unmarshal(body, r); err != nil {
+		return nil, fmt.Errorf("read figures %s: %w", path, err)
+	}
+	return r, nil
+}
