@@ -19,7 +19,8 @@ var (
 
 // special are the ranges of IANA's IPv4 Special-Purpose Address Registry (RFC
 // 6890) that are not globally reachable, and multicast (RFC 5771). Of
-// 192.0.0.0/24 two addresses are; they are anycast for relays and no loss.
+// 192.0.0.0/24 two addresses are; they are anycast for relays and no loss. One more
+// answers only the machines of one cloud, as link-local ones do in others.
 var special = [...]struct {
 	prefix netip.Prefix
 	what   string
@@ -28,6 +29,7 @@ var special = [...]struct {
 	{prefix4(10, 0, 0, 0, 8), "private"},
 	{prefix4(100, 64, 0, 0, 10), "shared by a carrier's customers"},
 	{prefix4(127, 0, 0, 0, 8), "a loopback address"},
+	{prefix4(168, 63, 129, 16, 32), "of Azure's platform, which hands out secrets of the machine"},
 	{prefix4(169, 254, 0, 0, 16), "link-local"},
 	{prefix4(172, 16, 0, 0, 12), "private"},
 	{prefix4(192, 0, 0, 0, 24), "of the sandbox's own wire"},
