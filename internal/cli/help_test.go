@@ -74,6 +74,10 @@ func TestMisuse(t *testing.T) {
 		"bogus", "invke", "ls extra", "ls --bad", "invoke", "invoke a b c", "stop hello", "stop hello -s short", "logs hello -n 0",
 		"logs hello --since -5m", "logs hello --since soon", "deploy", "deploy . --name 1x", "deploy . --env =x", "deploy . --env NOPE",
 		"env --shell tcsh", "invoke hello {bad", "invoke hello --raw --json", "invoke hello -s short", "invoke a/b", "invoke hello @nowhere",
+		"network bogus", "network profile", "network profile set", "network profile set a", "network profile set a --rule 10.1.0.0/8",
+		"network profile set a --rule 10.1.0.0/16:0", "network profile set a --rule fd00::/8", "network profile set a --rule 10.1.0.0/16 --dns ns.example.com",
+		"network map subnet-0123456789abcdef0", "network map office subnet-0123456789abcdef0", "network unmap", "network allow 192.0.0.0/24", "network disallow x",
+		"network host add", "network host add https://example.com", "network map 10.1.0.0/16 office", "network unmap subnet", "network profile set 1x --rule 10.1.0.0/16",
 		"delete arn:aws:s3:::x", "ls --endpoint nonsense", "serve --interpreter /no/python", "doctor --interpreter /no/python",
 	} {
 		t.Run(line, func(t *testing.T) {

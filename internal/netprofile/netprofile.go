@@ -147,12 +147,21 @@ func (r *Registry) change(ctx context.Context, fn func(*Configuration) error) (C
 
 var profileName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,47}$`)
 
+// CheckName refuses what cannot be a profile's name.
+func CheckName(name string) error {
+	if !profileName.MatchString(name) {
+		return invalid("profileName", "Profile name %q must be a letter, then at most 47 letters, digits, '_' and '-'", name)
+	}
+	return nil
+}
+
 // PutProfile makes a profile, or replaces the rules and servers of the one that
 // has its name. Its subnets stay.
 func (r *Registry) PutProfile(ctx context.Context, p Profile) (Configuration, error) {
+	if err := CheckName(p.Name); err != nil {
+		return Configuration{}, err
+	}
 	switch {
-	case !profileName.MatchString(p.Name):
-		return Configuration{}, invalid("profileName", "Profile name %q must be a letter, then at most 47 letters, digits, '_' and '-'", p.Name)
 	case len(p.Rules) == 0:
 		return Configuration{}, invalid("rules", "Network profile '%s' needs at least one rule, such as 10.1.0.0/16:443: without any it reaches nothing", p.Name)
 	case len(p.Servers) > MaxServers:
@@ -202,7 +211,7 @@ var subnetID = regexp.MustCompile(`^subnet-[0-9a-zA-Z]{8,17}$`) // spec/runtime.
 
 // Map leads subnets to a profile, whatever they led to before.
 func (r *Registry) Map(ctx context.Context, profile string, subnets []string) (Configuration, error) {
-	if err := checkSubnets(subnets); err != nil {
+	if err := CheckSubnets(subnets); err != nil {
 		return Configuration{}, err
 	}
 	return r.change(ctx, func(c *Configuration) error {
@@ -224,7 +233,7 @@ func (r *Registry) Map(ctx context.Context, profile string, subnets []string) (C
 
 // Unmap takes subnets away from their profiles: they reach nothing then.
 func (r *Registry) Unmap(ctx context.Context, subnets []string) (Configuration, error) {
-	if err := checkSubnets(subnets); err != nil {
+	if err := CheckSubnets(subnets); err != nil {
 		return Configuration{}, err
 	}
 	return r.change(ctx, func(c *Configuration) error {
@@ -240,7 +249,8 @@ func (r *Registry) Unmap(ctx context.Context, subnets []string) (Configuration, 
 	})
 }
 
-func checkSubnets(list []string) error {
+// CheckSubnets refuses what cannot be subnets' ids.
+func CheckSubnets(list []string) error {
 	if len(list) == 0 {
 		return invalid("subnetIds", "At least one subnet must be named")
 	}

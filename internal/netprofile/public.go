@@ -21,10 +21,8 @@ type PublicChange struct {
 // not added twice; what is to be removed must be there.
 func (r *Registry) ChangePublic(ctx context.Context, change PublicChange) (Configuration, error) {
 	change.AddHosts, change.RemoveHosts = lower(change.AddHosts), lower(change.RemoveHosts)
-	for _, h := range change.AddHosts {
-		if err := network.CheckHost(h); err != nil {
-			return Configuration{}, invalid("addHosts", "Host %q: %v, such as api.example.com or *.example.com", h, err)
-		}
+	if err := CheckHosts(change.AddHosts); err != nil {
+		return Configuration{}, err
 	}
 	return r.change(ctx, func(c *Configuration) error {
 		for _, p := range change.RemoveRanges {
@@ -47,6 +45,16 @@ func (r *Registry) ChangePublic(ctx context.Context, change PublicChange) (Confi
 		}
 		return nil
 	})
+}
+
+// CheckHosts refuses what is neither NAME nor *.SUFFIX.
+func CheckHosts(list []string) error {
+	for _, h := range list {
+		if err := network.CheckHost(h); err != nil {
+			return invalid("addHosts", "Host %q: %v, such as api.example.com or *.example.com", h, err)
+		}
+	}
+	return nil
 }
 
 // merged is a list without some entries and with others, in order.
