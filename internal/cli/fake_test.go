@@ -37,6 +37,7 @@ type fake struct {
 	server   string // what GetServer answers
 	sessions []string
 	logs     func(query map[string]string) string
+	prune    http.HandlerFunc
 	invoke   http.HandlerFunc
 	fails    string                // failureReason of what is created from now on
 	conflict func()                // called once by CreateAgentRuntime, which then is a conflict
@@ -68,6 +69,7 @@ func newFake(t *testing.T) *fake {
 	mux.HandleFunc("GET /_outcrop/v1/server", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.server) })
 	mux.HandleFunc("GET /_outcrop/v1/sessions", f.listSessions)
 	mux.HandleFunc("GET /_outcrop/v1/runtimes/{id}/logs", f.getLogs)
+	mux.HandleFunc("POST /_outcrop/v1/prune", func(w http.ResponseWriter, r *http.Request) { f.prune(w, r) })
 	mux.HandleFunc("POST /runtimes/{$}", f.list)
 	mux.HandleFunc("PUT /runtimes/{$}", f.create)
 	mux.HandleFunc("GET /runtimes/{id}/{$}", f.get)
