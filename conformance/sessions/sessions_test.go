@@ -41,7 +41,7 @@ func start(t *testing.T, change func(*control.CreateAgentRuntimeInput), args ...
 	if _, err := objects.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(agent.Key), Body: bytes.NewReader(code(t))}); err != nil {
+	if _, err := objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(agent.Key), Body: bytes.NewReader(code(t, ""))}); err != nil {
 		t.Fatal(err)
 	}
 	in := agent.Account{ID: f.Account, Config: f.AWS()}.Input(bucket, "rememberer", types.AgentManagedRuntimeType(f.python()))
@@ -70,7 +70,8 @@ func (f *fixture) python() string {
 	return ""
 }
 
-func code(t *testing.T) []byte {
+// code is the zip of testdata, with something at the end of its file.
+func code(t *testing.T, more string) []byte {
 	t.Helper()
 	main, err := os.ReadFile("testdata/main.py")
 	if err != nil {
@@ -80,7 +81,7 @@ func code(t *testing.T) []byte {
 	w := zip.NewWriter(&b)
 	file, err := w.Create("main.py")
 	if err == nil {
-		_, err = file.Write(main)
+		_, err = file.Write(append(main, more...))
 	}
 	if err != nil || w.Close() != nil {
 		t.Fatal(err)
