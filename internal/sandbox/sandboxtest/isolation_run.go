@@ -40,7 +40,7 @@ func (h *haystack) try(t *testing.T, b *bench, role string) {
 	as := map[string]string{roleUser: "self", roleRoot: "self", roleUserns: "userns", roleAllns: "allns"}[role]
 	args := []string{"probe", as}
 	for _, p := range probes {
-		args = append(args, p.Fill(h.values))
+		args = append(args, p.With(h.values).Do)
 	}
 	spec := b.spec(t, args...)
 	spec.ID = "probes"
@@ -62,7 +62,7 @@ func (h *haystack) try(t *testing.T, b *bench, role string) {
 			_, result, _ := strings.Cut(lines[i], "\t")
 			t.Log(result)
 			if err := p.Check(role, result); err != nil {
-				t.Errorf("%s: %v", p.Fill(h.values), err)
+				t.Errorf("%s: %v", p.With(h.values).Do, err)
 			}
 		})
 	}

@@ -45,13 +45,20 @@ func (p Probe) Check(role, result string) error {
 	return fmt.Errorf("it must be refused, and was not: %q", result)
 }
 
-// Fill puts values in the places of p.Do.
-func (p Probe) Fill(values map[string]string) string {
-	var pairs []string
+// With is the probe with values in its places.
+func (p Probe) With(values map[string]string) Probe {
+	var plain, quoted []string
 	for k, v := range values {
-		pairs = append(pairs, "{"+k+"}", v)
+		plain = append(plain, "{"+k+"}", v)
+		quoted = append(quoted, "{"+k+"}", regexp.QuoteMeta(v))
 	}
-	return strings.NewReplacer(pairs...).Replace(p.Do)
+	p.Do = strings.NewReplacer(plain...).Replace(p.Do)
+	own := map[string]string{}
+	for role, pattern := range p.Own {
+		own[role] = strings.NewReplacer(quoted...).Replace(pattern)
+	}
+	p.Own = own
+	return p
 }
 
 // all is what everybody may get.

@@ -26,6 +26,7 @@ var wireProbes = map[string]probe{
 	"ping":      ping,       // ADDRESS
 	"broadcast": broadcast,  // ADDRESS
 	"tap":       makeTap,
+	"ports":     openPorts,       // ADDRESS FROM TO
 	"interface": changeInterface, // FLAG of what is changed
 	"netlink":   changeByNetlink,
 	"firewall":  func(string) (string, error) { return changeFirewall() },
@@ -53,12 +54,11 @@ func connectTo(arg string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(wireTime))
-	_, err = c.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
-	if strings.HasPrefix(network, "tcp") || strings.HasPrefix(network, "unix") {
-		return "a connection", nil
+	if strings.HasPrefix(network, "tcp") {
+		return "a connection", nil // to say something would be rude
 	}
-	if err != nil {
+	_ = c.SetDeadline(time.Now().Add(wireTime))
+	if _, err := c.Write([]byte("probe")); err != nil {
 		return "", err
 	}
 	n, err := c.Read(make([]byte, 512))
