@@ -274,14 +274,30 @@ func removeAll(path string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	_ = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, _ error) error {
-		if d != nil && d.IsDir() {
-			_ = root.Chmod(p, 0o700) // what stays shut is what RemoveAll reports
-		}
-		return nil
-	})
+	unlock(root)
 	return os.RemoveAll(path)
+}
+
+// unlock opens the directories of a tree for their owner, and closes root. Names are
+// the guest's: any bytes, and longer paths than calls take, so not by fs.WalkDir.
+// What stays shut is what RemoveAll reports.
+func unlock(root *os.Root) {
+	defer root.Close()
+	dir, err := root.Open(".")
+	if err != nil {
+		return
+	}
+	entries, _ := dir.ReadDir(-1)
+	dir.Close()
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		_ = root.Chmod(e.Name(), 0o700)
+		if sub, err := root.OpenRoot(e.Name()); err == nil {
+			unlock(sub)
+		}
+	}
 }
 
 // sweepEvery is how often Run looks for what is too old.

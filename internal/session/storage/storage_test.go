@@ -102,9 +102,11 @@ func TestVersionResets(t *testing.T) {
 	v := volume(t, s, key)
 	write(t, v, "old")
 	// As a guest may leave it, to be in the way.
-	shut := filepath.Join(v.Path(), "shut")
-	if err := errors.Join(os.MkdirAll(filepath.Join(shut, "in"), 0o700), os.Chmod(shut, 0)); err != nil {
-		t.Fatal(err)
+	for _, above := range []string{"", "\xff not text", strings.Repeat(strings.Repeat("long", 50)+"/", 15)} {
+		shut := filepath.Join(v.Path(), above, "shut")
+		if err := errors.Join(os.MkdirAll(filepath.Join(shut, "in"), 0o700), os.Chmod(shut, 0)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	v.Close()
 	next := key
