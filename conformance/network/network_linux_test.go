@@ -118,6 +118,25 @@ func TestPublic(t *testing.T) {
 	f.expect(arn, f.fresh(arn), reached{}, "")
 }
 
+// TestWake: a session that hibernated comes back with what it remembers, and reaches
+// what is open by then.
+func TestWake(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	f := start(t, "--hibernate-after", "1s")
+	arn := f.create("sleepy", &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic})
+	session := f.fresh(arn)
+	f.expect(arn, session, reached{}, "")
+	asleep := func() bool { return strings.Contains(f.cli("sessions", "sleepy", "--json"), `"HIBERNATED"`) }
+	f.eventually("it hibernates", asleep)
+	f.cli("network", "allow", databaseAddress)
+	f.expect(arn, session, reached{database: databaseAddress + ":80", otherPort: databaseAddress + ":81"}, "")
+	f.eventually("it hibernates", asleep)
+	f.cli("network", "disallow", databaseAddress)
+	f.expect(arn, session, reached{}, "")
+}
+
 // reached is what answered, by URL.
 type reached map[string]string
 
@@ -128,9 +147,9 @@ type fixture struct {
 }
 
 // start runs a server with the agent of testdata in its storage.
-func start(t *testing.T) *fixture {
+func start(t *testing.T, args ...string) *fixture {
 	t.Helper()
-	f := &fixture{T: t, Server: server.Start(t, server.Options{})}
+	f := &fixture{T: t, Server: server.Start(t, server.Options{Args: args})}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("server:\n%s", f.Server.Log())

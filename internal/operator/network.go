@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/outcrop/outcrop/internal/api/model/outcrop"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/netprofile"
 )
 
@@ -26,11 +27,11 @@ func (s *Service) GetNetwork(ctx context.Context, _ *outcrop.GetNetworkRequest) 
 
 // PutNetworkProfile makes a profile, or replaces its rules and name servers.
 func (s *Service) PutNetworkProfile(ctx context.Context, in *outcrop.PutNetworkProfileRequest) (*outcrop.Network, error) {
-	rules, err := parsed(in.Rules, netprofile.ParseRule)
+	rules, err := parsed("rules", in.Rules, netprofile.ParseRule)
 	if err != nil {
 		return nil, err
 	}
-	servers, err := parsed(in.DnsServers, netprofile.ParseServer)
+	servers, err := parsed("dnsServers", in.DnsServers, netprofile.ParseServer)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +55,11 @@ func (s *Service) UnmapSubnets(ctx context.Context, in *outcrop.UnmapSubnetsRequ
 
 // UpdatePublicNetwork changes what network mode PUBLIC reaches.
 func (s *Service) UpdatePublicNetwork(ctx context.Context, in *outcrop.UpdatePublicNetworkRequest) (*outcrop.Network, error) {
-	add, err := parsed(in.AddRanges, netprofile.ParseRange)
+	add, err := parsed("addRanges", in.AddRanges, netprofile.ParseRange)
 	if err != nil {
 		return nil, err
 	}
-	remove, err := parsed(in.RemoveRanges, netprofile.ParseRange)
+	remove, err := parsed("removeRanges", in.RemoveRanges, netprofile.ParseRange)
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +68,15 @@ func (s *Service) UpdatePublicNetwork(ctx context.Context, in *outcrop.UpdatePub
 	}))
 }
 
-// parsed reads each text of a list; the first that cannot be read is the error.
-func parsed[T any](texts []string, parse func(string) (T, error)) ([]T, error) {
+// parsed reads each text of a member; the first that cannot be read is the error.
+func parsed[T any](member string, texts []string, parse func(string) (T, error)) ([]T, error) {
 	var out []T
 	for _, t := range texts {
 		v, err := parse(t)
 		if err != nil {
-			return nil, err
+			f := *fault.From(err)
+			f.Fields = []fault.Field{{Name: member, Message: f.Message}}
+			return nil, &f
 		}
 		out = append(out, v)
 	}
