@@ -80,7 +80,7 @@ func (c *caches) collectHibernated(ctx context.Context, o garbage.Options) (garb
 
 func (c *caches) collectStorage(ctx context.Context, o garbage.Options) (garbage.Report, error) {
 	done, err := c.directories.Prune(storage.PruneOptions{
-		All: o.All, Unused: o.Unused, DryRun: o.DryRun, Survey: o.Survey, Keep: c.sessions.StorageInUse,
+		All: o.All, Unused: o.Unused, DryRun: o.DryRun, Survey: o.Survey,
 		Owners: func() ([]string, error) {
 			known, err := c.runtimes.Known(ctx)
 			var owners []string

@@ -90,6 +90,7 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 	}
 	directories, err := storage.New(storage.Config{
 		Dir: filepath.Join(cfg.DataDir, "session-storage"), Bytes: c.StorageBytes, Now: time.Now, Log: cfg.Log,
+		Keep: func() []storage.Key { return s.sessions.StorageInUse() }, // which are opened below
 	})
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ type Leftover struct {
 // Files is what the directory of an engine holds.
 type Files struct {
 	Leftovers []Leftover
-	// Used is the size of the executable that is in use, in bytes; 0 without one.
+	// Used is the size of what is in use, in bytes; 0 for one in memory.
 	Used int64
 }
 
@@ -35,9 +35,9 @@ const (
 // FilesOf looks at an engine's directory. What is younger than before belongs to
 // somebody who is unpacking, or about to run what was unpacked, such as another
 // version's self-test.
-func FilesOf(cfg Config, before time.Time) (Files, error) { return filesOf(embedded, cfg.Dir, before) }
+func FilesOf(cfg Config, before time.Time) (Files, error) { return filesOf(embedded, cfg, before) }
 
-func filesOf(files fs.FS, dir string, before time.Time) (Files, error) {
+func filesOf(files fs.FS, cfg Config, before time.Time) (Files, error) {
 	var found Files
 	used := ""
 	switch _, digest, err := packed(files, runtime.GOARCH); {
@@ -46,7 +46,8 @@ func filesOf(files fs.FS, dir string, before time.Time) (Files, error) {
 	case !errors.Is(err, fs.ErrNotExist): // a build without it
 		return found, fmt.Errorf("look at sandbox executables: %w", err)
 	}
-	entries, err := os.ReadDir(dir)
+	configured, _ := os.Stat(cfg.Executable) // nil: it lies nowhere
+	entries, err := os.ReadDir(cfg.Dir)
 	if err != nil {
 		return found, fmt.Errorf("look at sandbox executables: %w", err)
 	}
@@ -60,10 +61,10 @@ func filesOf(files fs.FS, dir string, before time.Time) (Files, error) {
 			continue
 		}
 		switch {
-		case e.Name() == used:
-			found.Used = info.Size()
+		case e.Name() == used || configured != nil && os.SameFile(info, configured):
+			found.Used += info.Size()
 		case info.ModTime().Before(before):
-			found.Leftovers = append(found.Leftovers, Leftover{Path: filepath.Join(dir, e.Name()), Bytes: info.Size(), Half: half})
+			found.Leftovers = append(found.Leftovers, Leftover{Path: filepath.Join(cfg.Dir, e.Name()), Bytes: info.Size(), Half: half})
 		}
 	}
 	return found, nil

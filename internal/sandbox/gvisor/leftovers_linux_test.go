@@ -33,16 +33,21 @@ func TestFilesOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Leftover{{filepath.Join(dir, ".unpack-1"), 3, true}, {filepath.Join(dir, "outcrop-sandbox-0123456789abcdef"), 3, false}}
-	got, err := filesOf(files, dir, now.Add(-time.Minute))
+	got, err := filesOf(files, Config{Dir: dir}, now.Add(-time.Minute))
 	if err != nil || !slices.Equal(got.Leftovers, want) || got.Used != 14 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	// A build without an executable uses none of them.
-	got, err = filesOf(fstest.MapFS{}, dir, now.Add(-time.Minute))
+	got, err = filesOf(fstest.MapFS{}, Config{Dir: dir}, now.Add(-time.Minute))
 	if err != nil || len(got.Leftovers) != 3 || got.Used != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := filesOf(files, filepath.Join(dir, "missing"), now); err == nil {
+	// One that the operator has put there is not ours.
+	got, err = filesOf(files, Config{Dir: dir, Executable: want[1].Path}, now.Add(-time.Minute))
+	if err != nil || !slices.Equal(got.Leftovers, want[:1]) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := filesOf(files, Config{Dir: filepath.Join(dir, "missing")}, now); err == nil {
 		t.Error("a directory that is not there is fine")
 	}
 }

@@ -9,16 +9,14 @@ import (
 	"time"
 )
 
-// PruneOptions say what Prune removes. What is open it leaves alone in any case.
+// PruneOptions say what Prune removes. What is open, and what Config.Keep returns,
+// it leaves alone in any case.
 type PruneOptions struct {
 	// Owners returns all owners there are. It is asked once the directories are
 	// known: those of a later owner are left. Nil: all have one.
 	Owners func() ([]string, error)
-	// All removes what is not too old yet too, but for what Keep says.
+	// All removes what is not too old yet too.
 	All bool
-	// Keep returns what sessions come back to. It is called again for every
-	// directory, with the Store locked, and must not call it.
-	Keep func() []Key
 	// Unused is how long nobody may have used what is removed.
 	Unused time.Duration
 	DryRun bool
@@ -126,8 +124,8 @@ func (s *Store) prune(place string, o PruneOptions, orphaned func(string) bool) 
 	if s.open[place] > 0 || !s.due(place, o, orphaned) {
 		return false, nil
 	}
-	if o.Keep != nil {
-		for _, k := range o.Keep() {
+	if s.cfg.Keep != nil {
+		for _, k := range s.cfg.Keep() {
 			if s.place(k) == place {
 				return false, nil
 			}

@@ -17,7 +17,8 @@ import (
 func TestPrune(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	dir := filepath.Join(t.TempDir(), "a[b*")
-	s, err := storage.New(storage.Config{Dir: dir, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
+	var asleep []storage.Key
+	s, err := storage.New(storage.Config{Dir: dir, Keep: func() []storage.Key { return asleep }, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,10 +61,10 @@ func TestPrune(t *testing.T) {
 	use(named("a", "young"))
 	open := volume(t, s, named("a", "open"))
 	use(named("a", "asleep"))
-	keep := func() []storage.Key { return []storage.Key{named("a", "asleep")} }
-	prune(storage.PruneOptions{All: true, Keep: keep, Unused: 24 * time.Hour}, storage.Pruned{Places: 1, Bytes: 3})
-	prune(storage.PruneOptions{All: true, Keep: keep, Survey: true}, storage.Pruned{Places: 1, Bytes: 5, Left: 2, LeftBytes: 6})
-	prune(storage.PruneOptions{Owners: owners(), Keep: keep}, storage.Pruned{})
+	asleep = []storage.Key{named("a", "asleep")}
+	prune(storage.PruneOptions{All: true, Unused: 24 * time.Hour}, storage.Pruned{Places: 1, Bytes: 3})
+	prune(storage.PruneOptions{All: true, Survey: true}, storage.Pruned{Places: 1, Bytes: 5, Left: 2, LeftBytes: 6})
+	prune(storage.PruneOptions{Owners: owners()}, storage.Pruned{})
 	open.Close()
 	if open := volume(t, s, named("a", "asleep")); read(t, open) != "asleep" {
 		t.Error("what a session comes back to is gone")
@@ -71,7 +72,9 @@ func TestPrune(t *testing.T) {
 		open.Close()
 	}
 	now = now.Add(storage.DefaultMaxAge)
-	prune(storage.PruneOptions{}, storage.Pruned{Places: 2, Bytes: 6})
+	prune(storage.PruneOptions{}, storage.Pruned{Places: 1, Bytes: 0})
+	asleep = nil
+	prune(storage.PruneOptions{}, storage.Pruned{Places: 1, Bytes: 6})
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 { // trash and scratch
 		t.Errorf("left: %v, %v", left, err)
 	}

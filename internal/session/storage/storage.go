@@ -43,8 +43,13 @@ type Config struct {
 	Bytes int64
 	// MaxAge is how long a directory stays without use; 0 is DefaultMaxAge.
 	MaxAge time.Duration
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Keep returns what sessions come back to, which stays however old it is: one
+	// that hibernates has its files open. It is called for every directory that
+	// is about to be removed, with the Store locked, and must not call it. Nil:
+	// nothing is kept.
+	Keep func() []Key
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 // Store is safe for concurrent use; one process uses a directory at a time.
