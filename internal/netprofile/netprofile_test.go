@@ -310,10 +310,10 @@ func TestBasis(t *testing.T) {
 // TestPoliciesAreAccepted: whatever is kept here makes a network.
 func TestPoliciesAreAccepted(t *testing.T) {
 	r := newRegistry(t)
-	put(t, r, "office", "10.1.0.0/16:443", "0.0.0.0/0", "127.0.0.1:1-65535/udp", "169.254.0.0/16/tcp")
+	put(t, r, "office", "10.1.0.0/16:443", "0.0.0.0/0", "10.0.0.1:1-65535/udp", "169.254.0.0/16/tcp")
 	mapped(t, r, "office", a)
 	conf, err := r.ChangePublic(t.Context(), netprofile.PublicChange{
-		AddRanges: parse(t, netprofile.ParseRange, "0.0.0.0/0", "127.0.0.1"), AddHosts: []string{"*.EXAMPLE.com", "_dmarc.example"},
+		AddRanges: parse(t, netprofile.ParseRange, "0.0.0.0/0", "169.254.7.0/24"), AddHosts: []string{"*.EXAMPLE.com", "_dmarc.example"},
 	})
 	if err != nil {
 		t.Fatal(err)

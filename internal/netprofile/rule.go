@@ -107,8 +107,8 @@ func ParseRange(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// parseRange also refuses what network.Policy would never open: an entry without
-// effect misleads.
+// parseRange also refuses what no guest would ever reach: an entry without effect
+// misleads.
 func parseRange(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
@@ -125,8 +125,10 @@ func parseRange(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("it has bits beyond its length; did you mean %s or %s/32?", p.Masked(), a)
 	case network.Wire().Contains(a) && p.Bits() >= network.Wire().Bits():
 		return netip.Prefix{}, fmt.Errorf("it is of every sandbox's own wire (%s), where nothing else can be reached", network.Wire())
-	case a.IsLoopback() && p.Bits() != 32:
-		return netip.Prefix{}, errors.New("addresses of this machine are opened one by one; name each as /32, such as 127.0.0.1/32")
+	case a.IsUnspecified() && p.Bits() >= 8: // RFC 6890: "this network"
+		return netip.Prefix{}, errors.New("nothing has an address there; all addresses together are 0.0.0.0/0")
+	case a.IsLoopback():
+		return netip.Prefix{}, errors.New("every sandbox has a loopback of its own there; have the server listen on another address of its machine, and name that")
 	}
 	return p, nil
 }

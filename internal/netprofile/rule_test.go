@@ -12,7 +12,7 @@ func TestParseRule(t *testing.T) {
 	for text, want := range map[string]string{
 		"10.1.0.0/16": "10.1.0.0/16", "10.1.0.0/16:443": "10.1.0.0/16:443", "10.1.0.0/16:8000-8100/tcp": "10.1.0.0/16:8000-8100/tcp",
 		"10.1.2.3": "10.1.2.3/32", "10.1.2.3:53/udp": "10.1.2.3/32:53/udp", "10.1.2.3/udp": "10.1.2.3/32/udp", "10.1.2.3/32/tcp": "10.1.2.3/32/tcp",
-		"0.0.0.0/0": "0.0.0.0/0", "10.0.0.1:0443-443": "10.0.0.1/32:443", "127.0.0.1:1-65535": "127.0.0.1/32:1-65535", "192.0.0.0/16": "192.0.0.0/16",
+		"0.0.0.0/0": "0.0.0.0/0", "10.0.0.1:0443-443": "10.0.0.1/32:443", "10.0.0.1:1-65535": "10.0.0.1/32:1-65535", "192.0.0.0/16": "192.0.0.0/16",
 	} {
 		if got, err := netprofile.ParseRule(text); err != nil || got.String() != want {
 			t.Errorf("%s: %s, %v; want %s", text, got, err, want)
@@ -24,7 +24,7 @@ func TestParseRule(t *testing.T) {
 		"10.1.2.3/16": "did you mean 10.1.0.0/16 or 10.1.2.3/32?", "fd00::/8": "no IPv6", "::1": "no IPv6", "[::1]:80": "no IPv6", "::ffff:10.0.0.0/112": "no IPv6",
 		"10.0.0.0/8:": `ports ""`, "10.0.0.0/8:0": `ports "0"`, "10.0.0.0/8:65536": `ports "65536"`, "10.0.0.0/8:-1": `ports "-1"`, "10.0.0.0/8:1-2-3": `ports "1-2-3"`,
 		"10.0.0.0/8:9-8": "the first must not be above the last", "10.0.0.0/8:https": `ports "https"`,
-		"192.0.0.0/24": "every sandbox's own wire", "192.0.0.1": "every sandbox's own wire", "127.0.0.0/8": "such as 127.0.0.1/32",
+		"192.0.0.0/24": "every sandbox's own wire", "192.0.0.1": "every sandbox's own wire", "0.0.0.0": "all addresses together are 0.0.0.0/0", "0.0.0.0/8:443": "all addresses together", "127.0.0.0/8": "loopback of its own", "127.0.0.1:80": "loopback of its own",
 	} {
 		if _, err := netprofile.ParseRule(text); !fault.Is(err, "ValidationException") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q", text, err, want)
