@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,11 +25,30 @@ type call struct {
 	o    garbage.Options
 }
 
+// calls are those that kinds got. What Run does and what its test reads are not
+// ordered by synctest.Wait alone.
+type calls struct {
+	mu   sync.Mutex
+	list []call
+}
+
+func (c *calls) add(v call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list = append(c.list, v)
+}
+
+func (c *calls) all() []call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.list)
+}
+
 // kinds are a cache, something that is kept, and one that fails.
-func kinds(calls *[]call) []garbage.Kind {
+func kinds(got *calls) []garbage.Kind {
 	kind := func(name string, err error) garbage.Kind {
 		return garbage.Kind{Name: name, Collect: func(_ context.Context, o garbage.Options) (garbage.Report, error) {
-			*calls = append(*calls, call{name, o})
+			got.add(call{name, o})
 			return garbage.Report{Taken: garbage.Amount{Items: 2, Bytes: 7}, Left: garbage.Amount{Items: 1, Bytes: 3}}, err
 		}}
 	}
@@ -52,11 +72,11 @@ func TestCollect(t *testing.T) {
 		"something else": {[]string{"kept", "elsewhere"}, old, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var calls []call
+			var got calls
 			var log bytes.Buffer
-			reports, err := garbage.New(kinds(&calls), slog.New(slog.NewTextHandler(&log, nil))).Collect(t.Context(), test.names, test.o)
-			if !slices.Equal(calls, test.want) || (err == nil) != (test.want != nil) {
-				t.Errorf("calls %+v, %v; want %+v", calls, err, test.want)
+			reports, err := garbage.New(kinds(&got), slog.New(slog.NewTextHandler(&log, nil))).Collect(t.Context(), test.names, test.o)
+			if !slices.Equal(got.all(), test.want) || (err == nil) != (test.want != nil) {
+				t.Errorf("calls %+v, %v; want %+v", got.all(), err, test.want)
 			}
 			for i, r := range reports {
 				if r.Kind != test.want[i].name || r.Taken.Bytes != 7 || r.Left.Items != 1 || (r.Err != nil) != (r.Kind == "broken") {
@@ -110,21 +130,21 @@ func TestTurns(t *testing.T) {
 // TestRun collects what is routine, not at once, and again.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var calls []call
+		var got calls
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
-		go func() { ended <- garbage.New(kinds(&calls), slog.New(slog.DiscardHandler)).Run(ctx) }()
+		go func() { ended <- garbage.New(kinds(&got), slog.New(slog.DiscardHandler)).Run(ctx) }()
 		for _, step := range []struct {
 			after time.Duration
 			calls int
 		}{{4 * time.Minute, 0}, {2 * time.Minute, 1}, {time.Hour, 2}} {
 			time.Sleep(step.after)
 			synctest.Wait()
-			if len(calls) != step.calls {
-				t.Errorf("%d calls after another %v, want %d", len(calls), step.after, step.calls)
+			if n := len(got.all()); n != step.calls {
+				t.Errorf("%d calls after another %v, want %d", n, step.after, step.calls)
 			}
 		}
-		for _, c := range calls {
+		for _, c := range got.all() {
 			if c.name != "cache" || c.o != (garbage.Options{}) {
 				t.Errorf("%+v", c)
 			}
