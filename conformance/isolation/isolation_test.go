@@ -30,7 +30,8 @@ import (
 const (
 	nobody  = 65534 // an ordinary user that every machine has
 	bucket  = "isolation"
-	canary  = "canary-7d20ab"
+	canary  = "canary-7d20ab" // in the server's environment
+	key     = "canary-e51f09" // in the agents'
 	marker  = "this must stay where it is"
 	storage = "/mnt/work"
 )
@@ -114,7 +115,41 @@ func isolated(t *testing.T, opt server.Options) {
 			}
 		})
 	}
+	t.Run("data/what other users of the machine see", func(t *testing.T) { r.seen(t, self, neighbour) })
 	t.Run("data/litter in session storage", r.litter)
+}
+
+// seen looks for what sessions know where every user of the machine can look: in the
+// command lines of processes, and in a data directory that is not shut.
+func (r *rig) seen(t *testing.T, of ...identity) {
+	r.want(r.spy, "spy", "environment:"+key) // the session itself has it
+	secrets := []string{key, r.SecretAccessKey}
+	for _, who := range of {
+		secrets = append(secrets, who.Token, who.Keys.SecretAccessKey, who.Keys.SessionToken)
+	}
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	must(t, err)
+	sandboxes := 0
+	for _, path := range lines {
+		line, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		if bytes.Contains(line, []byte("runsc-sandbox")) {
+			sandboxes++
+		}
+		for _, s := range secrets {
+			if bytes.Contains(line, []byte(s)) {
+				t.Errorf("%s holds what a session knows", path)
+			}
+		}
+	}
+	if sandboxes == 0 {
+		t.Error("no command line is a sandbox's")
+	}
+	if info, err := os.Stat(r.DataDir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the data directory is %v, %v", info, err)
+	}
 }
 
 // deploy makes two runtimes of the probing agent, with session storage.
@@ -127,6 +162,7 @@ func (r *rig) deploy() {
 	runtimes := control.NewFromConfig(r.AWS())
 	for name, to := range map[string]**control.GetAgentRuntimeOutput{"spy": &r.spy, "other": &r.other} {
 		in := account.Input(bucket, name, python)
+		in.EnvironmentVariables = map[string]string{"API_KEY": key}
 		in.FilesystemConfigurations = []types.FilesystemConfiguration{
 			&types.FilesystemConfigurationMemberSessionStorage{Value: types.SessionStorageConfiguration{MountPath: aws.String(storage)}},
 		}
@@ -234,7 +270,7 @@ func (r *rig) litter(t *testing.T) {
 	dir := r.storageOf(r.spy, "litterer")
 	left := r.try(r.spy, "litterer", "litter:"+storage)["litter:"+storage]
 	t.Log(left)
-	for _, what := range []string{"setuid: ok", "long path: ok", "shut: ok"} {
+	for _, what := range []string{"setuid: ok", "long path: ok", "shut: ok", "shut below what is not text: ok"} {
 		if !strings.Contains(left, what) {
 			t.Errorf("it could not make what is to be removed: %s", what)
 		}

@@ -40,7 +40,7 @@ func testDifficult(t *testing.T, b *bench) {
 	t.Run("flood of errors", func(t *testing.T) {
 		m := &meter{limit: 10 << 20, reached: make(chan struct{})}
 		spec := b.spec(t, "")
-		spec.Args, spec.Stderr = []string{"/bin/sh", "-c", "exec /var/task/guest gush 2>/dev/null >&2"}, m
+		spec.Args, spec.Stderr = []string{"/bin/sh", "-c", "exec /var/task/guest gush >&2 2>/dev/null"}, m
 		s := b.start(t, spec)
 		select {
 		case <-m.reached:

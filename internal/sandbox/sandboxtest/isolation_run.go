@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ func testProbes(t *testing.T, b *bench) {
 	spec.ID, spec.Stdout = "neighbour", new(Buffer)
 	b.start(t, spec)
 	spec.Stdout.(*Buffer).WaitFor(t, "ready\n")
+	t.Run("outside", func(t *testing.T) { h.outside(t, b.Guest) })
 	before := h.survey(t)
 	for _, role := range []string{roleUser, roleRoot, roleUserns, roleAllns} {
 		t.Run(role, func(t *testing.T) { h.try(t, b, role) })
@@ -71,6 +73,35 @@ func (h *haystack) try(t *testing.T, b *bench, role string) {
 			t.Errorf("its network was asked for %q", asked)
 		}
 	})
+}
+
+// outside runs some probes where there is no sandbox: they must find what is there,
+// or their failing inside would mean nothing. Only such as look.
+func (h *haystack) outside(t *testing.T, guest string) {
+	looks := []string{
+		"read:{secret}", "through-fd:{secret}", "through-link:{secret}", "connect:{socket}", "connect:@{abstract}", "read:{shm}", "shm:{shmkey}",
+		"contains:/proc/cmdline={cmdline}", "contains:/proc/version={release}", "contains:/proc/sys/kernel/hostname={hostname}",
+		"contains:/proc/sys/kernel/random/boot_id={boot}", "environment:{canary}", "proc-of:{pid}", "signal:{pid}", "prlimit:{pid}",
+		"priority:{pid}", "affinity:{pid}", "dial:tcp {loopback}", "dial:tcp {outward}", "dial:tcp 0.0.0.0:{port}",
+	}
+	inside := map[string]bool{}
+	for _, p := range Probes() {
+		inside[p.Do] = true
+	}
+	args := []string{"probe", "self"}
+	for _, do := range looks {
+		if !inside[do] {
+			t.Errorf("%s is tried outside and not inside", do)
+		}
+		args = append(args, Probe{Do: do}.With(h.values).Do)
+	}
+	out, err := exec.CommandContext(t.Context(), guest, args...).Output()
+	must(t, err)
+	for line := range strings.Lines(string(out)) {
+		if !strings.Contains(line, "\tgot: ") {
+			t.Errorf("outside of a sandbox: %s", line)
+		}
+	}
 }
 
 // A haystack is what the test keeps on the machine for no guest to find.

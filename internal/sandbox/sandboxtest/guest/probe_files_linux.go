@@ -432,6 +432,7 @@ func litter(dir string) []string {
 	try("trusted", unix.Setxattr(at("setuid"), "trusted.overlay.opaque", []byte("y"), 0))
 	try("newline", os.WriteFile(at("a\nb\x1b[31m"), nil, 0o600))
 	try("not text", os.WriteFile(at("\xff\xfe"), nil, 0o600))
+	try("shut below what is not text", errors.Join(os.MkdirAll(at("\xfe/shut/inside"), 0o755), os.Chmod(at("\xfe/shut"), 0)))
 	try("a file of a terabyte", errors.Join(os.WriteFile(at("sparse"), nil, 0o600), os.Truncate(at("sparse"), 1<<40)))
 	try("a loop", errors.Join(os.Symlink("loop2", at("loop1")), os.Symlink("loop1", at("loop2"))))
 	try("a link out", os.Symlink("/", at("link")))
