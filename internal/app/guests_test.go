@@ -239,7 +239,7 @@ func TestGuestsReach(t *testing.T) {
 			t.Errorf("a new guest of %s: %v, %q", name, reaches(now), now.Reach)
 		}
 	}
-	if enter(mode("VPC")).Reach != enter(mode("VPC")).Reach {
+	if one, other := enter(mode("VPC")), enter(mode("VPC")); one.Reach != other.Reach {
 		t.Error("guests in the same surroundings differ")
 	}
 }
