@@ -45,7 +45,7 @@ func openRig(ctx context.Context, o options) (*rig, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the echo: %w: %s", err, out)
 	}
-	engine, err := gvisor.New(gvisor.Config{Dir: filepath.Join(dir, "sandbox")})
+	engine, err := gvisor.New(gvisor.Config{Dir: filepath.Join(dir, "sandbox"), Executable: o.sandbox})
 	return &rig{engine, echo}, err
 }
 

@@ -25,8 +25,10 @@ func main() {
 	var o options
 	flag.StringVar(&o.json, "json", "", "`file` to write the figures to as well")
 	flag.StringVar(&o.commit, "commit", "unknown", "commit that is measured, for that file")
+	flag.StringVar(&o.note, "note", "", "what else readers of that file must know of the run")
 	flag.IntVar(&o.starts, "starts", 12, "session starts of each kind")
 	flag.IntVar(&o.sessions, "sessions", 16, "sessions to take the memory of")
+	flag.StringVar(&o.sandbox, "sandbox", "", "sandbox `executable` to use in the rows of the engine, such as one with symbols for a profile")
 	rows := flag.String("rows", strings.Join(allRows(), ","), "rows to measure")
 	flag.Parse()
 	o.rows = strings.Split(*rows, ",")
@@ -39,8 +41,10 @@ func main() {
 
 type options struct {
 	json, commit     string
+	note             string
 	starts, sessions int
 	rows             []string
+	sandbox          string
 	binary, dir      string // the program, and a directory for what is left behind
 }
 
@@ -66,7 +70,7 @@ func run(ctx context.Context, o options) error {
 	if err := copyProgram(o.binary, program); err != nil {
 		return err
 	}
-	report := figures.Report{Commit: o.commit, Machine: machine(), Load: []float64{loadAverage()}}
+	report := figures.Report{Commit: o.commit, Note: o.note, Machine: machine(), Load: []float64{loadAverage()}}
 	if err := measure(ctx, o, &report); err != nil {
 		return err
 	}

@@ -62,10 +62,6 @@ func serve(ctx context.Context, o options, data string, args ...string) (*progra
 	if !ok {
 		return nil, errors.Join(errors.New("the server did not start"), cmd.Wait())
 	}
-	go func() {
-		for range ready { //nolint:revive // until it has ended
-		}
-	}()
 	creds, err := client.ReadCredentials(data)
 	if err != nil {
 		return nil, errors.Join(err, p.end())

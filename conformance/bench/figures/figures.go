@@ -16,6 +16,8 @@ type Report struct {
 	// a minute before and after: others may have been at work.
 	Machine string    `json:"machine"`
 	Load    []float64 `json:"load"`
+	// Note is what else readers must know of the run.
+	Note string `json:"note,omitempty"`
 
 	Hops   []Hop   `json:"hops,omitempty"`
 	Images []Image `json:"images,omitempty"`
