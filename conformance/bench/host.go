@@ -9,18 +9,15 @@ import (
 	"strings"
 )
 
-// machine says in general what this runs on.
+// machine says in general what this runs on. Sandboxes use no KVM, where there is
+// one.
 func machine() string {
-	kvm := "no KVM"
-	if _, err := os.Stat("/dev/kvm"); err == nil {
-		kvm = "KVM (not used)"
-	}
 	total, _ := procField("/proc/meminfo", "MemTotal") // 0 tells that it is unknown
 	user := "an ordinary user"
 	if os.Geteuid() == 0 {
 		user = "root"
 	}
-	return fmt.Sprintf("%d cores, %d GiB, %s, %s/%s, as %s", runtime.NumCPU(), (total+1<<29)>>30, kvm, runtime.GOOS, runtime.GOARCH, user)
+	return fmt.Sprintf("%d cores, %d GiB, no KVM, %s/%s, as %s", runtime.NumCPU(), (total+1<<29)>>30, runtime.GOOS, runtime.GOARCH, user)
 }
 
 // loadAverage is that of the last minute, or 0 where nobody tells.
