@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -61,13 +62,19 @@ func setUp(run func() int) int {
 	return run()
 }
 
-// open returns an engine with a directory of its own.
+// open returns an engine with a directory of its own, which ends with the test:
+// some look at all sandboxes of this machine that run the tests' executable.
 func open(t testing.TB) sandbox.Engine {
 	t.Helper()
 	e, err := New(Config{Dir: filepath.Join(t.TempDir(), "engine"), Executable: os.Getenv(executableVariable)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := e.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	return e
 }
 
