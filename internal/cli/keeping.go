@@ -31,7 +31,7 @@ func (o *SessionOptions) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.KeepHibernated, "keep-hibernated", 0, "`time` that a hibernating session is kept, if that is longer than its idle timeout")
 	fs.DurationVar(&o.SnapshotLife, "snapshot-life", 0, "`time` that sessions are restored from one snapshot of their version (default 24h)")
 	fs.Var((*byteSize)(&o.Snapshots), "snapshot-disk", "most `bytes` on the disk for snapshots of versions, and for hibernating sessions (default 16GiB each)")
-	fs.Var((*byteSize)(&o.Memory), "session-memory", "most `bytes` of memory for all sessions (default: what the host has free)")
+	fs.Var((*byteSize)(&o.Memory), "session-memory", "start no session beyond so many `bytes` of memory in use by all (default: what the host has free)")
 	fs.Var((*byteSize)(&o.Storage), "session-storage", "most `bytes` for one session's storage (default 1GiB)")
 }
 

@@ -215,12 +215,18 @@ func allowed(c *agentcorecontrol.RequestHeaderConfiguration) map[string]bool {
 type output struct {
 	stdout, stderr *telemetry.Sink
 	note           func(string)
+	guest          string // who ends, in a word: nobody's session is a snapshot's
 }
 
 func (s *Service) output(key session.Key) output {
 	group := telemetry.Group{Scope: key.Scope, Name: LogGroup(key.Owner, key.Endpoint)}
 	stream := LogStream(s.cfg.Now(), key.ID)
+	guest := "session"
+	if key.ID == templateID {
+		guest = "the guest that was booted for a snapshot"
+	}
 	return output{
+		guest:  guest,
 		stdout: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
 		stderr: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
 		note: func(text string) {
@@ -249,7 +255,7 @@ func (o output) close(e session.End) {
 	case e.Hibernated:
 		o.note("session hibernates: it goes on with the next request")
 	case e.Why != "":
-		o.note("session ended: " + e.Why)
+		o.note(o.guest + " ended: " + e.Why)
 	}
 }
 

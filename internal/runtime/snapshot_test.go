@@ -105,7 +105,7 @@ func TestSnapshotAfterReady(t *testing.T) {
 		t.Errorf("in the clear in %v", files)
 	}
 	logs := strings.Join(k.Logs(runtime.LogGroup(id, "DEFAULT")), "\n")
-	if !strings.Contains(logs, "outcrop: session ended: its snapshot was taken") {
+	if !strings.Contains(logs, "outcrop: the guest that was booted for a snapshot ended: its snapshot was taken") {
 		t.Errorf("logs:\n%s", logs)
 	}
 	if planned := k.snapshotWork(id); len(planned) != 1 || time.Until(planned[0].NotBefore) < 21*time.Hour || time.Until(planned[0].NotBefore) > 22*time.Hour {
