@@ -199,9 +199,14 @@ func TestGrowth(t *testing.T) {
 				}
 				return best
 			}
-			if small, large := least(1000), least(8000); large > 40*small {
-				t.Errorf("8 times the body takes %v instead of %v", large, small)
+			// A busy machine may spoil one measurement, not every one.
+			var small, large time.Duration
+			for range 4 {
+				if small, large = least(1000), least(8000); large <= 40*small {
+					return
+				}
 			}
+			t.Errorf("8 times the body takes %v instead of %v", large, small)
 		})
 	}
 }
