@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/outcrop/outcrop/internal/durable"
 	"github.com/outcrop/outcrop/internal/fault"
 )
 
@@ -280,7 +281,7 @@ func (c *Cache) unpack(ctx context.Context, zip io.ReaderAt, size int64, digest,
 // publish makes tmp durable and gives it its final name; an entry of another
 // format that is in the way is removed.
 func publish(tmp, final string) error {
-	if err := syncTree(tmp); err != nil {
+	if err := durable.Tree(tmp); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(final); err != nil {
@@ -292,7 +293,7 @@ func publish(tmp, final string) error {
 	if err := os.Rename(tmp, final); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(final))
+	return durable.Dir(filepath.Dir(final))
 }
 
 // Pruned says what Prune removed.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/durable"
 	"github.com/outcrop/outcrop/internal/sandbox"
 )
 
@@ -118,13 +119,13 @@ func (c *Cache) prefix(in Interpreter, version string) (string, error) {
 	if err := fillPrefix(tmp, files, links); err != nil {
 		return "", fmt.Errorf("make python prefix: %w", err)
 	}
-	if err := syncTree(tmp); err != nil {
+	if err := durable.Tree(tmp); err != nil {
 		return "", fmt.Errorf("make python prefix: %w", err)
 	}
 	if err := os.Rename(tmp, final); err != nil && !exists(final) { // another call may have been first
 		return "", fmt.Errorf("make python prefix: %w", err)
 	}
-	return final, syncDir(filepath.Dir(final))
+	return final, durable.Dir(filepath.Dir(final))
 }
 
 // fillPrefix writes what the guest, another user, must be able to read.

@@ -13,6 +13,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/outcrop/outcrop/internal/durable"
 )
 
 // maxKeyFile bounds what is read as a key file, in bytes.
@@ -108,13 +110,5 @@ func createKeyFile(path string) (created bool, err error) {
 	} else if err != nil {
 		return false, err
 	}
-	return true, syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return true, durable.Dir(dir)
 }

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/durable"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/secret"
 )
@@ -248,15 +249,7 @@ func (s *Store) write(name string, fill func(io.Writer) error) (size int64, err 
 	if err := f.Close(); err != nil {
 		s.cfg.Log.Warn("close snapshot file", "error", err) // it is durable
 	}
-	return info.Size(), s.sync()
-}
-
-func (s *Store) sync() error {
-	d, err := os.Open(s.cfg.Dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return info.Size(), durable.Dir(s.cfg.Dir)
 }
 
 // read opens a file and lets the engine load it. A file is only good when its
@@ -326,7 +319,7 @@ func (s *Store) remove(name string) error {
 	if err := os.Remove(filepath.Join(s.cfg.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return s.sync()
+	return durable.Dir(s.cfg.Dir)
 }
 
 // forget takes a file out of the table. The caller holds the mutex, closes what

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/durable"
 )
 
 // PruneOptions say what Prune removes. What is being used, loaded or written it
@@ -54,7 +56,7 @@ func (s *Store) Prune(o PruneOptions) (Pruned, error) {
 		}
 	}
 	if !o.DryRun && done.Files > 0 {
-		errs = append(errs, s.sync())
+		errs = append(errs, durable.Dir(s.cfg.Dir))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return done, fmt.Errorf("prune snapshots: %w", err)

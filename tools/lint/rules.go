@@ -34,7 +34,7 @@ var (
 	services   = []string{"internal/runtime", "internal/operator", "internal/aws", "internal/console"}
 	machinery  = []string{"internal/api", "internal/work", "internal/session"}
 	leaves     = []string{"internal/principal", "internal/secret", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/netprofile", "internal/telemetry"}
-	foundation = []string{"internal/auth", "internal/sandbox", "internal/store", "internal/fault"}
+	foundation = []string{"internal/auth", "internal/sandbox", "internal/store", "internal/fault", "internal/durable"}
 )
 
 func join(lists ...[]string) []string {

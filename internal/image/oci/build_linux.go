@@ -125,17 +125,3 @@ func (b *builder) copy(dir int, name string, n *node) (err error) {
 	times := []unix.Timespec{unix.NsecToTimespec(n.Time), unix.NsecToTimespec(n.Time)}
 	return unix.UtimesNanoAt(dir, name, times, unix.AT_SYMLINK_NOFOLLOW)
 }
-
-// syncTree makes everything beneath dir durable. One syncfs costs less than an
-// fsync for each of ten thousand files.
-func syncTree(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return &os.PathError{Op: "syncfs", Path: dir, Err: err}
-	}
-	return nil
-}

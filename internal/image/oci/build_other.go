@@ -8,5 +8,3 @@ import "errors"
 func build(*tree, string, []string, bool) error {
 	return errors.ErrUnsupported
 }
-
-func syncTree(string) error { return errors.ErrUnsupported }

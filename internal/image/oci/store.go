@@ -16,6 +16,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/outcrop/outcrop/internal/durable"
 )
 
 // StoreConfig is what a Store needs.
@@ -334,7 +336,7 @@ func (s *Store) make(kind, digest string, fill func(dir string) error) error {
 	if err := fill(tmp); err != nil {
 		return err
 	}
-	if err := syncTree(tmp); err != nil {
+	if err := durable.Tree(tmp); err != nil {
 		return err
 	}
 	final := s.path(kind, digest)
@@ -344,17 +346,7 @@ func (s *Store) make(kind, digest string, fill func(dir string) error) error {
 	if err := os.Rename(tmp, final); err != nil {
 		return err
 	}
-	return syncDir(parent)
-}
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return durable.Dir(parent)
 }
 
 // writeJSON writes a small file.

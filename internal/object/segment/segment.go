@@ -19,6 +19,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/outcrop/outcrop/internal/durable"
 )
 
 // ID names a segment. It is random, and never used twice.
@@ -189,7 +191,7 @@ func (w *Writer) Sync() error {
 	}
 	w.file = nil
 	if err == nil {
-		err = syncDir(filepath.Dir(w.dir.content(w.id)))
+		err = durable.Dir(filepath.Dir(w.dir.content(w.id)))
 	}
 	if err != nil {
 		return fmt.Errorf("sync segment %s: %w", w.id, err)
@@ -214,14 +216,5 @@ func makeDir(path string) error {
 	case err != nil:
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return durable.Dir(filepath.Dir(path))
 }
