@@ -143,10 +143,11 @@ func probeExecutable(cfg Config) Finding {
 	return f
 }
 
-// selfTest boots a sandbox and has it end by itself.
-func selfTest(ctx context.Context, cfg Config) (f Finding) {
-	f.Name = "sandbox self-test"
-	ctx, cancel := context.WithTimeoutCause(ctx, selfTestTimeout, fmt.Errorf("it did not end within %v", selfTestTimeout))
+// try has an engine of its own do something within a time; what it says of it is
+// the finding's detail.
+func try(ctx context.Context, cfg Config, name string, limit time.Duration, late error, do func(context.Context, sandbox.Engine) (string, error)) (f Finding) {
+	f.Name = name
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
 	e, err := New(cfg)
 	if err != nil {
@@ -157,45 +158,39 @@ func selfTest(ctx context.Context, cfg Config) (f Finding) {
 			f = failed(f.Name, err)
 		}
 	}()
+	if f.Detail, err = do(ctx, e); err != nil {
+		return failed(f.Name, err)
+	}
+	f.OK = true
+	return f
+}
+
+// selfTest boots a sandbox and has it end by itself.
+func selfTest(ctx context.Context, cfg Config) Finding {
+	return try(ctx, cfg, "sandbox self-test", selfTestTimeout, fmt.Errorf("it did not end within %v", selfTestTimeout), bootOnce)
+}
+
+func bootOnce(ctx context.Context, e sandbox.Engine) (string, error) {
 	begin := time.Now()
 	s, err := e.Start(ctx, sandbox.Spec{ID: "doctor", Args: []string{"true"}})
 	if err != nil {
-		return failed(f.Name, err)
+		return "", err
 	}
 	select {
 	case <-s.Done():
 	case <-ctx.Done():
-		return failed(f.Name, context.Cause(ctx))
+		return "", context.Cause(ctx)
 	}
 	if got := s.Exit(); got != (sandbox.Status{Cause: sandbox.Exited}) {
-		return failed(f.Name, fmt.Errorf("it ended with %v, code %d", got.Cause, got.Code))
+		return "", fmt.Errorf("it ended with %v, code %d", got.Cause, got.Code)
 	}
-	f.OK = true
-	f.Detail = fmt.Sprintf("a sandbox started and ended in %d ms", time.Since(begin).Milliseconds())
-	return f
+	return fmt.Sprintf("a sandbox started and ended in %d ms", time.Since(begin).Milliseconds()), nil
 }
 
 // Rehearse has a sandbox do what sessions do: it starts one, dials it, saves it and
 // resumes it, in a supervisor of its own as Probe does. For `outcrop doctor`.
-func Rehearse(ctx context.Context, cfg Config) (f Finding) {
-	f.Name = "save and resume"
-	ctx, cancel := context.WithTimeoutCause(ctx, rehearsalTimeout, fmt.Errorf("it took longer than %v", rehearsalTimeout))
-	defer cancel()
-	e, err := New(cfg)
-	if err != nil {
-		return failed(f.Name, err)
-	}
-	defer func() {
-		if err := e.Close(ctx); err != nil && f.OK {
-			f = failed(f.Name, err)
-		}
-	}()
-	f.Detail, err = rehearse(ctx, e)
-	if err != nil {
-		return failed(f.Name, err)
-	}
-	f.OK = true
-	return f
+func Rehearse(ctx context.Context, cfg Config) Finding {
+	return try(ctx, cfg, "save and resume", rehearsalTimeout, fmt.Errorf("it took longer than %v", rehearsalTimeout), rehearse)
 }
 
 // rehearsalTimeout bounds the rehearsal, which takes a second.
