@@ -68,14 +68,7 @@ func draw(address string) int {
 		}
 		fmt.Fprint(w, len(held))
 	})
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "guest:", err)
-		return 1
-	}
-	fmt.Println("ready")
-	fmt.Fprintln(os.Stderr, "guest:", http.Serve(listener, mux))
-	return 1
+	return answer(address, mux)
 }
 
 // redial connects and prints what it is told, again and again.

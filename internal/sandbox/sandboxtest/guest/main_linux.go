@@ -166,13 +166,18 @@ func serve(address string) int {
 		<-r.Context().Done()
 		fmt.Println("client left")
 	})
+	return answer(address, mux)
+}
+
+// answer serves HTTP and prints "ready" once it listens.
+func answer(address string, handler http.Handler) int {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "guest:", err)
 		return 1
 	}
 	fmt.Println("ready")
-	fmt.Fprintln(os.Stderr, "guest:", http.Serve(listener, mux))
+	fmt.Fprintln(os.Stderr, "guest:", http.Serve(listener, handler))
 	return 1
 }
 
