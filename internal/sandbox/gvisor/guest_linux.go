@@ -14,6 +14,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+	"github.com/outcrop/outcrop/internal/sandbox/socketpair"
 )
 
 // killTimeout bounds how long a request to kill may take to be taken.
@@ -206,7 +207,7 @@ func (g *guest) dial(ctx context.Context, port uint16) (net.Conn, error) {
 		return nil, sandbox.ErrStopped
 	default:
 	}
-	ours, theirs, err := wire.SocketPair()
+	ours, theirs, err := socketpair.Files(socketpair.Stream)
 	if err != nil {
 		return nil, err
 	}

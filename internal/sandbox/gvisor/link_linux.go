@@ -16,6 +16,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/cgroup"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+	"github.com/outcrop/outcrop/internal/sandbox/socketpair"
 )
 
 // setupTimeout bounds the supervisor's own start, which takes some 20 ms.
@@ -58,7 +59,7 @@ func connect(ctx context.Context, exe *executable, h host, dir string, groups cg
 	if err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
 	}
-	ours, theirs, err := wire.SocketPair()
+	ours, theirs, err := socketpair.Files(socketpair.Stream)
 	if err != nil {
 		return nil, err
 	}

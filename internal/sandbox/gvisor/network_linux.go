@@ -15,6 +15,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+	"github.com/outcrop/outcrop/internal/sandbox/socketpair"
 )
 
 const (
@@ -79,7 +80,7 @@ func (g *guest) connect(network string, to netip.AddrPort) (*os.File, error) {
 		if network != "tcp" || g.hook == nil {
 			return nil, unix.ECONNREFUSED
 		}
-		ours, theirs, err := socketPair(unix.SOCK_STREAM)
+		ours, theirs, err := socketpair.Conn(socketpair.Stream)
 		if err != nil {
 			return nil, err
 		}
@@ -116,34 +117,13 @@ func handOver(network string, conn net.Conn) (*os.File, error) {
 		defer conn.Close()
 		return c.(interface{ File() (*os.File, error) }).File()
 	}
-	kind := unix.SOCK_STREAM
-	if network == "udp" {
-		kind = unix.SOCK_SEQPACKET // keeps the bounds, and tells of its end
-	}
-	ours, theirs, err := socketPair(kind)
+	ours, theirs, err := socketpair.Conn(socketpair.For(network))
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	go splice(ours, conn, network == "udp")
 	return theirs, nil
-}
-
-// socketPair returns two ends of a connection, one for us and one to give away.
-func socketPair(kind int) (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make socket pair: %w", err)
-	}
-	theirs := os.NewFile(uintptr(fds[1]), "connection")
-	file := os.NewFile(uintptr(fds[0]), "connection")
-	defer file.Close()
-	c, err := net.FileConn(file)
-	if err != nil {
-		theirs.Close()
-		return nil, nil, fmt.Errorf("use socket pair: %w", err)
-	}
-	return c.(*net.UnixConn), theirs, nil
 }
 
 // splice copies both ways until both sides have ended, or one broke.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/outcrop/outcrop/internal/sandbox/socketpair"
 )
 
 // A Handler returns the guest's end of a connection that it has opened to an
@@ -55,7 +57,8 @@ func (s *Session) connectDNS(network string) (net.Conn, error) {
 	default:
 		return nil, errBusy
 	}
-	guest, ours, err := pair(network)
+	// Sockets both, so that an engine can hand the guest's over instead of copying.
+	guest, ours, err := socketpair.Conns(socketpair.For(network))
 	if err != nil {
 		<-s.dnsConns
 		return nil, fmt.Errorf("connect to %s: %w", DNS, err)

@@ -9,12 +9,13 @@ import (
 
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
+	"github.com/outcrop/outcrop/internal/sandbox/socketpair"
 )
 
 // TestAsks: each answer finds who waits for it, and a file that nobody waits for
 // any more is closed.
 func TestAsks(t *testing.T) {
-	a, b, err := wire.SocketPair()
+	a, b, err := socketpair.Files(socketpair.Stream)
 	if err != nil {
 		t.Fatal(err)
 	}

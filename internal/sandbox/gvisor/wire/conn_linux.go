@@ -49,15 +49,6 @@ func NewConn(file *os.File) (*Conn, error) {
 	return &Conn{sock: sock}, nil
 }
 
-// SocketPair returns the two ends of a stream socket pair, closed on exec.
-func SocketPair() (a, b *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make socket pair: %w", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "socketpair"), os.NewFile(uintptr(fds[1]), "socketpair"), nil
-}
-
 // Close closes the socket.
 func (c *Conn) Close() error { return c.sock.Close() }
 

@@ -11,11 +11,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/outcrop/outcrop/internal/sandbox/socketpair"
 )
 
 func pair(t testing.TB) (a, b *Conn) {
 	t.Helper()
-	fa, fb, err := SocketPair()
+	fa, fb, err := socketpair.Files(socketpair.Stream)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/outcrop/outcrop/internal/sandbox/socketpair"
 )
 
 // Listener accepts the connections that Connect makes. It is safe for concurrent
@@ -27,16 +29,16 @@ func New(addr netip.AddrPort) *Listener {
 }
 
 // Connect returns the guest's end of a new connection whose other end Accept
-// returns, with guest as its remote address. On Unix it is a socket, so that its
+// returns, with guest as its remote address. It is a socket, so that its
 // descriptor can be given away. The error is net.ErrClosed after Close, ctx's
 // when it ends before the connection was accepted, or that of making sockets.
 func (l *Listener) Connect(ctx context.Context, guest netip.AddrPort) (net.Conn, error) {
-	ours, theirs, err := pair()
+	ours, theirs, err := socketpair.Conns(socketpair.Stream)
 	if err != nil {
 		return nil, err
 	}
 	select {
-	case l.ready <- named(ours, l.addr, net.TCPAddrFromAddrPort(guest)):
+	case l.ready <- &wireConn{ours, l.addr, net.TCPAddrFromAddrPort(guest)}:
 		return theirs, nil
 	case <-l.closed:
 		err = net.ErrClosed
@@ -72,3 +74,12 @@ func (l *Listener) Close() error {
 func (l *Listener) Addr() net.Addr { return l.addr }
 
 var _ net.Listener = (*Listener)(nil)
+
+// wireConn is a socket under the addresses of a guest's wire.
+type wireConn struct {
+	*net.UnixConn
+	local, remote net.Addr
+}
+
+func (c *wireConn) LocalAddr() net.Addr  { return c.local }
+func (c *wireConn) RemoteAddr() net.Addr { return c.remote }
