@@ -144,7 +144,7 @@ func (s *Service) describe(ctx context.Context, rt runtimeDoc, v versionDoc, ask
 	if err != nil {
 		return nil, err
 	}
-	_, n, _ := strings.Cut(v.ID, ":")
+	n := versionText(v)
 	idle, life := lifecycle(out.LifecycleConfiguration)
 	out.AgentRuntimeArn, out.AgentRuntimeId, out.AgentRuntimeName = new(ARN(rt.Scope, rt.ID)), &rt.ID, &rt.Name
 	out.AgentRuntimeVersion, out.CreatedAt = &n, &rt.Created

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -251,8 +250,7 @@ func (d remove) Do(ctx context.Context, item *work.Item) error {
 			if err := s.docs.endpoints.Delete(tx, job.Scope, e.ID); err != nil {
 				return err
 			}
-			_, name, _ := strings.Cut(e.ID, "/")
-			if _, err := tx.CancelWork(snapshotKey(payload{Scope: job.Scope, ID: job.ID, Endpoint: name})); err != nil {
+			if _, err := tx.CancelWork(snapshotKey(payload{Scope: job.Scope, ID: job.ID, Endpoint: e.Name})); err != nil {
 				return err
 			}
 		}
@@ -291,11 +289,11 @@ func (p prune) Do(ctx context.Context, item *work.Item) error {
 	if err := json.Unmarshal(item.Payload, &job); err != nil {
 		return work.Permanent(err)
 	}
-	removed, err := p.s.cfg.Code.Prune(ctx, job.Digests, func() (map[string]bool, error) { return p.s.codeInUse(ctx) })
+	removed, err := p.s.cfg.Code.Prune(ctx, job.Digests, func() (map[string]bool, error) { return p.s.needed(ctx, nil) })
 	if err != nil {
 		return err
 	}
-	inUse, err := p.s.codeInUse(ctx)
+	inUse, err := p.s.needed(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -321,18 +319,3 @@ const prunePause = time.Second
 
 // Failed leaves the code on the disk, which harms nobody.
 func (prune) Failed(store.Tx, store.Work, error) error { return nil }
-
-// codeInUse is the digests of the code that any version has.
-func (s *Service) codeInUse(ctx context.Context) (map[string]bool, error) {
-	digests := map[string]bool{}
-	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
-		for v, err := range s.docs.versions.All(r) {
-			if err != nil {
-				return err
-			}
-			digests[v.State.Digest] = true
-		}
-		return nil
-	})
-	return digests, err
-}

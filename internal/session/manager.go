@@ -62,8 +62,7 @@ type Manager struct {
 	mu       sync.Mutex
 	sessions map[Key]*session
 	asleep   map[Key]*sleeper
-	making   int                             // templates
-	makers   map[*session]context.CancelFunc // whose sandboxes they are
+	makers   map[*session]context.CancelFunc // of templates
 	closed   bool
 	running  sync.WaitGroup // one for each session until nothing is left of it
 }

@@ -20,6 +20,11 @@ type departure struct {
 // returns what to wait for before the newest may start, or ErrLimit. With askHost
 // the host's free memory counts too. The caller holds the mutex.
 func (m *Manager) makeRoom(askHost bool) (leaving []departure, err error) {
+	tooMany := len(m.sessions) + len(m.makers) - m.cfg.Limit
+	lack := m.lack(askHost)
+	if tooMany <= 0 && lack <= 0 {
+		return nil, nil
+	}
 	var sleepable []*session
 	for _, s := range m.sessions {
 		switch {
@@ -30,11 +35,6 @@ func (m *Manager) makeRoom(askHost bool) (leaving []departure, err error) {
 		}
 	}
 	slices.SortFunc(sleepable, func(a, b *session) int { return a.lastUsed.Compare(b.lastUsed) })
-	tooMany := len(m.sessions) + m.making - m.cfg.Limit
-	lack := m.lack(askHost)
-	if tooMany <= 0 && lack <= 0 {
-		return nil, nil
-	}
 	tooMany -= len(leaving)
 	n := 0
 	for ; n < len(sleepable) && (tooMany > 0 || lack > 0); n++ {
@@ -57,7 +57,8 @@ func (m *Manager) makeRoom(askHost bool) (leaving []departure, err error) {
 
 // lack is how much memory is missing, in bytes; the caller holds the mutex.
 func (m *Manager) lack(askHost bool) int64 {
-	used, coming := int64(m.making)*newMemory, int64(m.making)*newMemory
+	used := int64(len(m.makers)) * newMemory
+	coming := used
 	for _, s := range m.sessions {
 		switch {
 		case s.status == Hibernating:

@@ -15,7 +15,6 @@ package session
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -154,11 +153,6 @@ func (u *Use) Context() context.Context { return u.s.life }
 // Transport is an HTTP client connection to the guest's port. It is shared by
 // all requests of the session and keeps connections.
 func (u *Use) Transport() http.RoundTripper { return u.s.transport }
-
-// Dial connects to another port of the guest.
-func (u *Use) Dial(ctx context.Context, port uint16) (net.Conn, error) {
-	return u.s.box.Dial(ctx, port)
-}
 
 // Detail is the Plan's.
 func (u *Use) Detail() any { return u.s.plan.Detail }

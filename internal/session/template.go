@@ -150,12 +150,11 @@ func (m *Manager) reserve(s *session, cancel context.CancelFunc) error {
 	if m.closed {
 		return ErrClosed
 	}
-	m.making++
-	if len(m.sessions)+m.making > m.cfg.Limit || m.lack(true) > 0 {
-		m.making--
+	m.makers[s] = cancel
+	if len(m.sessions)+len(m.makers) > m.cfg.Limit || m.lack(true) > 0 {
+		delete(m.makers, s)
 		return fmt.Errorf("make template: %w", ErrLimit)
 	}
-	m.makers[s] = cancel
 	m.running.Add(1)
 	return nil
 }
@@ -163,7 +162,6 @@ func (m *Manager) reserve(s *session, cancel context.CancelFunc) error {
 func (m *Manager) unreserve(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.making--
 	delete(m.makers, s)
 	m.running.Done()
 }
@@ -178,10 +176,9 @@ func (m *Manager) DropTemplates(scope store.Scope, owner string) {
 // templateKey says what a template depends on. The environment is part of it,
 // secrets included: a snapshot.Store hashes it under a key of its own.
 func (m *Manager) templateKey(key Key, plan Plan) snapshot.Key {
-	return snapshot.Key{
-		Owner: resource(key.Scope, key.Owner), Part: key.Endpoint,
-		ID: plan.Version + " " + strconv.Quote(plan.Surroundings) + " " + m.describe(plan, plan.Spec, plan.Spec.Env),
-	}
+	at := TemplateOf(key)
+	at.ID = plan.Version + " " + strconv.Quote(plan.Surroundings) + " " + m.describe(plan, plan.Spec, plan.Spec.Env)
+	return at
 }
 
 // fingerprint tells guests of one version apart that cannot be resumed as each

@@ -183,12 +183,9 @@ func (v *Volume) Measure() {
 		v.measured = now
 	}
 	v.mu.Unlock()
-	if due {
-		v.measure()
+	if !due {
+		return
 	}
-}
-
-func (v *Volume) measure() {
 	sum := measure(v.Path())
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -219,7 +216,6 @@ func (v *Volume) touch() error {
 // Close ends the use, from which the directory's age counts.
 func (v *Volume) Close() {
 	v.once.Do(func() {
-		v.measure()
 		s := v.s
 		s.mu.Lock()
 		defer s.mu.Unlock()
