@@ -19,11 +19,11 @@ const volumesDir = "/volumes"
 // A volume is a directory of the host that a guest writes to. Nothing here follows
 // a link in it: what it holds is the guest's.
 type volume struct {
-	bytes int64
+	bytes int64 // its bound; 0 where there is none
 	dir   *os.File
 
-	// What the last walk found, what was free then, when it ended and how long it
-	// took.
+	// What the last walk found, what was free before it, when it ended and how long
+	// it took.
 	held   int64
 	free   room
 	walked time.Time
@@ -75,9 +75,7 @@ func (g *guest) mountVolumes(m *wire.Start) (unmount func(), err error) {
 			unmount()
 			return nil, &wire.Failure{Kind: wire.Mounting, Text: fmt.Sprintf("volume %s: %v", v.Source, err)}
 		}
-		added := &volume{bytes: v.Bytes, dir: dir}
-		added.free, _ = added.room()
-		g.volumes = append(g.volumes, added)
+		g.volumes = append(g.volumes, newVolume(dir, v.Bytes))
 		// Beside the host's files.
 		m.Mounts = append(m.Mounts, wire.Mount{Source: "/.." + point, Target: v.Target, Writable: true})
 	}
@@ -132,6 +130,28 @@ func (g *guest) closeVolumes() {
 	g.volumes = nil
 }
 
+// newVolume measures a directory that no guest writes to yet. What it holds by now
+// is not the guest's fault. Later that could not be told any more: what its file
+// system loses while a guest starts is that guest's root and others' files too.
+func newVolume(dir *os.File, bytes int64) *volume {
+	v := &volume{bytes: bytes, dir: dir}
+	if bytes == 0 {
+		return v
+	}
+	free, _ := v.room()
+	v.measure(free)
+	v.bytes = max(v.bytes, v.held+spare)
+	return v
+}
+
+// measure walks the volume. free is what its file system had left before.
+func (v *volume) measure(free room) {
+	begin := time.Now()
+	v.free, v.held = free, held(v.dir)
+	v.walked = time.Now()
+	v.took = v.walked.Sub(begin)
+}
+
 // left is how many bytes the guest may still write, at least; bounded is false
 // where there is no bound. Walking a big volume takes long: it is not walked while
 // its file system has not lost as much as was left, so that a look is one system
@@ -147,18 +167,11 @@ func (v *volume) left() (left int64, bounded bool) {
 	now := time.Now()
 	taken := max(0, v.free.bytes-free.bytes) + max(0, v.free.files-free.files)*entryBytes
 	left = v.bytes - v.held - taken
-	first := v.walked.IsZero()
-	stale := first || left <= 0 || now.Sub(v.walked) > rewalk
-	if !stale || !first && now.Sub(v.walked) < v.took*walkShare {
+	stale := left <= 0 || now.Sub(v.walked) > rewalk
+	if !stale || now.Sub(v.walked) < v.took*walkShare {
 		return max(left, 1), true // a guess is no reason to kill
 	}
-	v.free = free
-	v.held = held(v.dir)
-	v.walked = time.Now()
-	v.took = v.walked.Sub(now)
-	if first { // what it held before the guest began is not the guest's fault
-		v.bytes = max(v.bytes, v.held-taken+spare)
-	}
+	v.measure(free)
 	return v.bytes - v.held, true
 }
 

@@ -31,9 +31,7 @@ func openVolume(t testing.TB, dir string, bytes int64) *volume {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() })
-	v := &volume{bytes: bytes, dir: file}
-	v.free, _ = v.room()
-	return v
+	return newVolume(file, bytes)
 }
 
 // TestHeldFollowsNothing: links are counted, not what they lead to, and files with
@@ -92,6 +90,32 @@ func TestFullVolume(t *testing.T) {
 	}
 	if _, bounded := openVolume(t, dir, 0).left(); bounded {
 		t.Error("a volume without a bound is bounded")
+	}
+}
+
+// TestFullVolumeBesideWriters: a guest that comes back to a volume that is full is
+// not ended for what others write to the same file system while it starts, its own
+// root among them, and is ended for what it writes itself.
+func TestFullVolumeBesideWriters(t *testing.T) {
+	dir := tree(t)
+	v := openVolume(t, dir, 50_000)
+	others := filepath.Join(t.TempDir(), "others")
+	if err := os.WriteFile(others, make([]byte, 4*spare), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	look := func() int64 {
+		v.walked = v.walked.Add(-2 * rewalk) // so that it is looked into
+		left, _ := v.left()
+		return left
+	}
+	if left := look(); left <= 0 || left > spare {
+		t.Errorf("left() = %d beside another writer, want some, at most %d", left, spare)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "more"), make([]byte, 2*spare), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if left := look(); left > 0 {
+		t.Errorf("left() = %d after it wrote twice what it may, want none", left)
 	}
 }
 
