@@ -97,7 +97,7 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 	}
 	mc := session.Config{
 		Engine: s.engine, Limit: cfg.MaxSessions, Log: cfg.Log, Store: f.store, Owner: owner,
-		Templates: templates, Hibernated: hibernated, Storage: directories,
+		Templates: templates, Hibernated: hibernated, Storage: directories, Note: runtime.SessionNote(f.telemetry, time.Now),
 		HibernateAfter: max(c.HibernateAfter, 0), KeepHibernated: c.KeepHibernated, MemoryBudget: c.MemoryBudget,
 	}
 	if c.MemoryBudget == 0 {

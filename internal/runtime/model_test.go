@@ -16,6 +16,7 @@ import (
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/telemetry"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -199,5 +200,23 @@ func TestLogNames(t *testing.T) {
 	at := time.Date(2026, 1, 2, 0, 30, 0, 0, time.FixedZone("", 3600))
 	if got := LogStream(at, "s-1"); got != "2026/01/01/[runtime-logs]s-1" {
 		t.Error(got)
+	}
+}
+
+// lines keeps what is appended.
+type lines []string
+
+func (l *lines) Append(group telemetry.Group, stream string, _ time.Time, message string) {
+	*l = append(*l, group.Name+" "+stream+" "+message)
+}
+
+// TestSessionNote: one line in the stream of a session that no process runs.
+func TestSessionNote(t *testing.T) {
+	var got lines
+	now := func() time.Time { return time.Date(2026, 1, 2, 0, 30, 0, 0, time.UTC) }
+	SessionNote(&got, now)(session.Key{Owner: "hello-0123456789", Endpoint: "DEFAULT", ID: "s-1"}, "session ended: it was pruned")
+	const want = "/aws/bedrock-agentcore/runtimes/hello-0123456789-DEFAULT 2026/01/02/[runtime-logs]s-1 outcrop: session ended: it was pruned"
+	if len(got) != 1 || got[0] != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -229,11 +229,22 @@ func (s *Service) output(key session.Key) output {
 		guest:  guest,
 		stdout: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
 		stderr: telemetry.NewSink(s.cfg.Logs, group, stream, s.cfg.Now),
-		note: func(text string) {
-			for line := range strings.Lines(text) {
-				s.cfg.Logs.Append(group, stream, s.cfg.Now(), "outcrop: "+strings.TrimRight(line, "\r\n"))
-			}
-		},
+		note:   func(text string) { note(s.cfg.Logs, group, stream, s.cfg.Now, text) },
+	}
+}
+
+// SessionNote returns what writes a line of ours into the log of a session that no
+// process runs.
+func SessionNote(logs telemetry.Appender, now func() time.Time) func(session.Key, string) {
+	return func(key session.Key, text string) {
+		group := telemetry.Group{Scope: key.Scope, Name: LogGroup(key.Owner, key.Endpoint)}
+		note(logs, group, LogStream(now(), key.ID), now, text)
+	}
+}
+
+func note(logs telemetry.Appender, group telemetry.Group, stream string, now func() time.Time, text string) {
+	for line := range strings.Lines(text) {
+		logs.Append(group, stream, now(), "outcrop: "+strings.TrimRight(line, "\r\n"))
 	}
 }
 

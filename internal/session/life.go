@@ -152,6 +152,7 @@ func (s *session) start(plan Planner, leaving []departure) error {
 		}
 		return err
 	}
+	s.mourn()
 	if s.sleeper != nil {
 		again, why := s.wake()
 		if why == nil || again || s.life.Err() != nil {

@@ -47,6 +47,9 @@ type Config struct {
 	KeepHibernated time.Duration
 	// MemoryBudget bounds what all sandboxes use together, in bytes; 0: nothing.
 	MemoryBudget int64
+	// Note writes a line of ours into the log of a session of which this process
+	// has no Plan: one that another process left. Nil drops it.
+	Note func(key Key, text string)
 	// FreeMemory tells what may still be used for sandboxes, in bytes; nil:
 	// nobody is asked.
 	FreeMemory func() (int64, error)
@@ -62,6 +65,7 @@ type Manager struct {
 	mu       sync.Mutex
 	sessions map[Key]*session
 	asleep   map[Key]*sleeper
+	lost     map[Key]bool                    // ran when another process ended, and were not asked for since
 	makers   map[*session]context.CancelFunc // of templates
 	closed   bool
 	running  sync.WaitGroup // one for each session until nothing is left of it
@@ -69,7 +73,7 @@ type Manager struct {
 
 // NewManager returns a Manager. Recover takes up what another process left.
 func NewManager(cfg Config) *Manager {
-	return &Manager{cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, makers: map[*session]context.CancelFunc{}}
+	return &Manager{cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, lost: map[Key]bool{}, makers: map[*session]context.CancelFunc{}}
 }
 
 // Acquire returns the session of a key for one request. The first to ask has

@@ -172,19 +172,25 @@ func (m *Manager) Recover(ctx context.Context) error {
 	}
 	var keep []snapshot.Key
 	var found []*sleeper
+	var lost []Key
 	err := m.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		keep, found = nil, nil
+		keep, found, lost = nil, nil, nil
 		for doc, err := range sessions().All(tx) {
 			if err != nil {
 				return err
 			}
 			if m.recoverable(doc.State) {
 				d := &sleeper{m: m, key: doc.State.Key, state: doc.State, epoch: doc.State.Epoch}
+				d.note = func(text string) { m.note(d.key, text) }
 				keep, found = append(keep, d.file()), append(found, d)
 				continue
 			}
-			if err := m.bury(tx, doc); err != nil {
+			buried, err := m.bury(tx, doc)
+			if err != nil {
 				return err
+			}
+			if buried {
+				lost = append(lost, doc.State.Key)
 			}
 		}
 		return nil
@@ -195,12 +201,38 @@ func (m *Manager) Recover(ctx context.Context) error {
 	if m.cfg.Hibernated != nil {
 		m.cfg.Hibernated.Retain(keep)
 	}
+	for _, key := range lost {
+		m.cfg.Log.Info("a session ended with the server that ran it", "session", key.ID, "owner", key.Owner)
+		m.note(key, "session ended: the server that ran it ended")
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, key := range lost {
+		m.lost[key] = true
+	}
 	for _, d := range found {
 		m.lay(d)
 	}
 	return nil
+}
+
+// note writes into the log of a session that has no plan here.
+func (m *Manager) note(key Key, text string) {
+	if m.cfg.Note != nil {
+		m.cfg.Note(key, text)
+	}
+}
+
+// mourn says in a new session's log that the one before it was lost. It is said
+// once.
+func (s *session) mourn() {
+	s.m.mu.Lock()
+	lost := s.m.lost[s.key]
+	delete(s.m.lost, s.key)
+	s.m.mu.Unlock()
+	if lost {
+		s.plan.note("the session starts afresh: the server that ran it ended")
+	}
 }
 
 func (m *Manager) recoverable(state sessionState) bool {
@@ -208,20 +240,19 @@ func (m *Manager) recoverable(state sessionState) bool {
 }
 
 // bury removes the document of a session that a dead process ran, with its
-// lease, unless another node runs it.
-func (m *Manager) bury(tx store.Tx, doc document) error {
+// lease, and reports whether it did: not if another node runs it.
+func (m *Manager) bury(tx store.Tx, doc document) (bool, error) {
 	lease, err := tx.AcquireLease(leaseName(doc.State.Key), m.cfg.Owner, leaseTime)
 	if errors.Is(err, store.ErrHeld) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := tx.ReleaseLease(lease); err != nil {
-		return err
+		return false, err
 	}
-	m.cfg.Log.Info("a session ended with the server that ran it", "session", doc.State.Key.ID, "owner", doc.State.Key.Owner)
-	return sessions().Delete(tx, doc.Scope, doc.ID)
+	return true, sessions().Delete(tx, doc.Scope, doc.ID)
 }
 
 // Run keeps the leases of what runs until ctx ends. A session that somebody else

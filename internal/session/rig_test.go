@@ -140,6 +140,7 @@ func (r *rig) start() {
 		Engine: r.engine, Limit: 10, Log: log, Owner: store.Owner{Node: "local", Process: fmt.Sprint(r.process)},
 		Store:     faulty.New(r.store, func(c faulty.Call) faulty.Fault { return faulty.Fault{Before: r.fault} }),
 		Templates: r.files, Hibernated: r.saved, Storage: r.storage, HibernateAfter: 5 * time.Minute,
+		Note: func(k session.Key, text string) { r.note(k.ID + ": " + text) },
 	}
 	if r.change != nil {
 		r.change(&cfg)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/snapshot"
 )
 
@@ -18,7 +20,7 @@ type sleeper struct {
 	epoch int64
 	// snapshot is what could not be written to disk, or nil.
 	snapshot sandbox.Snapshot
-	// note writes into its log; nil after a restart.
+	// note writes into its log.
 	note  func(string)
 	timer *time.Timer
 }
@@ -152,9 +154,7 @@ func (d *sleeper) finish(why string) bool {
 	d.timer.Stop()
 	m.mu.Unlock()
 	d.discard()
-	if d.note != nil {
-		d.note("session ended: " + why)
-	}
+	d.note("session ended: " + why)
 	return true
 }
 
@@ -196,7 +196,8 @@ func (s *session) wake() (again bool, err error) {
 	}
 	if from == nil {
 		if from, err = s.m.cfg.Hibernated.Take(s.life, d.file()); err != nil {
-			return false, err
+			s.m.cfg.Log.Warn("load session", "session", s.key.ID, "owner", s.key.Owner, "error", err)
+			return false, unloaded(err)
 		}
 	}
 	err = s.attempt(s.life, wakeLimit, from)
@@ -213,6 +214,22 @@ func (s *session) wake() (again bool, err error) {
 		s.origin = Woken
 	}
 	return false, err
+}
+
+// unloaded words for the session's log why its file could not be loaded; what the
+// disk said is for the server's.
+func unloaded(err error) error {
+	switch {
+	case errors.Is(err, secret.ErrUnreadable):
+		return errors.New("its file is damaged, or was sealed with another key")
+	case errors.Is(err, sandbox.ErrSnapshot):
+		return errors.New("its file is damaged, or of another engine")
+	case errors.Is(err, snapshot.ErrMissing), errors.Is(err, fs.ErrNotExist):
+		return errors.New("its file is gone")
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	return errors.New("its file could not be read")
 }
 
 // troubled tells an engine that cannot start anything from a guest that cannot be

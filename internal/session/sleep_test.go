@@ -331,7 +331,7 @@ func TestCannotBeWoken(t *testing.T) {
 		name, why string
 		do        func(r *rig)
 	}{
-		{"file gone", "no such snapshot", func(r *rig) {
+		{"file gone", "its file is gone", func(r *rig) {
 			found, _ := filepath.Glob(filepath.Join(r.dir, "sessions", "*.sealed"))
 			if err := os.Remove(found[0]); err != nil {
 				r.Fatal(err)
@@ -442,6 +442,69 @@ func TestVersionStays(t *testing.T) {
 		r.plan.Version = "2"
 		if got := r.ask("a", "/get"); got != "x" || r.only().Version != "1" {
 			t.Errorf("it remembers %q and runs version %s", got, r.only().Version)
+		}
+	})
+}
+
+// TestLostIsSaid: the log of a session that ran when its server was killed says so,
+// where it ended and once where it starts afresh.
+func TestLostIsSaid(t *testing.T) {
+	with(t, func(r *rig) {
+		r.ask("a", "/set?x")
+		r.ask("b", "/set?y")
+		r.kill()
+		r.noted("a: session ended: the server that ran it ended")
+		if got := r.ask("a", "/get"); got != "" {
+			t.Errorf("it remembers %q", got)
+		}
+		const afresh = "the session starts afresh: the server that ran it ended"
+		r.noted(afresh)
+		if err := r.Stop(r.Context(), key("a")); err != nil {
+			t.Fatal(err)
+		}
+		r.notes = nil
+		r.ask("a", "/get")
+		r.ask("c", "/get")
+		if len(r.notes) != 0 {
+			t.Errorf("notes %q, want none", r.notes)
+		}
+		r.end()
+		r.start() // an orderly end has its own line
+		r.notes = nil
+		r.ask("a", "/get")
+		if len(r.notes) != 0 {
+			t.Errorf("notes %q, want none", r.notes)
+		}
+	})
+}
+
+// TestExpiredWhileAway: what hibernated longer than it may while no server ran ends
+// with a line in its log.
+func TestExpiredWhileAway(t *testing.T) {
+	with(t, func(r *rig) {
+		r.asleep()
+		r.end()
+		r.sleeps(time.Hour)
+		r.start()
+		r.sleeps(time.Second)
+		r.noted("a: session ended: it was idle for 15m0s")
+	})
+}
+
+// TestDamagedWhileAsleep: the log says what is wrong, and nothing of our files.
+func TestDamagedWhileAsleep(t *testing.T) {
+	with(t, func(r *rig) {
+		r.asleep()
+		r.end()
+		r.damage("sessions")
+		r.start()
+		if got := r.ask("a", "/get"); got != "" {
+			t.Errorf("it remembers %q", got)
+		}
+		const want = "where it hibernated cannot be resumed: its file is damaged, or was sealed with another key"
+		r.noted("the session starts afresh, with its storage alone: " + want)
+		if i := r.only(); i.Why != want {
+			t.Errorf("why is %q, want %q", i.Why, want)
 		}
 	})
 }
