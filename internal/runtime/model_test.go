@@ -184,6 +184,8 @@ func TestStartFault(t *testing.T) {
 			&session.StartError{Err: session.ErrNotReady, Limit: 30 * time.Second}),
 		"Runtime exited with status 3 before it was ready. Please check your CloudWatch logs for more information.": StartFault(
 			&session.StartError{Err: session.ErrExited, Exit: sandbox.Status{Cause: sandbox.Exited, Code: 3}}),
+		"Runtime exited with status 137 before it was ready: it used more memory than it may (1.5 GiB). Please check your CloudWatch logs for more information.": StartFault(
+			&session.StartError{Err: session.ErrExited, Exit: sandbox.Status{Cause: sandbox.OutOfMemory, Code: 137, Limit: 3 << 29}}),
 	}
 	for _, want := range slices.Sorted(maps.Keys(texts)) {
 		if f := fault.From(texts[want]); f.Code != "RuntimeClientError" || f.Status != 424 || f.Message != want {

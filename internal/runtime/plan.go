@@ -281,6 +281,9 @@ func seconds(d time.Duration) string { return strconv.Itoa(int(d/time.Second)) +
 
 // StartFault words a start that did not succeed (spec/runtime.md 8.4).
 func StartFault(e *session.StartError) error {
+	if errors.Is(e, session.ErrExited) && (e.Exit.Cause == sandbox.OutOfMemory || e.Exit.Cause == sandbox.OutOfSpace) {
+		return fault.RuntimeClient("Runtime exited with status %d before it was ready: %s. Please check your CloudWatch logs for more information.", e.Exit.Code, session.Ended(e.Exit)).Because(e)
+	}
 	if errors.Is(e, session.ErrExited) {
 		return fault.RuntimeClient("Runtime exited with status %d before it was ready. Please check your CloudWatch logs for more information.", e.Exit.Code).Because(e)
 	}

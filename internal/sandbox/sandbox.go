@@ -126,6 +126,9 @@ type Status struct {
 	// Code is the exit code of the first process, or 128 + the number of the
 	// signal that killed it, as shells have it.
 	Code int
+	// Limit is the bound in bytes that was exceeded, for OutOfMemory and OutOfSpace;
+	// zero where it is not known which.
+	Limit int64
 }
 
 // Cause says why a guest ended.

@@ -123,7 +123,7 @@ func (s *session) ending(why string, slept bool) End {
 	case s.err != nil:
 		why = s.err.Error()
 	default:
-		why = ended(s.box.Exit())
+		why = Ended(s.box.Exit())
 	}
 	return End{Why: why}
 }

@@ -15,6 +15,7 @@ package session
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -57,7 +58,7 @@ func (e *StartError) Error() string { return "start session: " + e.Why() }
 // Why says it for the log of the session.
 func (e *StartError) Why() string {
 	if errors.Is(e.Err, ErrExited) {
-		return ended(e.Exit) + " before it was ready"
+		return Ended(e.Exit) + " before it was ready"
 	}
 	text := "it was not ready within " + e.Limit.String()
 	if e.Last != nil {
@@ -66,19 +67,32 @@ func (e *StartError) Why() string {
 	return text
 }
 
-// ended says how a guest ended.
-func ended(e sandbox.Status) string {
+// Ended says how a guest ended.
+func Ended(e sandbox.Status) string {
 	switch e.Cause {
 	case sandbox.Exited:
 		return "its process exited with status " + strconv.Itoa(e.Code)
 	case sandbox.Stopped:
 		return "it was stopped"
 	case sandbox.OutOfMemory:
-		return "it used more memory than it may"
+		return "it used more memory than it may" + limit(e.Limit)
 	case sandbox.OutOfSpace:
-		return "it wrote more to its storage than it may hold"
+		return "it wrote more to its storage than it may hold" + limit(e.Limit)
 	}
 	return "its sandbox broke, status " + strconv.Itoa(e.Code)
+}
+
+// limit is a number of bytes behind what exceeded it, and nothing for none.
+func limit(bytes int64) string {
+	switch {
+	case bytes <= 0:
+		return ""
+	case bytes >= 1<<30:
+		return " (" + strconv.FormatFloat(math.Round(float64(bytes)/(1<<30)*10)/10, 'f', -1, 64) + " GiB)"
+	case bytes >= 1<<20:
+		return " (" + strconv.FormatFloat(math.Round(float64(bytes)/(1<<20)*10)/10, 'f', -1, 64) + " MiB)"
+	}
+	return " (" + strconv.FormatInt(bytes, 10) + " bytes)"
 }
 
 func (e *StartError) Unwrap() error { return e.Err }
@@ -159,6 +173,9 @@ func (u *Use) Detail() any { return u.s.plan.Detail }
 
 // Done is closed when the guest has ended.
 func (u *Use) Done() <-chan struct{} { return u.s.box.Done() }
+
+// Exit is how the guest has ended; its zero value, while it runs.
+func (u *Use) Exit() sandbox.Status { return u.s.box.Exit() }
 
 // Release ends the use. It must be called once.
 func (u *Use) Release() { u.s.release() }

@@ -116,6 +116,28 @@ func gone(ctx context.Context, use *session.Use) bool {
 	return false
 }
 
+// lastWords is how long a guest that hung up is given to turn out dead: whoever
+// sees the end of its connection is some moments ahead of the news of its own.
+const lastWords = 500 * time.Millisecond
+
+// demise is how the guest ended that broke a request off, or empty for one that
+// lives on or was stopped.
+func demise(ctx context.Context, use *session.Use) string {
+	timer := time.NewTimer(lastWords)
+	defer timer.Stop()
+	select {
+	case <-use.Done():
+	case <-timer.C:
+		return ""
+	case <-ctx.Done():
+		return ""
+	}
+	if end := use.Exit(); end.Cause != sandbox.Stopped && end.Cause != sandbox.Saved {
+		return session.Ended(end)
+	}
+	return ""
+}
+
 // noteUnreached says in the session's log why nobody answers.
 func noteUnreached(use *session.Use, err error) {
 	text := "the agent cannot be reached: " + err.Error()
@@ -148,7 +170,7 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, in *agentco
 	resp, err := use.Transport().RoundTrip(req)
 	if err != nil {
 		defer done()
-		return nil, agentFault(ctx, detail, err)
+		return nil, agentFault(ctx, use, detail, err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		defer done()
@@ -157,7 +179,7 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, in *agentco
 		return nil, refusedByAgent(resp, detail)
 	}
 	deadline.Reset(streamLimit)
-	return answer(resp, id, trace, &body{ReadCloser: resp.Body, ctx: ctx, note: detail.Note, done: func() {
+	return answer(resp, id, trace, &body{ReadCloser: resp.Body, ctx: ctx, use: use, note: detail.Note, done: func() {
 		done()
 		use.Release()
 	}}), nil
@@ -189,6 +211,7 @@ func answer(resp *http.Response, id string, trace traceContext, body io.ReadClos
 type body struct {
 	io.ReadCloser
 	ctx  context.Context // of the request
+	use  *session.Use
 	note func(string)
 	done func()
 }
@@ -202,7 +225,11 @@ func (b *body) Read(p []byte) (int, error) {
 	case errors.Is(context.Cause(b.ctx), errTimeout):
 		b.note("the agent's answer was cut off after " + streamLimit.String())
 	case b.ctx.Err() == nil: // neither the caller has left nor the session was stopped
-		b.note("the agent's answer broke off: " + err.Error())
+		why := demise(b.ctx, b.use)
+		if why == "" {
+			why = err.Error()
+		}
+		b.note("the agent's answer broke off: " + why)
 	}
 	b.note = nil // once
 	return n, err
@@ -295,7 +322,7 @@ func acquireFault(err error) error {
 }
 
 // agentFault words an agent that broke off before it answered.
-func agentFault(ctx context.Context, detail runtime.Detail, err error) error {
+func agentFault(ctx context.Context, use *session.Use, detail runtime.Detail, err error) error {
 	var f *fault.Error
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errTimeout):
@@ -308,6 +335,10 @@ func agentFault(ctx context.Context, detail runtime.Detail, err error) error {
 	case errors.As(err, &f): // the caller's own body was refused while it was read
 		return f
 	case !unreached(err):
+		if why := demise(ctx, use); why != "" {
+			detail.Note("the agent broke off before it answered: " + why)
+			return fault.RuntimeClient("The agent closed the connection before it answered: %s. Please check your CloudWatch logs for more information.", why).Because(err)
+		}
 		detail.Note("the agent broke off before it answered: " + err.Error())
 	}
 	return fault.RuntimeClient("The agent closed the connection before it answered. Please check your CloudWatch logs for more information.").Because(err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/invoke"
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
+	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/sandbox/sandboxfake"
 	"github.com/outcrop/outcrop/internal/session"
 )
@@ -89,6 +91,65 @@ func (c *clock) idle() {
 	synctest.Wait()
 	if got := c.sessions.List(func(session.Key) bool { return true }); len(got) != 1 || got[0].Status != session.Idle || got[0].Running != 0 {
 		c.Errorf("sessions %+v, want one that is idle", got)
+	}
+}
+
+// TestEndBeforeAnswer: who is cut off is told how the guest ended, although its end
+// is known later than that it hung up.
+func TestEndBeforeAnswer(t *testing.T) {
+	const closed = "The agent closed the connection before it answered"
+	const look = ". Please check your CloudWatch logs for more information."
+	for name, tt := range map[string]struct {
+		end    sandbox.Status
+		after  time.Duration
+		begins bool // its answer
+		why    string
+	}{
+		"memory":        {end: sandbox.Status{Cause: sandbox.OutOfMemory, Code: 137, Limit: 8 << 30}, after: 300 * time.Millisecond, why: "it used more memory than it may (8 GiB)"},
+		"space":         {end: sandbox.Status{Cause: sandbox.OutOfSpace, Code: 137, Limit: 64 << 20}, why: "it wrote more to its storage than it may hold (64 MiB)"},
+		"exit":          {end: sandbox.Status{Cause: sandbox.Exited, Code: 3}, after: 100 * time.Millisecond, why: "its process exited with status 3"},
+		"in the middle": {end: sandbox.Status{Cause: sandbox.OutOfMemory, Code: 137, Limit: 3 << 29}, after: 300 * time.Millisecond, begins: true, why: "it used more memory than it may (1.5 GiB)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c *clock
+			hangUp := func(w http.ResponseWriter, r *http.Request) {
+				conn, rw, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					c.Error(err)
+					return
+				}
+				if tt.begins {
+					_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nwell,")
+					_ = rw.Flush()
+				}
+				conn.Close()
+				time.AfterFunc(tt.after, func() { c.engine.End(tt.end) })
+			}
+			bubble(t, hangUp, func(made *clock) {
+				c = made
+				out, err := c.invoke(c.Context())
+				log := "the agent broke off before it answered: " + tt.why
+				if tt.begins {
+					log = "the agent's answer broke off: " + tt.why
+					if err != nil {
+						c.Fatal(err)
+					}
+					if text, err := io.ReadAll(out.Response); err == nil || string(text) != "well," {
+						c.Errorf("%q, %v", text, err)
+					}
+					out.Response.Close()
+				} else if f := fault.From(err); f.Message != closed+": "+tt.why+look || f.Code != "RuntimeClientError" {
+					c.Errorf("%v", err)
+				}
+				synctest.Wait()
+				c.mu.Lock()
+				slices.Sort(c.notes) // two who say it at once
+				c.mu.Unlock()
+				want := []string{log, "ended: " + tt.why}
+				slices.Sort(want)
+				c.noted(want...)
+			})
+		})
 	}
 }
 

@@ -170,7 +170,26 @@ func (g *guest) finish(cause sandbox.Cause, code int) {
 	if cause != sandbox.Exited && code < 0 {
 		code = 128 + int(unix.SIGKILL) // a killed process has no exit code
 	}
-	g.status = sandbox.Status{Cause: cause, Code: code}
+	g.status = sandbox.Status{Cause: cause, Code: code, Limit: g.limit(cause)}
+}
+
+// limit is the bound that a guest exceeded that ended with cause.
+func (g *guest) limit(cause sandbox.Cause) int64 {
+	switch cause {
+	case sandbox.OutOfMemory:
+		return max(0, g.start.Limits.Memory-wire.OverheadBytes)
+	case sandbox.OutOfSpace:
+		var bounds []int64
+		for _, v := range g.spec.Volumes {
+			if v.Bytes > 0 {
+				bounds = append(bounds, v.Bytes)
+			}
+		}
+		if len(bounds) == 1 {
+			return bounds[0]
+		}
+	}
+	return 0
 }
 
 // ID implements sandbox.Sandbox.

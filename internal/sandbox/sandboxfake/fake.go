@@ -144,6 +144,9 @@ func (e *Engine) Specs() []sandbox.Spec {
 // Crash ends every guest as if it had died by itself.
 func (e *Engine) Crash(code int) { e.endAll(sandbox.Status{Cause: sandbox.Exited, Code: code}) }
 
+// End ends every guest with a status.
+func (e *Engine) End(s sandbox.Status) { e.endAll(s) }
+
 func (e *Engine) endAll(s sandbox.Status) {
 	e.mu.Lock()
 	all := make([]*guest, 0, len(e.live))
