@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,30 +15,46 @@ import (
 	"github.com/outcrop/outcrop/internal/client/statefile"
 )
 
-// startCommand starts the server again that r tells of.
+// startCommand starts the server again that r tells of, where it was.
 func (p *Program) startCommand(r statefile.Record) string {
-	if r.DataDirectory == canonical(p.defaultData()) {
-		return "outcrop serve"
+	command := "outcrop serve" + p.listenFlag(r.URL)
+	if r.DataDirectory != canonical(p.defaultData()) {
+		command += " --data " + quotePOSIX(r.DataDirectory)
 	}
-	return "outcrop serve --data " + quotePOSIX(r.DataDirectory)
+	return command
 }
 
-// known finds the server at url in this user's list.
-func (p *Program) known(url string) (statefile.Record, bool) {
+// listenFlag is what serve has to be told to listen at an endpoint; empty where it
+// does so by itself, or cannot: it speaks no TLS.
+func (p *Program) listenFlag(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
+		return ""
+	}
+	address := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))
+	_, port, _ := net.SplitHostPort(p.address)
+	if address == p.address || u.Hostname() == "localhost" && u.Port() == port {
+		return ""
+	}
+	return " --listen " + quotePOSIX(address)
+}
+
+// known finds the server at endpoint in this user's list.
+func (p *Program) known(endpoint string) (statefile.Record, bool) {
 	records, err := p.records()
-	i := slices.IndexFunc(records, func(r statefile.Record) bool { return r.URL == url })
+	i := slices.IndexFunc(records, func(r statefile.Record) bool { return r.URL == endpoint })
 	if err != nil || i < 0 {
 		return statefile.Record{}, false
 	}
 	return records[i], true
 }
 
-// startAgain starts the server at url again, as far as this user's list knows it.
-func (p *Program) startAgain(url string) string {
-	if r, ok := p.known(url); ok {
+// startAgain starts the server at endpoint again, as far as this user's list knows it.
+func (p *Program) startAgain(endpoint string) string {
+	if r, ok := p.known(endpoint); ok {
 		return p.startCommand(r)
 	}
-	return "outcrop serve"
+	return "outcrop serve" + p.listenFlag(endpoint)
 }
 
 // explainUnreachable says what to do when nobody answers, which depends on who
@@ -53,11 +72,11 @@ func (p *Program) explainUnreachable(err *client.UnreachableError) *failure {
 	f.cause = err
 	switch p.target.Source {
 	case "AWS_ENDPOINT_URL":
-		f.fix = "The address is from AWS_ENDPOINT_URL. Start a server there: outcrop serve\n" +
+		f.fix = "The address is from AWS_ENDPOINT_URL. Start a server there: " + p.startAgain(p.target.Endpoint) + "\n" +
 			"or take the address of the one that runs: eval \"$(outcrop env)\"\n" +
 			"or forget it: eval \"$(outcrop env --unset)\""
 	case "--endpoint":
-		f.fix = "Check --endpoint, and whether outcrop serve runs there."
+		f.fix = "Check --endpoint, or start a server there: " + p.startAgain(p.target.Endpoint)
 	default:
 		f.fix = "Its process runs and does not answer; it may be ending. A closer look: outcrop doctor"
 		if r, ok := p.known(p.target.Endpoint); !ok || !p.state().Alive(r) { // it ended since we looked

@@ -58,6 +58,30 @@ func TestWhatAnswersIsNoOutcrop(t *testing.T) {
 	}
 }
 
+// TestStartAgain wants the command that starts a server where it was asked for.
+func TestStartAgain(t *testing.T) {
+	u := newUser(t)
+	p := u.program()
+	p.address = "127.0.0.1:8642"
+	for endpoint, want := range map[string]string{
+		"http://127.0.0.1:8642":  "outcrop serve",
+		"http://localhost:8642":  "outcrop serve",
+		"http://127.0.0.1:9000":  "outcrop serve --listen 127.0.0.1:9000",
+		"http://localhost:9000":  "outcrop serve --listen localhost:9000",
+		"http://[::1]:9000/":     "outcrop serve --listen '[::1]:9000'",
+		"http://outcrop.example": "outcrop serve --listen outcrop.example:80",
+		"https://example.org":    "outcrop serve",
+	} {
+		if got := p.startAgain(endpoint); got != want {
+			t.Errorf("startAgain(%s) = %q, want %q", endpoint, got, want)
+		}
+	}
+	r := u.knows("http://127.0.0.1:9001", u.home+"/my data")
+	if got, want := p.startAgain(r.URL), "outcrop serve --listen 127.0.0.1:9001 --data '"+u.home+"/my data'"; got != want {
+		t.Errorf("startAgain of one that was known = %q, want %q", got, want)
+	}
+}
+
 func TestTheServerEndsInTheMiddle(t *testing.T) {
 	for name, invoke := range map[string]func(*fake) http.HandlerFunc{
 		"before": func(f *fake) http.HandlerFunc { return func(http.ResponseWriter, *http.Request) { _ = f.closeAll() } },
