@@ -24,8 +24,15 @@ func checkMount(dir string) []Finding {
 	if st.Bsize == 0 {
 		return nil // not ours to look at; the check of the directory itself says so
 	}
+	switch st.Type {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP2_SUPER_MAGIC:
+		return []Finding{{Name: "disk", Detail: at + " is the kernel's and holds no files of ours", Fix: "Choose another place with --data."}}
+	}
 	free := int64(st.Bavail) * st.Bsize
 	room := Finding{Name: "disk", OK: free >= minFree, Detail: size(free) + " free for " + dir}
+	if st.Blocks == 0 { // memory without a bound of its own
+		room.OK, room.Detail = true, dir+" is on a file system without a bound"
+	}
 	if !room.OK {
 		room.Detail = "the disk is nearly full: " + room.Detail
 		room.Fix = "Free some space, or choose another place with --data."

@@ -53,7 +53,7 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
 	fs.StringVar(&d.role, "role", "", "`ARN` of its execution role (default: role/outcrop-default)")
 	fs.StringVar(&d.description, "description", "", "`text` that describes it")
 	fs.BoolVar(&d.wait, "wait", true, "wait until it is READY")
-	fs.DurationVar(&d.timeout, "timeout", 10*time.Minute, "how long to wait")
+	spanVar(fs, &d.timeout, "timeout", 10*time.Minute, "how long to wait")
 	fs.BoolVar(&d.fresh, "fresh", false, "fetch the dependencies again even if they are cached")
 	fs.BoolVar(&d.json, "json", false, "print JSON")
 	return cmd

@@ -28,8 +28,8 @@ type SessionOptions struct {
 // register adds the flags of a server's sessions.
 func (o *SessionOptions) register(fs *pflag.FlagSet) {
 	fs.Var((*pause)(&o.HibernateAfter), "hibernate-after", "`time` that a session is idle before its memory is given back; off: only to make room (default 5m)")
-	fs.DurationVar(&o.KeepHibernated, "keep-hibernated", 0, "`time` that a hibernating session is kept, if that is longer than its idle timeout")
-	fs.DurationVar(&o.SnapshotLife, "snapshot-life", 0, "`time` that sessions are restored from one snapshot of their version (default 24h)")
+	spanVar(fs, &o.KeepHibernated, "keep-hibernated", 0, "`time` that a hibernating session is kept, if that is longer than its idle timeout")
+	spanVar(fs, &o.SnapshotLife, "snapshot-life", 0, "`time` that sessions are restored from one snapshot of their version (default 24h)")
 	fs.Var((*byteSize)(&o.Snapshots), "snapshot-disk", "most `bytes` on the disk for snapshots of versions, and for hibernating sessions (default 16GiB each)")
 	fs.Var((*byteSize)(&o.Memory), "session-memory", "start no session beyond so many `bytes` of memory in use by all (default: what the host has free)")
 	fs.Var((*byteSize)(&o.Storage), "session-storage", "most `bytes` for one session's storage (default 1GiB)")
@@ -62,6 +62,39 @@ func (p *pause) Set(text string) error {
 }
 
 func (*pause) Type() string { return "time" }
+
+// timeSpan is a length of time.
+type timeSpan time.Duration
+
+func (s *timeSpan) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return time.Duration(*s).String()
+}
+
+// Set reads 90s, 10m or 1h30m, as time.ParseDuration does, and 7d.
+func (s *timeSpan) Set(text string) error {
+	var d age
+	if strings.HasSuffix(text, "d") && d.Set(text) == nil {
+		*s = timeSpan(d)
+		return nil
+	}
+	t, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("%q is no time, such as 90s, 10m or 24h", text)
+	}
+	*s = timeSpan(t)
+	return nil
+}
+
+func (*timeSpan) Type() string { return "duration" }
+
+// spanVar adds a flag for a length of time.
+func spanVar(fs *pflag.FlagSet, to *time.Duration, name string, value time.Duration, usage string) {
+	*to = value
+	fs.Var((*timeSpan)(to), name, usage)
+}
 
 // byteSize is a number of bytes, with or without a unit.
 type byteSize int64

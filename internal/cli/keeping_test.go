@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -22,6 +23,21 @@ func TestPause(t *testing.T) {
 		var p pause
 		if err := p.Set(text); (err == nil) != (want != 0) || time.Duration(p) != want {
 			t.Errorf("%q: %v, %v, want %v", text, time.Duration(p), err, want)
+		}
+	}
+}
+
+func TestTimeSpan(t *testing.T) {
+	for text, want := range map[string]time.Duration{"90s": 90 * time.Second, "1h30m": 90 * time.Minute, "7d": 7 * 24 * time.Hour, "-5s": -5 * time.Second, "0": 0} {
+		var s timeSpan
+		if err := s.Set(text); err != nil || time.Duration(s) != want {
+			t.Errorf("%q: %v, %v, want %v", text, time.Duration(s), err, want)
+		}
+	}
+	for _, text := range []string{"", "yesterday", "5", "1e9d", "-1d", "d"} {
+		var s timeSpan
+		if err := s.Set(text); err == nil || err.Error() != strconv.Quote(text)+" is no time, such as 90s, 10m or 24h" {
+			t.Errorf("%q: %v, %v, want a refusal", text, time.Duration(s), err)
 		}
 	}
 }

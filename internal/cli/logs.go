@@ -59,7 +59,7 @@ or what --since and -n say. -f goes on until Ctrl-C.`,
 	flags.BoolVarP(&q.follow, "follow", "f", false, "wait for more, until Ctrl-C")
 	flags.StringVarP(&q.session, "session", "s", "", "of this `SESSION` only")
 	flags.StringVar(&q.qualifier, "qualifier", "", "of this `endpoint` only")
-	flags.DurationVar(&q.since, "since", 0, "not older than this `DURATION`, such as 90s, 10m or 24h")
+	spanVar(flags, &q.since, "since", 0, "not older than this `DURATION`, such as 90s, 10m or 24h")
 	flags.IntVarP(&q.last, "lines", "n", 200, "at most this many `LINES` of the past")
 	flags.BoolVarP(&q.timestamps, "timestamps", "t", false, "begin each line with its time")
 	flags.BoolVar(&q.json, "json", false, "print a JSON document a line")

@@ -62,7 +62,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)
-	fs.DurationVar(&s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
+	spanVar(fs, &s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
 	fs.BoolVarP(&p.verbose, "verbose", "v", false, "log more")
 	fs.BoolVar(&s.logJSON, "log-json", false, "log JSON")
