@@ -26,7 +26,7 @@ func newTransport(box sandbox.Sandbox, port uint16) *http.Transport {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := box.Dial(ctx, port)
 			if err != nil {
-				return nil, &DialError{err}
+				return nil, &DialError{port, err}
 			}
 			return conn, nil
 		},

@@ -1,12 +1,15 @@
 package session_test
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 )
 
@@ -54,4 +57,20 @@ func FuzzHealth(f *testing.F) {
 			t.Fatalf("%q changed in %d", text, y)
 		}
 	})
+}
+
+// TestDialError: a person reads which port was tried, and nothing of what runs
+// underneath.
+func TestDialError(t *testing.T) {
+	under := func(err error) error { return fmt.Errorf("dial port 8080 of sandbox 94ba: %w", err) }
+	for want, err := range map[string]error{
+		"nothing listened on port 8080": under(sandbox.ErrRefused),
+		"its sandbox had ended":         under(sandbox.ErrStopped),
+		"the wire broke":                errors.New("the wire broke"),
+	} {
+		e := &session.DialError{Port: 8080, Err: err}
+		if e.Error() != want || !errors.Is(e, err) {
+			t.Errorf("%q, want %q", e, want)
+		}
+	}
 }

@@ -99,9 +99,22 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // DialError is in the chain of a Transport's error when the guest was not
 // reached: nothing of the request was sent.
-type DialError struct{ Err error }
+type DialError struct {
+	Port uint16
+	Err  error
+}
 
-func (e *DialError) Error() string { return e.Err.Error() }
+// Error says it without the names of what runs underneath.
+func (e *DialError) Error() string {
+	switch {
+	case errors.Is(e.Err, sandbox.ErrRefused):
+		return "nothing listened on port " + strconv.Itoa(int(e.Port))
+	case errors.Is(e.Err, sandbox.ErrStopped):
+		return "its sandbox had ended"
+	}
+	return e.Err.Error()
+}
+
 func (e *DialError) Unwrap() error { return e.Err }
 
 // Key names a session. Two sessions that differ in any part share nothing.
