@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -75,7 +76,8 @@ func (n networkCommands) do(ctx context.Context, done string, call func(context.
 const later = " Sessions that start or wake from now on go by it."
 
 func (n networkCommands) profile() *cobra.Command {
-	cmd := parent("profile", "Set or delete a named network", "  outcrop network profile set office --rule 10.1.0.0/16:443\n  outcrop network profile delete office")
+	cmd := parent("profile", "Set, add to or delete a named network",
+		"  outcrop network profile set office --rule 10.1.0.0/16:443\n  outcrop network profile add office --rule 10.1.4.7:5432/tcp\n  outcrop network profile delete office")
 	var rules, servers []string
 	set := &cobra.Command{
 		Use:   "set NAME --rule RULE",
@@ -119,7 +121,45 @@ its names are resolved as the server's own are.`,
 			return n.withFix(cmd.Context(), err, "ConflictException", "Unmap them: outcrop network unmap SUBNET...")
 		},
 	}
-	cmd.AddCommand(set, remove)
+	cmd.AddCommand(set, n.addRules(), remove)
+	return cmd
+}
+
+func (n networkCommands) addRules() *cobra.Command {
+	var rules []string
+	cmd := &cobra.Command{
+		Use:   "add NAME --rule RULE",
+		Short: "Open more to a profile that there is",
+		Long: `Adds to the rules of a network profile. Those that it has, its DNS servers and the subnets that are mapped to it
+stay. A rule is CIDR[:PORT[-PORT]][/tcp|/udp]; an address alone is a range of one.`,
+		Example: "  outcrop network profile add office --rule 10.1.4.7:5432/tcp",
+		Args:    atLeast(1, 1, "one NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(rules) == 0 {
+				return below(cmd, "what more does %s reach? Give each with --rule, such as --rule 10.1.0.0/16:443", args[0])
+			}
+			if err := allParse(cmd, rules, netprofile.ParseRule); err != nil {
+				return err
+			}
+			err := n.do(cmd.Context(), "Profile "+args[0]+" reaches more."+later, func(ctx context.Context, c *client.Client) (*outcrop.Network, error) {
+				all, err := c.Network(ctx)
+				if err != nil {
+					return nil, err
+				}
+				in := outcrop.PutNetworkProfileRequest{ProfileName: &args[0], Rules: rules}
+				for _, have := range all.Profiles {
+					if aws.ToString(have.ProfileName) == args[0] {
+						in.Rules, in.DnsServers = slices.Concat(have.Rules, rules), have.DnsServers
+						return c.PutNetworkProfile(ctx, in)
+					}
+				}
+				f := fail("Make it: outcrop network profile set "+quotePOSIX(args[0])+" --rule "+strings.Join(rules, " --rule ")+n.f.suffix(), "there is no network profile %q", args[0])
+				return nil, f
+			})
+			return err
+		},
+	}
+	cmd.Flags().StringArrayVar(&rules, "rule", nil, "what more it reaches: `CIDR[:PORT[-PORT]][/tcp|/udp]`, repeatable")
 	return cmd
 }
 
@@ -178,8 +218,25 @@ func (n networkCommands) allow() *cobra.Command {
 			if err := allParse(cmd, args, netprofile.ParseRange); err != nil {
 				return err
 			}
-			return n.public(cmd, strings.Join(args, ", ")+" allowed.", outcrop.UpdatePublicNetworkRequest{AddRanges: args})
+			if err := n.public(cmd, strings.Join(args, ", ")+" allowed.", outcrop.UpdatePublicNetworkRequest{AddRanges: args}); err != nil {
+				return err
+			}
+			n.warnWide(args)
+			return nil
 		},
+	}
+}
+
+// widest is the shortest prefix that may be meant: that of 10.0.0.0/8.
+const widest = 8
+
+// warnWide says what ranges open that were checked already.
+func (n networkCommands) warnWide(ranges []string) {
+	for _, text := range ranges {
+		if r, err := netprofile.ParseRange(text); err == nil && r.Bits() < widest {
+			n.p.say("Warning: %s opens every private network in it that this server's machine reaches to all agents of network mode PUBLIC. "+
+				"Close it again: outcrop network disallow %s%s", r, r, n.f.suffix())
+		}
 	}
 }
 

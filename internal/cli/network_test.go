@@ -70,10 +70,16 @@ func TestNetwork(t *testing.T) {
 		{"map_to_nothing", "network map subnet-0123456789abcdef0 office"},
 		{"set", "network profile set office --rule 10.1.0.0/16:443 --rule 10.1.0.9:5432-5439/tcp --rule 10.1.0.9 --rule 10.1.0.9/32 --dns 10.1.0.2 --dns 10.1.0.3:5353"},
 		{"map", "network map subnet-0123456789abcdef0 office"},
+		{"add", "network profile add office --rule 10.1.4.7:5432/tcp"},
+		{"added", "network"},
+		{"add_to_nothing", "network profile add offices --rule 10.1.4.7:5432/tcp"},
+		{"add_nothing", "network profile add office"},
 		{"map_more", "network map subnet-0123456789abcdef1 subnet-0123456789abcdef2 office"},
 		{"set_another", "network profile set all --rule 0.0.0.0/0/udp"},
 		{"map_to_unknown", "network map subnet-0123456789abcdef0 offices"},
 		{"allow", "network allow 10.2.0.0/16 192.168.1.7"},
+		{"allow_all", "network allow 0.0.0.0/0"},
+		{"disallow_all", "network disallow 0.0.0.0/0"},
 		{"host_add", "network host add api.example.com *.PyPI.org"},
 		{"all", "network"},
 		{"json", "network --json"},
@@ -113,7 +119,7 @@ func TestNetworkJSONIsTheWires(t *testing.T) {
 // TestNetworkHelp: the commands below network explain themselves too.
 func TestNetworkHelp(t *testing.T) {
 	for _, line := range []string{
-		"profile", "profile set", "profile delete", "map", "unmap", "allow", "disallow", "host", "host add", "host remove",
+		"profile", "profile set", "profile add", "profile delete", "map", "unmap", "allow", "disallow", "host", "host add", "host remove",
 	} {
 		u := newUser(t)
 		u.golden("help/network_"+strings.ReplaceAll(line, " ", "_"), u.run(strings.Fields("network "+line+" --help")...))
