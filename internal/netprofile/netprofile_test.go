@@ -251,7 +251,7 @@ func TestPolicy(t *testing.T) {
 				if basis != "VPC, nothing" {
 					t.Errorf("it is based on %q", basis)
 				}
-			} else if p.Profile.Name != tt.profile || len(p.Profile.Rules) != 1 || p.Profile.Resolver != nil || !strings.Contains(basis, "10.1.0.0/16:443") {
+			} else if p.Profile.Name != tt.profile || p.Profile.RuleCommand != "outcrop network profile add "+tt.profile+" --rule" || len(p.Profile.Rules) != 1 || p.Profile.Resolver != nil || !strings.Contains(basis, "10.1.0.0/16:443") {
 				t.Errorf("%+v, %q", p.Profile, basis)
 			}
 		})

@@ -20,7 +20,9 @@ import (
 func (c Configuration) Policy(mode network.Mode, subnets []string) (p network.Policy, basis string) {
 	switch mode {
 	case network.Public:
-		p = network.Policy{Mode: network.Public, Allow: c.Ranges, Hosts: c.Hosts}
+		p = network.Policy{
+			Mode: network.Public, Allow: c.Ranges, Hosts: c.Hosts, AllowCommand: "outcrop network allow", HostCommand: "outcrop network host add",
+		}
 		return p, fmt.Sprint("PUBLIC ", c.Ranges, c.Hosts)
 	case network.VPC:
 		return c.vpc(subnets)
@@ -52,7 +54,7 @@ func (c Configuration) vpc(subnets []string) (network.Policy, string) {
 		return p, nothing
 	}
 	profile, _ := c.Profile(names[0]) // mapped ones are not deleted
-	p.Profile = &network.Profile{Name: names[0]}
+	p.Profile = &network.Profile{Name: names[0], RuleCommand: "outcrop network profile add " + names[0] + " --rule"}
 	for _, r := range profile.Rules {
 		p.Profile.Rules = append(p.Profile.Rules, network.Rule(r))
 	}

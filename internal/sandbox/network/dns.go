@@ -250,7 +250,7 @@ func (s *Session) unresolvable(name string) (reason, fix string) {
 	case p.Mode == VPC && p.Profile == nil:
 		return p.unmapped()
 	case len(p.Hosts) > 0 && !p.hostAllowed(name):
-		return "it is none of the allowed hosts (" + strings.Join(p.Hosts, ", ") + ")", fixHosts
+		return "it is none of the allowed hosts (" + strings.Join(p.Hosts, ", ") + ")", p.fixHost(name)
 	case s.cfg.Resolver == nil:
 		return "no name server is configured", ""
 	}

@@ -114,7 +114,7 @@ func (s *Session) Connect(ctx context.Context, network string, to netip.AddrPort
 	}
 	if toItself(c) && !s.cfg.Policy.opens(to) {
 		c.Close()
-		r := refusal(network, to, names, reasonMachine, fixMachine)
+		r := refusal(network, to, names, reasonMachine, s.cfg.Policy.fixAlone(network, to))
 		s.note(*r)
 		return nil, r
 	}

@@ -38,6 +38,11 @@ type Policy struct {
 	Subnets    []string
 	Reason     string
 	MapCommand string
+
+	// AllowCommand and HostCommand are what an operator runs to open a range to
+	// Public, and a name, which follow them. Refusals name them; empty: they say it
+	// in words.
+	AllowCommand, HostCommand string
 }
 
 // A Profile is a network that an operator has named.
@@ -46,6 +51,9 @@ type Profile struct {
 	Rules []Rule
 	// Resolver answers its names; nil is the session's.
 	Resolver Resolver
+	// RuleCommand is what an operator runs to open more to it: a rule follows, as
+	// CIDR:PORT/tcp. Empty: refusals say it in words.
+	RuleCommand string
 }
 
 // A Rule opens a range to some ports, with the exceptions of Policy.Allow.
@@ -129,7 +137,48 @@ const (
 	reasonMachine = "it is an address of this machine"
 	fixMachine    = "name that one address, as /32, in the operator's allow-list or the profile"
 	fixHosts      = "add the name to the allowed hosts"
+	fixLoopback   = "every sandbox has a loopback of its own; have the server listen on another address of its machine, and open that"
 )
+
+// fixAlone is how exactly this address is opened.
+func (p Policy) fixAlone(network string, to netip.AddrPort) string {
+	alone := netip.PrefixFrom(to.Addr(), 32).String()
+	switch {
+	case to.Addr().IsLoopback() || to.Addr().IsUnspecified():
+		if p.AllowCommand != "" || p.Profile != nil && p.Profile.RuleCommand != "" {
+			return fixLoopback // which no command opens
+		}
+	case p.Mode == Public && p.AllowCommand != "":
+		return "run: " + p.AllowCommand + " " + alone
+	case p.Mode == VPC && p.Profile != nil && p.Profile.RuleCommand != "":
+		return p.fixRule(network, to)
+	}
+	return fixMachine
+}
+
+// fixRule is how a profile opens a destination.
+func (p Policy) fixRule(network string, to netip.AddrPort) string {
+	if p.Profile.RuleCommand == "" {
+		return "add the range and port to the profile"
+	}
+	return fmt.Sprintf("run: %s %s/32:%d/%s", p.Profile.RuleCommand, to.Addr(), to.Port(), network)
+}
+
+// fixRange is how Public reaches an address that is none of the internet's.
+func (p Policy) fixRange(to netip.AddrPort) string {
+	if p.AllowCommand == "" {
+		return "add its range to the operator's allow-list, or use network mode VPC with a profile"
+	}
+	return "run: " + p.AllowCommand + " " + to.Addr().String() + "/32, or use network mode VPC with a profile"
+}
+
+// fixHost is how a name gets among the allowed hosts; it may be empty.
+func (p Policy) fixHost(name string) string {
+	if name = strings.TrimSuffix(name, "."); name != "" && p.HostCommand != "" && CheckHost(name) == nil {
+		return "run: " + p.HostCommand + " " + name
+	}
+	return fixHosts
+}
 
 // refuse tells why a destination is not reached, or returns nil. names are what
 // it was resolved from.
@@ -146,19 +195,19 @@ func (s *Session) refuse(network string, to netip.AddrPort, names []string) *Ref
 	case p.Mode == VPC && p.Profile == nil:
 		return deny(p.unmapped())
 	case len(p.Hosts) > 0 && !slices.ContainsFunc(names, p.hostAllowed):
-		return deny("only the allowed hosts are reached ("+strings.Join(p.Hosts, ", ")+"), by the addresses that their names resolve to", fixHosts)
+		return deny("only the allowed hosts are reached ("+strings.Join(p.Hosts, ", ")+"), by the addresses that their names resolve to", p.fixHost(first(names)))
 	case p.opens(to):
 	case addr.IsLoopback() || addr.IsUnspecified() || s.cfg.Machine.Has(addr):
-		return deny(reasonMachine, fixMachine)
+		return deny(reasonMachine, p.fixAlone(network, to))
 	}
 	if p.Mode == VPC {
 		if !slices.ContainsFunc(p.Profile.Rules, func(r Rule) bool { return r.covers(network, to) }) {
-			return deny("the network profile "+p.Profile.Name+" does not open it", "add the range and port to the profile")
+			return deny("the network profile "+p.Profile.Name+" does not open it", p.fixRule(network, to))
 		}
 		return nil
 	}
 	if what, ok := specialUse(addr); ok && !slices.ContainsFunc(p.Allow, func(r netip.Prefix) bool { return admits(r, addr) }) {
-		return deny("the address is "+what+", and network mode PUBLIC reaches the internet alone", "add its range to the operator's allow-list, or use network mode VPC with a profile")
+		return deny("the address is "+what+", and network mode PUBLIC reaches the internet alone", p.fixRange(to))
 	}
 	return nil
 }
@@ -173,6 +222,14 @@ func (p Policy) unmapped() (reason, fix string) {
 		fix = "run: " + p.MapCommand
 	}
 	return strings.TrimSpace(reason), fix
+}
+
+// first is the first of some names, or empty.
+func first(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 func plural(n int, noun string) string {

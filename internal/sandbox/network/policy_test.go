@@ -182,6 +182,42 @@ func TestHostAllowed(t *testing.T) {
 	}
 }
 
+// TestCommands: where the operator's commands are known, a refusal names the whole
+// of the one that opens just this destination.
+func TestCommands(t *testing.T) {
+	public := Policy{Mode: Public, AllowCommand: "open", HostCommand: "host"}
+	narrow := public
+	narrow.Hosts = []string{"pypi.org"}
+	vpc := Policy{Mode: VPC, Profile: &Profile{Name: "corp", RuleCommand: "add corp --rule"}}
+	for _, tt := range []struct {
+		policy  Policy
+		network string
+		to      string
+		want    string
+	}{
+		{public, "tcp", "10.1.4.7:5432", "run: open 10.1.4.7/32, or use network mode VPC with a profile"},
+		{public, "tcp", "10.0.0.5:80", "run: open 10.0.0.5/32"},
+		{public, "tcp", "127.0.0.1:80", fixLoopback},
+		{narrow, "tcp", "93.184.216.34:443", fixHosts},
+		{vpc, "udp", "10.1.4.7:53", "run: add corp --rule 10.1.4.7/32:53/udp"},
+		{vpc, "tcp", "10.0.0.5:80", "run: add corp --rule 10.0.0.5/32:80/tcp"},
+		{vpc, "tcp", "0.0.0.0:80", fixLoopback},
+	} {
+		s := newSession(t, Config{Policy: tt.policy, Dial: new(dialled).dial})
+		_, err := s.Connect(t.Context(), tt.network, netip.MustParseAddrPort(tt.to))
+		if r, ok := errors.AsType[*Refusal](err); !ok || r.Fix != tt.want {
+			t.Errorf("%s %s: %v, want %q", tt.network, tt.to, err, tt.want)
+		}
+	}
+	s := newSession(t, Config{Policy: narrow})
+	if _, fix := s.unresolvable("api.example.com."); fix != "run: host api.example.com" {
+		t.Errorf("a name: %q", fix)
+	}
+	if _, fix := s.unresolvable("$(reboot)."); fix != fixHosts {
+		t.Errorf("what is no name: %q", fix)
+	}
+}
+
 // TestNotes: each destination once, and no more of them than a log can bear.
 func TestNotes(t *testing.T) {
 	n := 0
