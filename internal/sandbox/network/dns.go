@@ -3,9 +3,11 @@ package network
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -214,6 +216,7 @@ func (s *Session) resolve(ctx context.Context, q dnsmessage.Question) Answer {
 		return Answer{}
 	}
 	a, err := s.cfg.Resolver.Resolve(ctx, q)
+	s.noteVain(name, a.Code, err)
 	if err != nil {
 		return Answer{Code: dnsmessage.RCodeServerFailure}
 	}
@@ -228,6 +231,32 @@ func (s *Session) resolve(ctx context.Context, q dnsmessage.Question) Answer {
 		}
 	}
 	return Answer{Code: a.Code, Records: kept}
+}
+
+// noteVain tells of a name that was asked for in vain, once. A guest that has ended
+// asks no more.
+func (s *Session) noteVain(name string, code dnsmessage.RCode, err error) {
+	var reason string
+	unanswered, ok := errors.AsType[*UnansweredError](err)
+	switch {
+	case s.ctx.Err() != nil:
+		return
+	case ok:
+		reason = unanswered.Reason()
+	case err != nil:
+		reason = "no answer"
+	case code == dnsmessage.RCodeNameError:
+		reason = "no such name"
+	case code == dnsmessage.RCodeSuccess:
+		return
+	case code == dnsmessage.RCodeServerFailure:
+		reason = "the name server could not find out (SERVFAIL)"
+	case code == dnsmessage.RCodeRefused:
+		reason = "the name server refused to tell (REFUSED)"
+	default:
+		reason = "the name server answered with the error " + strconv.Itoa(int(code))
+	}
+	s.note(Refusal{Network: "dns", Name: strings.TrimSuffix(name, "."), Reason: reason, Failed: true})
 }
 
 // ownAnswer is the address of one of our names.

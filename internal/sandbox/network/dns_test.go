@@ -142,6 +142,55 @@ func (c counting) Resolve(context.Context, dnsmessage.Question) (Answer, error) 
 	return Answer{}, nil
 }
 
+// rcode answers every question with a code, or an error.
+type rcode struct {
+	code dnsmessage.RCode
+	err  error
+}
+
+func (r rcode) Resolve(context.Context, dnsmessage.Question) (Answer, error) {
+	return Answer{Code: r.code}, r.err
+}
+
+// TestVain: each name that is not resolved is told of once, with what became of it.
+func TestVain(t *testing.T) {
+	two := []netip.AddrPort{netip.MustParseAddrPort("10.1.0.2:53"), netip.MustParseAddrPort("10.1.0.3:53")}
+	for want, resolver := range map[string]Resolver{
+		"name x.test: no such name":                                  rcode{code: dnsmessage.RCodeNameError},
+		"name x.test: no answer from 10.1.0.2:53":                    rcode{err: &UnansweredError{"x.test.", two[:1], context.DeadlineExceeded}},
+		"name x.test: no answer from 10.1.0.2:53, 10.1.0.3:53":       rcode{err: &UnansweredError{"x.test.", two, context.DeadlineExceeded}},
+		"name x.test: there is no name server":                       NewForwarder(),
+		"name x.test: no answer":                                     rcode{err: errors.New("secret")},
+		"name x.test: the name server could not find out (SERVFAIL)": rcode{code: dnsmessage.RCodeServerFailure},
+		"name x.test: the name server refused to tell (REFUSED)":     rcode{code: dnsmessage.RCodeRefused},
+		"name x.test: the name server answered with the error 4":     rcode{code: dnsmessage.RCodeNotImplemented},
+		"": rcode{},
+	} {
+		var told []string
+		s := newSession(t, Config{Policy: Policy{Mode: Public}, Resolver: resolver, Note: func(r Refusal) { told = append(told, r.String()) }})
+		for range 2 {
+			s.answer(ask(t, "x.test.", dnsmessage.TypeA, nil), false)
+			s.answer(ask(t, "x.test.", dnsmessage.TypeAAAA, nil), false)
+		}
+		if got := strings.Join(told, "; "); got != want {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+	}
+}
+
+// TestNobodyAnswers: a server that is silent is named.
+func TestNobodyAnswers(t *testing.T) {
+	silent := server(t, func(string, *dnsmessage.Message) *dnsmessage.Message { return nil })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	q := dnsmessage.Question{Name: dnsmessage.MustNewName("x.test."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}
+	_, err := NewForwarder(silent).Resolve(ctx, q)
+	e, ok := errors.AsType[*UnansweredError](err)
+	if !ok || e.Reason() != "no answer from "+silent.String() || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestClosedServer: queries in flight end with the session.
 func TestClosedServer(t *testing.T) {
 	asked := make(chan struct{})

@@ -51,11 +51,40 @@ func NewSystemForwarder(path string) *Forwarder {
 	return &Forwarder{servers: f.servers, dial: new(net.Dialer).DialContext}
 }
 
-// Resolve implements Resolver.
+// UnansweredError says that no name server answered in time.
+type UnansweredError struct {
+	Name    string
+	Servers []netip.AddrPort // that were asked; empty: there is none
+	Err     error            // what the last one met; may be nil
+}
+
+func (e *UnansweredError) Error() string {
+	text := "resolve " + e.Name + ": " + e.Reason()
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Reason says it for people.
+func (e *UnansweredError) Reason() string {
+	if len(e.Servers) == 0 {
+		return "there is no name server"
+	}
+	var names []string
+	for _, s := range e.Servers {
+		names = append(names, s.String())
+	}
+	return "no answer from " + strings.Join(names, ", ")
+}
+
+func (e *UnansweredError) Unwrap() error { return e.Err }
+
+// Resolve implements Resolver. Its error is an *UnansweredError.
 func (f *Forwarder) Resolve(ctx context.Context, q dnsmessage.Question) (Answer, error) {
 	servers := f.servers()
 	if len(servers) == 0 {
-		return Answer{}, fmt.Errorf("resolve %s: there is no name server", q.Name)
+		return Answer{}, &UnansweredError{Name: q.Name.String()}
 	}
 	var last Answer
 	var failed error
@@ -72,14 +101,14 @@ func (f *Forwarder) Resolve(ctx context.Context, q dnsmessage.Question) (Answer,
 				last, answered = a, true
 			}
 			if ctx.Err() != nil {
-				return Answer{}, fmt.Errorf("resolve %s: %w", q.Name, context.Cause(ctx))
+				return Answer{}, &UnansweredError{q.Name.String(), servers, context.Cause(ctx)}
 			}
 		}
 		if answered {
 			return last, nil
 		}
 	}
-	return Answer{}, fmt.Errorf("resolve %s: %w", q.Name, failed)
+	return Answer{}, &UnansweredError{q.Name.String(), servers, failed}
 }
 
 // ask asks one server, and again over TCP if the answer was too long.

@@ -56,6 +56,7 @@ type Session struct {
 	cfg      Config
 	answered answers
 	noted    notes
+	vain     notes // names that were asked for in vain
 	queries  *rate.Limiter
 	inFlight chan struct{}
 	dnsConns chan struct{} // a token for each connection to the name server

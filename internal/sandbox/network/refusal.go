@@ -19,6 +19,8 @@ type Refusal struct {
 	Name string
 	// Reason says why, Fix what changes that; Fix may be empty.
 	Reason, Fix string
+	// Failed: nobody refused it. It was asked for in vain.
+	Failed bool
 }
 
 // Error is what was refused, why and the way out.
@@ -35,7 +37,10 @@ func (r Refusal) String() string {
 			b.WriteString(" (" + r.Name + ")")
 		}
 	}
-	b.WriteString(" refused: " + r.Reason)
+	if !r.Failed {
+		b.WriteString(" refused")
+	}
+	b.WriteString(": " + r.Reason)
 	if r.Fix != "" {
 		b.WriteString("; " + r.Fix)
 	}
@@ -77,7 +82,11 @@ func (s *Session) note(r Refusal) {
 	if r.Network == "dns" {
 		key = r.Name
 	}
-	if s.cfg.Note != nil && s.noted.first(key) {
+	told := &s.noted
+	if r.Failed { // many of them leave room for refusals
+		told = &s.vain
+	}
+	if s.cfg.Note != nil && told.first(key) {
 		s.cfg.Note(r)
 	}
 }
