@@ -130,6 +130,20 @@ func TestUnknownService(t *testing.T) {
 	}
 }
 
+// TestElsewhere: the way out of a service that is not served.
+func TestElsewhere(t *testing.T) {
+	for _, tt := range []struct{ name, region, want string }{
+		{"bedrock", "eu-west-1", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://bedrock-runtime.eu-west-1.amazonaws.com "},
+		{"dynamodb", "us-west-2", "AWS_ENDPOINT_URL_DYNAMODB=https://dynamodb.us-west-2.amazonaws.com "},
+		{"execute-api", "<b>", "AWS_ENDPOINT_URL_EXECUTE_API=https://execute-api.us-east-1.amazonaws.com "},
+		{"<script>", "us-west-2", "AWS_ENDPOINT_URL_SERVICE=https://SERVICE.us-west-2.amazonaws.com "},
+	} {
+		if got := elsewhere(tt.name, tt.region); !strings.Contains(got, " "+tt.want+"(docs/runtime.md)") {
+			t.Errorf("elsewhere(%s, %s) = %q, want %q", tt.name, tt.region, got, tt.want)
+		}
+	}
+}
+
 func TestQueryService(t *testing.T) {
 	k := newKit(t)
 	k.serve["GetCallerIdentity"] = func(ctx context.Context, _ any) (any, error) {

@@ -41,7 +41,8 @@ func (e *exchange) route(claimErr error) error {
 		if claimErr != nil && e.claim.Service == "" {
 			return unknownOperation()
 		}
-		f := fault.New("UnknownOperationException", http.StatusNotFound, "The service '%s' is not served by Outcrop %s", clip(name), e.p.cfg.Version)
+		f := fault.New("UnknownOperationException", http.StatusNotFound, "The service '%s' is not served by Outcrop %s. %s",
+			clip(name), e.p.cfg.Version, elsewhere(name, e.claim.Region))
 		f.Header = http.Header{"X-Outcrop-Refused": {clip(name)}}
 		if isForm(e.r) { // clients of IAM and its like read XML alone
 			e.codec = protocol.For(schema.Query)
@@ -61,6 +62,27 @@ func (e *exchange) route(claimErr error) error {
 	e.use(m.svc, m.op)
 	e.wire.Former = m.former
 	return nil
+}
+
+// signingName is how services are named in signatures.
+var signingName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,40}$`)
+
+// elsewhere says how an agent calls a service at AWS itself: SDKs take an endpoint
+// from a variable with the service's id in its name, which is not always that of
+// the signature.
+func elsewhere(name, region string) string {
+	variable, host := "AWS_ENDPOINT_URL_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), name
+	if name == "bedrock" { // models are called at the runtime of it
+		variable, host = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "bedrock-runtime"
+	}
+	if !signingName.MatchString(name) {
+		variable, host = "AWS_ENDPOINT_URL_SERVICE", "SERVICE"
+	}
+	if !regionName.MatchString(region) {
+		region = "us-east-1"
+	}
+	return "To call it at AWS, give the agent keys of AWS and, among its environment variables, an endpoint such as " +
+		variable + "=https://" + host + "." + region + ".amazonaws.com (docs/runtime.md)"
 }
 
 // routeQuery reads the Action. The body of a signed request is authenticated by
