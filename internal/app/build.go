@@ -146,7 +146,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 			outcrop.OperatorHandlers(s.operator(cfg, f, runtimes, networks, engineConfig)),
 		),
 		Verifier:   sigv4.New(sigv4.Config{Keys: f.directory, SpoolDir: filepath.Join(cfg.DataDir, "spool")}),
-		Authorizer: auth.NewAuthorizer(), Store: f.store, Audit: f.telemetry, Log: cfg.Log, Now: time.Now,
+		Authorizer: &auth.Authorizer{Denied: s.guests.denials.denied}, Store: f.store, Audit: f.telemetry, Log: cfg.Log, Now: time.Now,
 		Open: map[string]http.Handler{"/": page(cfg.Version), "/_outcrop/health": health()},
 	})
 	return s, err

@@ -29,6 +29,8 @@ type guests struct {
 	api *inlet.Listener
 	log *slog.Logger
 	now func() time.Time
+
+	denials denials
 }
 
 func newGuests(directory *principal.Directory, networks *netprofile.Registry, log *slog.Logger) *guests {
@@ -67,7 +69,9 @@ func (g *guests) Enter(ctx context.Context, guest runtime.Guest) (around runtime
 		Credentials: credentials(role, guest.Template), Copied: guest.Template, Role: guest.Role, Region: guest.Scope.Region,
 		ContainerToken: guest.ContainerToken, Now: g.now, Log: g.log,
 	}))
+	forget := g.denials.watch(role.ARN(), guest.Note)
 	return runtime.Surroundings{Network: n, Reach: reach, Leave: func(keep bool) {
+		forget()
 		stop()
 		n.Close()
 		if keep || guest.Template { // its memory lives on

@@ -100,7 +100,10 @@ func (d Decision) Refusal(p Principal) error {
 }
 
 // Authorizer decides. It is safe for concurrent use.
-type Authorizer struct{}
+type Authorizer struct {
+	// Denied is told of each refusal, and does not wait. Nil drops it.
+	Denied func(Principal, Requirement)
+}
 
 // NewAuthorizer returns the Authorizer every call of a process goes through.
 func NewAuthorizer() *Authorizer { return &Authorizer{} }
@@ -117,6 +120,9 @@ func (a *Authorizer) Authorize(ctx context.Context, p Principal, requirements []
 	}
 	for _, r := range requirements {
 		if err := a.Decide(ctx, p, r).Refusal(p); err != nil {
+			if a.Denied != nil {
+				a.Denied(p, r)
+			}
 			return err
 		}
 	}

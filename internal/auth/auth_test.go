@@ -95,6 +95,23 @@ func TestAuthorizeNeedsRequirements(t *testing.T) {
 	}
 }
 
+// TestDeniedIsTold: of what was refused, and of nothing else.
+func TestDeniedIsTold(t *testing.T) {
+	var told []string
+	a := &auth.Authorizer{Denied: func(p auth.Principal, r auth.Requirement) { told = append(told, p.ARN+" "+r.Action) }}
+	reqs := []auth.Requirement{{Action: action, Resource: "*"}}
+	role := auth.Principal{Account: root().Account, ARN: "arn:aws:sts::123456789012:assumed-role/r/s", Kind: auth.AssumedRole}
+	if err := a.Authorize(t.Context(), root(), reqs); err != nil {
+		t.Error(err)
+	}
+	if err := a.Authorize(t.Context(), role, reqs); err == nil {
+		t.Error("a role is allowed")
+	}
+	if len(told) != 1 || told[0] != role.ARN+" "+action {
+		t.Errorf("told of %q", told)
+	}
+}
+
 func TestKindText(t *testing.T) {
 	for _, k := range []auth.Kind{auth.Nobody, auth.Root, auth.User, auth.AssumedRole, auth.Service} {
 		text, err := k.MarshalText()
