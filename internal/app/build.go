@@ -129,6 +129,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), SnapshotLife: cfg.Sessions.SnapshotLife, Log: cfg.Log, Now: time.Now,
 	})
 	s.caches.code, s.caches.engine, s.caches.runtimes = code, engineConfig, runtimes
+	s.caches.uploads = uploads{account: s.account, objects: objects, used: runtimes.CodeObjects, now: time.Now}
 	s.garbage = s.caches.collector(cfg)
 	jobs := work.New(f.store, work.Options{Owner: owner, Log: cfg.Log})
 	if err := register(jobs, runtimes.Handlers()); err != nil {

@@ -35,6 +35,7 @@ type caches struct {
 	// runtimes is the only service that has sessions; another one's must be known
 	// to the methods below before it gets any.
 	runtimes *runtime.Service
+	uploads  uploads
 }
 
 // collector knows all kinds of garbage.
@@ -48,6 +49,8 @@ func (c *caches) collector(cfg Config) *garbage.Collector {
 		{Name: operator.KindStorage, Kept: true, Routine: true, Collect: c.collectStorage},
 		{Name: operator.KindExecutables, Routine: true, Collect: c.collectExecutables},
 		{Name: operator.KindTemporary, Routine: true, Collect: c.collectTemporary},
+		// Objects are the account's: only who asks for it has some removed.
+		{Name: operator.KindUploads, Collect: c.uploads.collect},
 	}, cfg.Log)
 }
 

@@ -17,7 +17,7 @@ import (
 
 // pruneKinds are what can be pruned: the server's kinds in lower case.
 func pruneKinds() []string {
-	return []string{"code", "snapshots", "hibernated", "storage", "executables", "temporary"}
+	return []string{"code", "snapshots", "hibernated", "storage", "executables", "temporary", "uploads"}
 }
 
 // pruneFlags are those of prune.
@@ -39,6 +39,7 @@ func newPrune(p *Program, f *flags) *cobra.Command {
   storage       session storage that nobody has used for 14 days, and of agents that are gone
   executables   sandbox executables that another version of outcrop unpacked
   temporary     files that somebody began to write more than a day ago
+  uploads       code zips that outcrop deploy put into storage, and no version of an agent was made from
 
 Name some to leave the others alone. With --all it also removes what is of use but not in use now and can be had
 again: all snapshots, which costs the next sessions a cold start, and the code of versions that no endpoint and no
@@ -46,7 +47,7 @@ session runs, if it can be fetched from storage again. Hibernating sessions and 
 --all ends and removes those that are not in use only if their kind is named.
 
 What is in use is never removed, and sessions may start meanwhile. On a terminal it shows what would be removed and
-asks. The server does all this by itself every hour, without --all and but for hibernated.`,
+asks. The server does all this by itself every hour, without --all and but for hibernated and uploads.`,
 		Example: "  outcrop prune --dry-run\n  outcrop prune --force\n  outcrop prune code snapshots --all --older-than 7d\n  outcrop prune storage --all --older-than 30d",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -23,6 +23,7 @@ const (
 	KindStorage     = "storage"
 	KindExecutables = "executables"
 	KindTemporary   = "temporary"
+	KindUploads     = "uploads"
 )
 
 // Prune removes what the whole server keeps and nobody needs, whatever account

@@ -173,6 +173,36 @@ func (s *Service) zipIsThere(ctx context.Context, v versionDoc) (bool, error) {
 	return digest == v.State.Digest, nil
 }
 
+// CodeObject names a zip in object storage.
+type CodeObject struct{ Bucket, Key string }
+
+// CodeObjects are the zips that versions of any runtime were made from, whatever
+// state they are in. It is asked anew for each removal.
+func (s *Service) CodeObjects(ctx context.Context) (map[CodeObject]bool, error) {
+	all := map[CodeObject]bool{}
+	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
+		clear(all)
+		for v, err := range s.docs.versions.All(r) {
+			if err != nil {
+				return err
+			}
+			spec, err := s.configuration(v)
+			if err != nil {
+				return err // nothing is unreferenced that cannot be told
+			}
+			if a := spec.AgentRuntimeArtifact; a != nil && a.CodeConfiguration != nil && a.CodeConfiguration.Code != nil && a.CodeConfiguration.Code.S3 != nil {
+				at := a.CodeConfiguration.Code.S3
+				all[CodeObject{text(at.Bucket), text(at.Prefix)}] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list code objects: %w", err)
+	}
+	return all, nil
+}
+
 // Known names all endpoints that sessions may be started for; ID is empty.
 func (s *Service) Known(ctx context.Context) ([]session.Key, error) {
 	var all []session.Key

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 
 	"github.com/outcrop/outcrop/internal/garbage"
+	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
 	"github.com/outcrop/outcrop/internal/session"
 )
@@ -49,6 +50,32 @@ func (k kit) stop(id, name string) {
 	if err != nil {
 		k.Fatal(err)
 	}
+}
+
+// TestCodeObjects: the zips of all versions, until their runtime is gone.
+func TestCodeObjects(t *testing.T) {
+	k := newKit(t, runtimetest.Options{})
+	want := func(keys ...string) {
+		t.Helper()
+		all, err := k.Service.CodeObjects(t.Context())
+		if err != nil || len(all) != len(keys) {
+			t.Errorf("CodeObjects() = %v, %v; want %q", all, err, keys)
+		}
+		for _, key := range keys {
+			if !all[runtime.CodeObject{Bucket: runtimetest.Bucket, Key: key}] {
+				t.Errorf("%s is not among %v", key, all)
+			}
+		}
+	}
+	want()
+	id := k.created("steady")
+	k.changed(id, "second.zip", "second")
+	want("agent.zip", "second.zip")
+	if _, err := k.Control.DeleteAgentRuntime(t.Context(), &control.DeleteAgentRuntimeInput{AgentRuntimeId: &id}); err != nil {
+		t.Fatal(err)
+	}
+	k.gone(id)
+	want()
 }
 
 // TestPruneCode that no version has, and at request of those that nobody runs, if

@@ -126,6 +126,7 @@ const (
 	PruneKindSTORAGE     = "STORAGE"
 	PruneKindEXECUTABLES = "EXECUTABLES"
 	PruneKindTEMPORARY   = "TEMPORARY"
+	PruneKindUPLOADS     = "UPLOADS"
 )
 
 // PruneRequest is a structure of the wire.
