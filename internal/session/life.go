@@ -158,7 +158,7 @@ func (s *session) start(plan Planner, leaving []departure) error {
 		if why == nil || again || s.life.Err() != nil {
 			return why
 		}
-		s.reason = "where it hibernated cannot be resumed: " + why.Error()
+		s.reason = "where it hibernated cannot be resumed: " + unresumed(why)
 		s.plan.note("the session starts afresh, with its storage alone: " + s.reason)
 		s.m.cfg.Log.Warn("wake session", "session", s.key.ID, "owner", s.key.Owner, "error", why)
 		s.startAfresh()

@@ -223,13 +223,25 @@ func unloaded(err error) error {
 	case errors.Is(err, secret.ErrUnreadable):
 		return errors.New("its file is damaged, or was sealed with another key")
 	case errors.Is(err, sandbox.ErrSnapshot):
-		return errors.New("its file is damaged, or of another engine")
+		return errors.New("its file is damaged, or was made by another build of outcrop or on another machine")
 	case errors.Is(err, snapshot.ErrMissing), errors.Is(err, fs.ErrNotExist):
 		return errors.New("its file is gone")
 	case errors.Is(err, context.Canceled):
 		return err
 	}
 	return errors.New("its file could not be read")
+}
+
+// unresumed words for the session's log why a guest could not be resumed. What the
+// engine met is for the server's.
+func unresumed(err error) string {
+	if failed, ok := errors.AsType[*StartError](err); ok {
+		return failed.Why()
+	}
+	if errors.Is(err, sandbox.ErrSnapshot) {
+		return sandbox.ErrSnapshot.Error() + "; the server's own log says why"
+	}
+	return err.Error()
 }
 
 // troubled tells an engine that cannot start anything from a guest that cannot be

@@ -337,7 +337,9 @@ func TestCannotBeWoken(t *testing.T) {
 				r.Fatal(err)
 			}
 		}},
-		{"other engine", "snapshot cannot be resumed", func(r *rig) { r.engine.FailResume = sandbox.ErrSnapshot }},
+		{"other engine", "snapshot cannot be resumed; the server's own log says why", func(r *rig) {
+			r.engine.FailResume = fmt.Errorf("start sandbox 94ba: %w: runsc ended with 128", sandbox.ErrSnapshot)
+		}},
 		{"other interpreter", "what it was made from has changed", func(r *rig) { r.plan.Basis = "sha256:2" }},
 	}
 	for _, tt := range tests {
@@ -359,6 +361,9 @@ func TestCannotBeWoken(t *testing.T) {
 				i := r.only()
 				if i.Origin != session.Cold || r.sealed("sessions") != 0 || time.Since(i.Started) > time.Second {
 					t.Errorf("%+v, %d files", i, r.sealed("sessions"))
+				}
+				if want := "where it hibernated cannot be resumed: " + tt.why; i.Why != want {
+					t.Errorf("why is %q, want %q", i.Why, want)
 				}
 				r.noted("the session starts afresh, with its storage alone: where it hibernated cannot be resumed: " + tt.why)
 				specs := r.engine.Specs()
