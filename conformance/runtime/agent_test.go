@@ -71,7 +71,7 @@ func deadAgents(f *fixture) {
 		{"imports", "imports.py", "Runtime exited with status 1 before it was ready.", 0,
 			[]string{"Traceback (most recent call last):", "ModuleNotFoundError: No module named 'a_module_that_is_not_there'", "exited with status 1 before it was ready"}},
 		{"elsewhere", "elsewhere.py", "Runtime initialization time exceeded. Please make sure that initialization completes in 30s.", 29 * time.Second,
-			[]string{"outcrop: session ended: it was not ready within 30s: ", "refused"}},
+			[]string{"outcrop: session ended: it was not ready within 30s: nothing listened on port 8080"}},
 		{"unwell", "unwell.py", "Runtime initialization time exceeded. Please make sure that initialization completes in 30s.", 29 * time.Second,
 			[]string{"outcrop: session ended: it was not ready within 30s: GET /ping answered 503"}},
 	}
@@ -155,7 +155,7 @@ func crashes(f *fixture) {
 	if strings.Contains(out, "nothing listens") {
 		f.Errorf("requests that were saved are in the log:\n%s", out)
 	}
-	for _, line := range []string{"about to crash", "outcrop: the agent's answer broke off: unexpected EOF", "outcrop: session ended: its process exited with status 3"} {
+	for _, line := range []string{"about to crash", "outcrop: the agent's answer broke off: its process exited with status 3", "outcrop: session ended: its process exited with status 3"} {
 		if !strings.Contains(out, line) {
 			f.Errorf("the log lacks %q:\n%s", line, out)
 		}
