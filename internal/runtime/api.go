@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/fault"
-	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -218,46 +216,28 @@ func (s *Service) DeleteAgentRuntime(ctx context.Context, in *agentcorecontrol.D
 type draft struct {
 	spec json.RawMessage
 	env  map[string]string
-	pin  string // the zip's object version
+	pin  string // versionState.Pin
 }
 
-// draft holds a configuration against the rules, the zip's bucket and the
-// interpreters of this host.
+// draft holds a configuration against the rules and its artifact against what
+// there is.
 func (s *Service) draft(ctx context.Context, scope store.Scope, in *agentcorecontrol.UpdateAgentRuntimeRequest) (draft, error) {
 	c := config{in.AgentRuntimeArtifact, in.LifecycleConfiguration, in.RequestHeaderConfiguration, in.EnvironmentVariables, in.FilesystemConfigurations, in.NetworkConfiguration}
 	if err := c.check(); err != nil {
 		return draft{}, err
 	}
-	code := in.AgentRuntimeArtifact.CodeConfiguration
-	if _, err := s.interpreter(ctx, *code.Runtime); err != nil {
+	made, err := s.artifact(in.AgentRuntimeArtifact)
+	if err != nil {
 		return draft{}, err
 	}
-	if code.Code.S3 == nil {
-		return draft{}, invalid("agentRuntimeArtifact.codeConfiguration.code.s3", "code.s3 must name the zip")
-	}
-	zip, err := s.cfg.Objects.Open(ctx, scope, *code.Code.S3.Bucket, *code.Code.S3.Prefix, text(code.Code.S3.VersionId))
+	pin, err := made.pin(ctx, scope)
 	if err != nil {
-		return draft{}, codeFault(code.Code.S3, err)
-	}
-	pin := zip.Version()
-	if err := zip.Close(); err != nil {
 		return draft{}, err
 	}
 	stored := *in
 	stored.AgentRuntimeId, stored.ClientToken, stored.EnvironmentVariables = nil, nil, nil
 	spec, err := protocol.MarshalJSON(&agentcorecontrol.Service, s.shapes.update, &stored, false)
 	return draft{spec, in.EnvironmentVariables, pin}, err
-}
-
-// codeFault words S3's refusal of the zip for who creates a runtime.
-func codeFault(at *agentcorecontrol.S3Location, err error) error {
-	f := fault.From(err)
-	if f.Status >= 500 {
-		return err
-	}
-	e := fault.Validation("The code zip s3://%s/%s cannot be read: %s", *at.Bucket, *at.Prefix, f.Message)
-	e.Fields = []fault.Field{{Name: "agentRuntimeArtifact.codeConfiguration.code.s3", Message: f.Message}}
-	return e.Because(err)
 }
 
 // addVersion stores version n and the work that makes it READY.
@@ -267,34 +247,12 @@ func (s *Service) addVersion(ctx context.Context, tx store.Tx, scope store.Scope
 		return err
 	}
 	_, err = s.docs.versions.Create(tx, versionDoc{Scope: scope, ID: versionID(id, n), Parent: id, Spec: d.spec, State: versionState{
-		Status: agentcorecontrol.AgentRuntimeStatusCREATING, LastUpdated: tx.Now(), ObjectVersion: d.pin, Environment: sealed,
+		Status: agentcorecontrol.AgentRuntimeStatusCREATING, LastUpdated: tx.Now(), Pin: d.pin, Environment: sealed,
 	}})
 	if err != nil {
 		return err
 	}
 	return enqueue(tx, prepareKind, payload{Scope: scope, ID: id, Version: n})
-}
-
-// interpreter finds what runs a modelled runtime on this host.
-func (s *Service) interpreter(ctx context.Context, runtime string) (image.Interpreter, error) {
-	found, err := s.interpreters(ctx)
-	if err != nil {
-		return image.Interpreter{}, err
-	}
-	names := make([]string, 0, len(found))
-	for _, in := range found {
-		if in.Runtime == runtime {
-			return in, nil
-		}
-		names = append(names, in.Runtime)
-	}
-	have := "none at all"
-	if len(names) > 0 {
-		have = strings.Join(names, ", ")
-	}
-	_, fix := image.Absence(runtime)
-	return image.Interpreter{}, invalid("agentRuntimeArtifact.codeConfiguration.runtime",
-		"This host has no interpreter for "+runtime+". It has: "+have+". To add it: "+fix+". `outcrop doctor` shows where they were looked for")
 }
 
 func busy(id, status string) error {

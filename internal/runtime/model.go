@@ -38,10 +38,10 @@ type versionState struct {
 	Status        string    `json:"status"`
 	FailureReason string    `json:"failureReason,omitempty"`
 	LastUpdated   time.Time `json:"lastUpdated"`
-	// ObjectVersion pins the zip where its bucket keeps versions, Digest its
-	// content from the time it was fetched.
-	ObjectVersion string `json:"objectVersion,omitempty"`
-	Digest        string `json:"digest,omitempty"`
+	// Pin is what fixes the artifact before it was fetched, such as the version
+	// of a zip's object, and Digest its content from then on.
+	Pin    string `json:"objectVersion,omitempty"`
+	Digest string `json:"digest,omitempty"`
 	// Environment is the sealed JSON of environmentVariables.
 	Environment []byte `json:"environment,omitempty"`
 	// Snapshot says why none was made, if one was to be.

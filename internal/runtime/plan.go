@@ -3,10 +3,8 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -15,22 +13,16 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/fault"
-	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/telemetry"
 )
 
-// The contract of an HTTP agent and its limits (spec/runtime.md 10, 12).
-const (
-	Port       = 8080
-	pingPath   = "/ping"
-	StartLimit = 30 * time.Second // of direct code
-)
-
 // Detail is what an invocation must know of the version that its session runs.
 type Detail struct {
+	// Server says how the agent serves.
+	Server Server
 	// Headers are the names, in lower case, that are passed on to the agent.
 	Headers map[string]bool
 	// Note writes a line of ours into the session's log.
@@ -55,48 +47,38 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 		return session.Plan{}, err
 	}
 	out := s.output(key)
-	code, launch, in, err := s.launch(ctx, v, spec.AgentRuntimeArtifact.CodeConfiguration)
+	made, err := s.artifact(spec.AgentRuntimeArtifact)
+	if err != nil {
+		return session.Plan{}, err
+	}
+	on, err := made.open(ctx, v)
 	if err != nil {
 		return session.Plan{}, out.asAgentError(err)
 	}
+	server := serverOf(spec.ProtocolConfiguration)
 	idle, life := lifecycle(spec.LifecycleConfiguration)
 	plan := session.Plan{
-		Spec: sandbox.Spec{
-			Args: launch.Args, Env: merge(launch.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), userEnv(env)), Dir: launch.Dir, Code: code.Dir, Mounts: launch.Mounts,
-			Stdout: out.stdout, Stderr: out.stderr,
-		},
-		Port: Port, Probe: session.HTTPProbe(Port, pingPath), Health: session.HTTPHealth(Port, pingPath), StartLimit: StartLimit,
+		Spec: on.spec, Port: server.Port, Probe: server.probe(), Health: server.health(), StartLimit: on.limit,
 		IdleLimit: time.Duration(idle) * time.Second, MaxLife: time.Duration(life) * time.Second,
-		Version: versionText(v), Basis: basis(code.Digest, in), Storage: storagePath(spec.FilesystemConfigurations),
-		Detail: Detail{Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note}, Note: out.note,
+		Version: versionText(v), Basis: on.basis, Storage: storagePath(spec.FilesystemConfigurations),
+		Detail: Detail{Server: server, Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note}, Note: out.note,
 		Ended: func(e session.End) {
-			code.Release()
+			on.release()
 			out.close(e)
 		},
 	}
+	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), userEnv(env))
+	plan.Spec.Stdout, plan.Spec.Stderr = out.stdout, out.stderr
 	s.saved(&plan, rt, v, env, key)
 	guest := Guest{
 		Scope: key.Scope, Role: text(spec.RoleArn), RoleSession: roleSession(key), Template: key.ID == templateID,
 		Network: spec.NetworkConfiguration, ContainerToken: env[containerToken], Note: out.note,
 	}
 	if err := s.surround(ctx, &plan, guest); err != nil {
-		code.Release()
+		on.release()
 		return session.Plan{}, err
 	}
 	return plan, nil
-}
-
-// basis is what a guest is made from.
-func basis(digest string, in image.Interpreter) string { return digest + " " + build(in) }
-
-// build tells one build of an interpreter from another in the same place: a
-// guest that was saved with it has parts of its files in memory.
-func build(in image.Interpreter) string {
-	text := in.Executable + " " + in.Version
-	if i, err := os.Stat(in.Executable); err == nil {
-		text += fmt.Sprintf(" %d %d", i.Size(), i.ModTime().UnixNano())
-	}
-	return text
 }
 
 // storagePath is where a session finds its storage, or empty.
@@ -107,24 +89,6 @@ func storagePath(list []agentcorecontrol.FilesystemConfiguration) string {
 		}
 	}
 	return ""
-}
-
-// launch fetches a version's code, which the caller releases, and says how it
-// is started, and by which interpreter.
-func (s *Service) launch(ctx context.Context, v versionDoc, c *agentcorecontrol.CodeConfiguration) (*image.Code, image.Launch, image.Interpreter, error) {
-	in, err := s.interpreter(ctx, *c.Runtime)
-	if err != nil {
-		return nil, image.Launch{}, in, err
-	}
-	code, err := s.unpack(ctx, v)
-	if err != nil {
-		return nil, image.Launch{}, in, err
-	}
-	launch, err := s.cfg.Code.Launch(code, in, c.EntryPoint)
-	if err != nil {
-		code.Release()
-	}
-	return code, launch, in, err
 }
 
 // live reads what an endpoint runs now, or the version that is given.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/garbage"
-	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -142,35 +141,16 @@ func (s *Service) codeUsage(ctx context.Context) (codeUsage, error) {
 // it again.
 func (s *Service) fetchable(ctx context.Context, versions []versionDoc) (bool, error) {
 	for _, v := range versions {
-		there, err := s.zipIsThere(ctx, v)
+		made, err := s.artifactOf(v)
+		if err != nil {
+			return false, err
+		}
+		there, err := made.again(ctx, v)
 		if !there || err != nil {
 			return false, err
 		}
 	}
 	return true, nil
-}
-
-// zipIsThere looks for a version's zip. Where its bucket keeps versions, it is the
-// one that it was; else it is read to see.
-func (s *Service) zipIsThere(ctx context.Context, v versionDoc) (bool, error) {
-	spec, err := s.configuration(v)
-	if err != nil {
-		return false, err
-	}
-	at := spec.AgentRuntimeArtifact.CodeConfiguration.Code.S3
-	zip, err := s.cfg.Objects.Open(ctx, v.Scope, *at.Bucket, *at.Prefix, v.State.ObjectVersion)
-	if err != nil {
-		return false, ctx.Err() // whatever it is, the code stays
-	}
-	defer zip.Close()
-	if v.State.ObjectVersion != "" {
-		return true, nil
-	}
-	digest, err := image.DigestOf(ctx, zip, zip.Size())
-	if err != nil {
-		return false, ctx.Err()
-	}
-	return digest == v.State.Digest, nil
 }
 
 // CodeObject names a zip in object storage.
@@ -244,13 +224,13 @@ func (s *Service) Basis(ctx context.Context, key session.Key, version string) (s
 	if err != nil {
 		return "", err
 	}
-	spec, err := s.configuration(v)
+	made, err := s.artifactOf(v)
 	if err != nil {
 		return "", err
 	}
-	in, err := s.interpreter(ctx, *spec.AgentRuntimeArtifact.CodeConfiguration.Runtime)
+	b, err := made.basis(ctx, v)
 	if err != nil {
 		return "", ctx.Err() // it may be back soon
 	}
-	return basis(v.State.Digest, in), nil
+	return b, nil
 }

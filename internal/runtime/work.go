@@ -14,7 +14,6 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/fault"
-	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
 )
@@ -58,8 +57,8 @@ func (s *Service) Handlers() map[string]work.Handler {
 	return map[string]work.Handler{prepareKind: prepare{s}, deleteKind: remove{s}, pruneKind: prune{s}, snapshotKind: makeSnapshot{s}}
 }
 
-// prepare fetches a version's zip, checks and unpacks it, looks for its entry
-// point, and makes the version READY, pinned by digest.
+// prepare brings a version's artifact onto this host, checks that it can be
+// started, and makes the version READY, pinned by digest.
 type prepare struct{ s *Service }
 
 func (p prepare) Do(ctx context.Context, item *work.Item) error {
@@ -68,18 +67,18 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 	if err != nil || v.State.Status != agentcorecontrol.AgentRuntimeStatusCREATING {
 		return err
 	}
-	code, err := s.startable(ctx, v)
+	on, err := s.startable(ctx, v)
 	if err != nil {
 		if f := fault.From(err); f.Status < http.StatusInternalServerError {
 			return work.Permanent(err)
 		}
 		return err
 	}
-	defer code.Release()
+	defer on.release()
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		now := tx.Now()
 		_, err := s.docs.versions.Update(tx, job.Scope, v.ID, func(d *versionDoc) error {
-			d.State.Status, d.State.Digest, d.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusREADY, code.Digest, now
+			d.State.Status, d.State.Digest, d.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusREADY, on.digest, now
 			return nil
 		})
 		if err != nil {
@@ -109,15 +108,14 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 	})
 }
 
-// startable fetches a version's code, which the caller releases, if a session
-// could be started from it.
-func (s *Service) startable(ctx context.Context, v versionDoc) (*image.Code, error) {
-	spec, err := s.configuration(v)
+// startable brings a version's artifact onto this host, which the caller releases,
+// if a session could be started from it.
+func (s *Service) startable(ctx context.Context, v versionDoc) (*boot, error) {
+	made, err := s.artifactOf(v)
 	if err != nil {
 		return nil, err
 	}
-	code, _, _, err := s.launch(ctx, v, spec.AgentRuntimeArtifact.CodeConfiguration)
-	return code, err
+	return made.open(ctx, v)
 }
 
 // Failed settles a version that cannot be prepared. DEFAULT stays with the
@@ -193,28 +191,6 @@ func (s *Service) configuration(v versionDoc) (*agentcorecontrol.UpdateAgentRunt
 		return nil, fmt.Errorf("read configuration of %s: %w", v.ID, err)
 	}
 	return spec, nil
-}
-
-// unpack returns a version's code, from the cache or else from its object. The
-// content is the one that was pinned, whatever the object holds today.
-func (s *Service) unpack(ctx context.Context, v versionDoc) (*image.Code, error) {
-	if v.State.Digest != "" {
-		code, err := s.cfg.Code.Open(v.State.Digest)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return code, err
-		}
-	}
-	spec, err := s.configuration(v)
-	if err != nil {
-		return nil, err
-	}
-	at := spec.AgentRuntimeArtifact.CodeConfiguration.Code.S3
-	zip, err := s.cfg.Objects.Open(ctx, v.Scope, *at.Bucket, *at.Prefix, v.State.ObjectVersion)
-	if err != nil {
-		return nil, codeFault(at, err)
-	}
-	defer zip.Close()
-	return s.cfg.Code.Unpack(ctx, zip, zip.Size(), v.State.Digest)
 }
 
 // remove takes a runtime away: first its sessions, then its documents, and by

@@ -140,11 +140,12 @@ func demise(ctx context.Context, use *session.Use) string {
 
 // noteUnreached says in the session's log why nobody answers.
 func noteUnreached(use *session.Use, err error) {
+	detail := use.Detail().(runtime.Detail)
 	text := "the agent cannot be reached: " + err.Error()
 	if errors.Is(err, sandbox.ErrRefused) {
-		text = fmt.Sprintf("nothing listens on port %d any more", runtime.Port)
+		text = fmt.Sprintf("nothing listens on port %d any more", detail.Server.Port)
 	}
-	use.Detail().(runtime.Detail).Note(text)
+	detail.Note(text)
 }
 
 // ask sends one request. On success the session is released when the answer's

@@ -41,9 +41,10 @@ func (c *clock) Plan(context.Context, session.Key, string) (session.Plan, error)
 		defer c.mu.Unlock()
 		c.notes = append(c.notes, text)
 	}
+	server := runtime.HTTPServer()
 	return session.Plan{
-		Port: runtime.Port, Probe: session.HTTPProbe(runtime.Port, "/ping"), StartLimit: runtime.StartLimit,
-		IdleLimit: 15 * time.Minute, MaxLife: 8 * time.Hour, Detail: runtime.Detail{Note: note}, Ended: func(e session.End) { note("ended: " + e.Why) },
+		Port: server.Port, Probe: session.HTTPProbe(server.Port, "/ping"), StartLimit: 30 * time.Second,
+		IdleLimit: 15 * time.Minute, MaxLife: 8 * time.Hour, Detail: runtime.Detail{Server: server, Note: note}, Ended: func(e session.End) { note("ended: " + e.Why) },
 	}, nil
 }
 

@@ -23,7 +23,7 @@ const maxHeader = 4 << 10
 // (spec/runtime.md 10), and the trace that was begun for it, if one was.
 func agentRequest(ctx context.Context, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string, detail runtime.Detail) (*http.Request, traceContext, error) {
 	var trace traceContext
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://localhost:%d/invocations", runtime.Port), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, detail.Server.URL(detail.Server.Path), nil)
 	if err != nil {
 		return nil, trace, err
 	}
