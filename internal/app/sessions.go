@@ -40,7 +40,8 @@ const (
 	// hibernation breaks the agent's connections and writes its memory to disk.
 	// Where memory is short, sessions hibernate earlier, to make room.
 	DefaultHibernateAfter = 5 * time.Minute
-	// DefaultSnapshotBytes is some 400 agents of the size of an SDK's.
+	// DefaultSnapshotBytes is a thousand agents of the size of an SDK's, which are
+	// packed to some 15 MB each.
 	DefaultSnapshotBytes = 16 << 30
 	// maxTemplates bounds the snapshots of versions on the disk, and
 	// templateMemory what is kept of them in memory, in bytes: some 20 agents.
@@ -68,7 +69,7 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 	files := func(kind string, change func(*snapshot.Config)) (*snapshot.Store, error) {
 		sc := snapshot.Config{
 			Dir: filepath.Join(cfg.DataDir, "snapshots", kind), Kind: kind, Box: f.box, Load: s.engine.Load,
-			MaxBytes: c.SnapshotBytes, Now: time.Now, Log: cfg.Log,
+			MaxBytes: c.SnapshotBytes, Free: freeDisk(cfg.DataDir), Now: time.Now, Log: cfg.Log,
 		}
 		change(&sc)
 		st, err := snapshot.New(ctx, sc)

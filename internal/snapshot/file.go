@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -137,7 +138,14 @@ func (s *Store) Put(ctx context.Context, key Key, snapshot sandbox.Snapshot) err
 		if err != nil {
 			return err
 		}
-		if _, err := snapshot.WriteTo(bounded{ctx, sealed}); err != nil {
+		packed, err := pack(sealed)
+		if err != nil {
+			return err
+		}
+		if _, err := snapshot.WriteTo(bounded{ctx, packed}); err != nil {
+			return err
+		}
+		if err := packed.Close(); err != nil {
 			return err
 		}
 		return sealed.Close()
@@ -176,39 +184,59 @@ func (b bounded) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-// reserve keeps room for a file of about size bytes, and drops others for it.
+// reserve keeps room for a file of at most about size bytes, which will be smaller
+// once it is packed, and drops others for it.
 func (s *Store) reserve(name string, size int64) error {
 	for {
+		free := int64(math.MaxInt64)
+		if s.cfg.Free != nil {
+			var err error
+			if free, err = s.cfg.Free(); err != nil {
+				return fmt.Errorf("store snapshot: %w", err)
+			}
+		}
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()
 			return ErrClosed
 		}
-		files, bytes := len(s.files)+s.coming, s.bytes+s.comingBytes
-		if old := s.files[name]; old != nil {
-			files, bytes = files-1, bytes-old.size
-		}
-		fits := (s.cfg.MaxFiles == 0 || files < s.cfg.MaxFiles) && (s.cfg.MaxBytes == 0 || bytes+size <= s.cfg.MaxBytes)
-		var oldest *file
-		for _, f := range s.files {
-			if f.name != name && (oldest == nil || f.used.Before(oldest.used)) {
-				oldest = f
-			}
-		}
-		if fits {
+		oldest, err := s.room(name, size, free)
+		if err == nil && oldest == nil {
 			s.coming++
 			s.comingBytes += size
 			s.writing[name]++
 		}
 		s.mu.Unlock()
-		switch {
-		case fits:
-			return nil
-		case !s.cfg.Evict || oldest == nil || s.cfg.MaxBytes > 0 && size > s.cfg.MaxBytes:
-			return fmt.Errorf("%w of %d bytes: %d snapshots have %d bytes, at most %d and %d are allowed", ErrFull, size, files, bytes, s.cfg.MaxFiles, s.cfg.MaxBytes)
+		if err != nil || oldest == nil {
+			return err
 		}
 		s.drop(oldest.name)
 	}
+}
+
+// room returns what is to be dropped next to have room for a file, or nil when
+// there is, or ErrFull. The caller holds the mutex.
+func (s *Store) room(name string, size, free int64) (oldest *file, err error) {
+	files, bytes := len(s.files)+s.coming, s.bytes+s.comingBytes
+	if old := s.files[name]; old != nil {
+		files, bytes = files-1, bytes-old.size
+	}
+	disk := s.comingBytes+size <= free
+	if disk && (s.cfg.MaxFiles == 0 || files < s.cfg.MaxFiles) && (s.cfg.MaxBytes == 0 || bytes+size <= s.cfg.MaxBytes) {
+		return nil, nil
+	}
+	for _, f := range s.files {
+		if f.name != name && (oldest == nil || f.used.Before(oldest.used)) {
+			oldest = f
+		}
+	}
+	switch {
+	case !disk && (!s.cfg.Evict || s.comingBytes+size > free+s.bytes): // not for nothing
+		return nil, fmt.Errorf("%w of %d bytes: the disk has %d bytes left for snapshots", ErrFull, size, max(free, 0))
+	case !s.cfg.Evict, oldest == nil, s.cfg.MaxBytes > 0 && size > s.cfg.MaxBytes:
+		return nil, fmt.Errorf("%w of %d bytes: %d snapshots have %d bytes, at most %d and %d are allowed", ErrFull, size, files, bytes, s.cfg.MaxFiles, s.cfg.MaxBytes)
+	}
+	return oldest, nil
 }
 
 // free gives up what reserve kept.
@@ -260,7 +288,11 @@ func (s *Store) read(ctx context.Context, name string) (sandbox.Snapshot, error)
 		return nil, err
 	}
 	defer f.Close()
-	plain, err := s.cfg.Box.OpenStream(ctx, s.owner(name), f)
+	packed, err := s.cfg.Box.OpenStream(ctx, s.owner(name), f)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := unpack(packed)
 	if err != nil {
 		return nil, err
 	}
@@ -268,9 +300,10 @@ func (s *Store) read(ctx context.Context, name string) (sandbox.Snapshot, error)
 	if err != nil {
 		return nil, err
 	}
-	if rest, err := io.Copy(io.Discard, plain); err != nil || rest > 0 {
-		if err == nil {
-			err = fmt.Errorf("%d bytes after its end: %w", rest, sandbox.ErrSnapshot)
+	// Not all of what is left: little may unpack to much.
+	if n, err := io.ReadFull(plain, make([]byte, 1)); !errors.Is(err, io.EOF) {
+		if n > 0 {
+			err = fmt.Errorf("there is more after its end: %w", sandbox.ErrSnapshot)
 		}
 		return nil, errors.Join(err, snapshot.Close())
 	}

@@ -1,8 +1,8 @@
 // Package snapshot keeps saved guests: sealed files in a directory, and those
 // that are resumed often loaded in memory.
 //
-// A snapshot holds what a guest had in memory, secrets included. So it is sealed
-// (package secret) before it touches the disk, and even the name of its file is a
+// A snapshot holds what a guest had in memory, secrets included. So it is packed
+// and sealed (package secret) before it touches the disk, and even the name of its file is a
 // keyed hash: nobody who reads the directory can guess what it was made from.
 //
 // A file is a cache entry or the only copy of somebody's session, as its Store is
@@ -60,6 +60,9 @@ type Config struct {
 	MaxBytes int64
 	MaxFiles int
 	Evict    bool
+	// Free tells how many bytes more the disk has for snapshots, whatever the
+	// bounds allow; nil: nobody asks.
+	Free func() (int64, error)
 	// MaxAge is how long a snapshot may be used; 0 is for ever.
 	MaxAge time.Duration
 	// Memory bounds what is kept loaded, in bytes. What is being used may exceed

@@ -3,11 +3,13 @@ package snapshot_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -543,17 +545,105 @@ func TestPutGivenUp(t *testing.T) {
 	}
 }
 
-// BenchmarkPut and BenchmarkGet: encryption, the file and fsync, 40 MiB.
+// TestOlderForm: a file that was made before files were packed is read, and one
+// that is packed badly is dropped.
+func TestOlderForm(t *testing.T) {
+	var before strings.Builder
+	if _, err := (&sandboxfake.Snapshot{Of: "before"}).WriteTo(&before); err != nil {
+		t.Fatal(err)
+	}
+	reseal := func(t *testing.T, text string) *bench {
+		t.Helper()
+		b := newBench(t)
+		b.put(b.open(nil), key("a"), "one")
+		name := b.files()[0]
+		f, err := os.Create(filepath.Join(b.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		w, err := b.box.SealStream(t.Context(), secret.Owner{Scope: "snapshot", Kind: "test", ID: name}, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	t.Run("an engine's own text", func(t *testing.T) {
+		b := reseal(t, before.String())
+		h := b.get(b.open(nil), key("a"))
+		defer h.Release()
+		if of(h) != "before" {
+			t.Errorf("it is of %s", of(h))
+		}
+	})
+	for what, text := range map[string]string{"packed badly": "\x01sNaPpY", "packed, nothing": "\x01", "nothing": ""} {
+		t.Run(what, func(t *testing.T) {
+			b := reseal(t, text)
+			b.missing(b.open(nil), key("a"))
+		})
+	}
+}
+
+// TestFreeDisk: what the disk does not have is not taken, and nothing is dropped
+// that would not make room.
+func TestFreeDisk(t *testing.T) {
+	b := newBench(t)
+	free := int64(1 << 20)
+	open := func(evict bool) *snapshot.Store {
+		return b.open(func(c *snapshot.Config) { c.Free, c.Evict = func() (int64, error) { return free, nil }, evict })
+	}
+	s := open(true)
+	b.put(s, key("a"), "1")
+	b.put(s, key("b"), "2")
+	free = 0
+	if err := s.Put(t.Context(), key("c"), &sandboxfake.Snapshot{Of: "3", Ballast: 1 << 20}); !errors.Is(err, snapshot.ErrFull) || len(b.files()) != 2 {
+		t.Errorf("Put = %v, files %v", err, b.files())
+	}
+	free = (&sandboxfake.Snapshot{Of: "3", Env: []string{"API_KEY=canary-3"}}).Size() - 1
+	if err := open(false).Put(t.Context(), key("c"), &sandboxfake.Snapshot{Of: "3", Env: []string{"API_KEY=canary-3"}}); !errors.Is(err, snapshot.ErrFull) {
+		t.Errorf("Put = %v, want ErrFull", err)
+	}
+	free = 1 << 20
+	b.put(s, key("c"), "3")
+}
+
+// guestMemory is what guests hold: pointers, which share most of their bytes, some
+// text, some that nothing packs.
+func guestMemory(size int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, 0, size)
+	for len(b) < size {
+		switch n := r.IntN(16); {
+		case n < 2:
+			for range 64 {
+				b = binary.LittleEndian.AppendUint64(b, r.Uint64())
+			}
+		case n < 6:
+			b = fmt.Appendf(b, "def method_%d(self, value=%d): return self.%d\x00", r.IntN(1000), r.IntN(100), r.IntN(100))
+		default:
+			for range 32 {
+				b = binary.LittleEndian.AppendUint64(b, 0x7f3a_1c00_0000|uint64(r.IntN(1<<20))<<4)
+			}
+		}
+	}
+	return b[:size]
+}
+
+// BenchmarkPut and BenchmarkGet: packing, encryption, the file and fsync, 40 MiB.
 func BenchmarkPut(b *testing.B) {
 	x := newBench(b)
 	s := x.open(func(c *snapshot.Config) { c.Memory = 0; c.Now = time.Now })
-	snap := &plain{make([]byte, 40<<20)}
+	snap := &plain{guestMemory(40 << 20)}
 	b.SetBytes(snap.Size())
 	for b.Loop() {
 		if err := s.Put(b.Context(), key("a"), snap); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(s.Stats().Bytes)/float64(snap.Size()), "of-its-size")
 }
 
 func BenchmarkGet(b *testing.B) {
@@ -564,7 +654,7 @@ func BenchmarkGet(b *testing.B) {
 		return &plain{}, err
 	}
 	s := x.open(func(c *snapshot.Config) { c.Memory = -1; c.Now = time.Now })
-	snap := &plain{make([]byte, 40<<20)}
+	snap := &plain{guestMemory(40 << 20)}
 	if err := s.Put(b.Context(), key("a"), snap); err != nil {
 		b.Fatal(err)
 	}
