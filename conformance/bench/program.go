@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"embed"
 	"errors"
@@ -16,9 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
-	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/internal/bundle"
@@ -106,13 +103,11 @@ func (p *program) pack(ctx context.Context, o options) (*packed, error) {
 	if err != nil {
 		return nil, err
 	}
-	var targets []bundle.Target
 	pythons := map[string]string{}
 	for _, in := range info.Interpreters {
-		targets = append(targets, bundle.Target{Runtime: *in.Runtime, Version: *in.Version, Machine: aws.ToString(in.Machine), Libc: aws.ToString(in.Libc)})
 		pythons[*in.Runtime] = aws.ToString(in.Executable)
 	}
-	b, err := bundle.Build(ctx, bundle.Options{Folder: folder, Targets: targets, Env: os.Environ(), TempDir: o.dir, CacheDir: filepath.Join(o.dir, "vendored")})
+	b, err := bundle.Build(ctx, bundle.Options{Folder: folder, Targets: agent.Targets(info), Env: os.Environ(), TempDir: o.dir, CacheDir: filepath.Join(o.dir, "vendored")})
 	if err != nil {
 		return nil, fmt.Errorf("pack the SDK agent: %w", err)
 	}
@@ -125,28 +120,18 @@ func (p *program) deploy(ctx context.Context, b *packed, name string, env map[st
 	if err != nil {
 		return "", err
 	}
-	objects := s3.NewFromConfig(p.account().Config, func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name}); err != nil {
+	to := p.account()
+	if err := to.Store(ctx, name, agent.Key, code); err != nil {
 		return "", err
 	}
-	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, Key: aws.String(agent.Key), Body: bytes.NewReader(code)}); err != nil {
-		return "", err
-	}
-	in := p.account().Input(name, name, types.AgentManagedRuntimeType(b.Runtime))
-	in.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration).Value.EntryPoint = b.EntryPoint
+	in := to.Input(name, name, types.AgentManagedRuntimeType(b.Runtime))
+	in.AgentRuntimeArtifact = agent.Artifact(name, agent.Key, types.AgentManagedRuntimeType(b.Runtime), b.EntryPoint...)
 	in.EnvironmentVariables = env
-	out, err := p.client.Control().CreateAgentRuntime(ctx, in)
+	got, err := to.Create(ctx, in)
 	if err != nil {
 		return "", err
 	}
-	err = until(ctx, name+" is READY", func() (bool, error) {
-		got, err := p.client.Control().GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: out.AgentRuntimeId})
-		if err == nil && got.Status == types.AgentRuntimeStatusCreateFailed {
-			err = errors.New(aws.ToString(got.FailureReason))
-		}
-		return err == nil && got.Status == types.AgentRuntimeStatusReady, err
-	})
-	return *out.AgentRuntimeArn, err
+	return *got.AgentRuntimeArn, nil
 }
 
 // ask sends an empty prompt to a session, and returns the time to the first byte

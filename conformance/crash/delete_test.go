@@ -22,22 +22,22 @@ import (
 func TestDeleteWithSessions(t *testing.T) {
 	ctx := t.Context()
 	r := newRig(t, server.Options{})
-	if err := r.visit(ctx, sessionID("warm")); err != nil {
+	if err := r.visit(ctx, server.SessionID("warm")); err != nil {
 		t.Fatal(err)
 	}
 	r.quiet(t)
-	if _, err := r.ask(ctx, sessionID("stays"), question{}); err != nil {
+	if _, err := r.ask(ctx, server.SessionID("stays"), question{}); err != nil {
 		t.Fatal(err)
 	}
 	before, filesBefore := take(t, r.DataDir, r.Cmd.Process.Pid), inventory(t, r.DataDir)
 
 	doomed := r.createFrom(t, "doomed", commented(r.zip, "another digest"))
-	stream, err := r.invoke(t, doomed, sessionID("streams"), `{"stream": 1000000, "every": 20}`)
+	stream, err := r.invoke(t, doomed, server.SessionID("streams"), `{"stream": 1000000, "every": 20}`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	idle, err := r.invoke(t, doomed, sessionID("idles"), `{}`)
+	idle, err := r.invoke(t, doomed, server.SessionID("idles"), `{}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestDeleteWithSessions(t *testing.T) {
 		want.Segments++ // the zip is an object of its own
 		return inventory(t, r.DataDir).same(want)
 	})
-	if _, err := r.ask(ctx, sessionID("stays"), question{}); err != nil {
+	if _, err := r.ask(ctx, server.SessionID("stays"), question{}); err != nil {
 		t.Errorf("a session of another runtime: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/server"
 )
 
@@ -38,7 +39,7 @@ func TestDiskFull(t *testing.T) {
 		again(t)
 		return
 	}
-	disk := filepath.Join(openDir(t), "disk")
+	disk := filepath.Join(server.OpenDir(t), "disk")
 	if err := os.Mkdir(disk, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -94,10 +95,10 @@ func (f *full) prepare() {
 	if _, err := f.objects.CreateBucket(f.t.Context(), &s3.CreateBucketInput{Bucket: aws.String(plainBucket)}); err != nil {
 		f.t.Fatal(err)
 	}
-	if err := f.visit(f.t.Context(), sessionID("before")); err != nil { // unpacks the sandbox executable
+	if err := f.visit(f.t.Context(), server.SessionID("before")); err != nil { // unpacks the sandbox executable
 		f.t.Fatal(err)
 	}
-	roomy, err := archive(map[string][]byte{"main.py": []byte("pass\n"), "zeros": make([]byte, roomySize)})
+	roomy, err := agent.Pack(map[string][]byte{"main.py": []byte("pass\n"), "zeros": make([]byte, roomySize)})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -224,7 +225,7 @@ func (f *full) refusals() {
 		}
 	}
 	// What is there can still be run: a session needs no disk.
-	if err := f.visit(ctx, sessionID("full", time.Now().UnixNano())); err != nil {
+	if err := f.visit(ctx, server.SessionID("full", time.Now().UnixNano())); err != nil {
 		f.t.Errorf("invoke on a full disk: %v", err)
 	}
 }
@@ -297,7 +298,7 @@ func (f *full) works() {
 	if err := f.settled(ctx, *out.AgentRuntimeId); err != nil {
 		f.t.Error(err)
 	}
-	if err := f.visit(ctx, sessionID("after")); err != nil {
+	if err := f.visit(ctx, server.SessionID("after")); err != nil {
 		f.t.Error(err)
 	}
 	for line := range strings.Lines(f.Log()) {

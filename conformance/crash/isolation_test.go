@@ -9,63 +9,19 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/server"
 )
 
-// nobody is an ordinary user that every machine has.
-const nobody = 65534
-
 // TestIsolation has one session look for everything that is not its own: the
 // host's files, the data directory, other sessions and runtimes, the network.
 func TestIsolation(t *testing.T) {
 	t.Run("as whoever runs the tests", func(t *testing.T) {
-		isolated(t, server.Options{DataDir: filepath.Join(openDir(t), "data")})
+		isolated(t, server.Options{DataDir: filepath.Join(server.OpenDir(t), "data")})
 	})
-	t.Run("as an ordinary user", func(t *testing.T) {
-		if os.Getuid() != 0 {
-			t.Skip("only root can start a server as another user; the first case was an ordinary user's")
-		}
-		dir := openDir(t)
-		home := filepath.Join(dir, "home")
-		if err := os.Mkdir(home, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range []string{dir, home} {
-			if err := os.Chown(d, nobody, nobody); err != nil {
-				t.Fatal(err)
-			}
-		}
-		isolated(t, server.Options{
-			DataDir: filepath.Join(home, "data"), Binary: publicCopy(t, dir), Env: []string{"HOME=" + home, "XDG_DATA_HOME="},
-			User: &syscall.Credential{Uid: nobody, Gid: nobody},
-		})
-	})
-}
-
-// publicCopy puts the program where every user can execute it.
-func publicCopy(t *testing.T, dir string) string {
-	t.Helper()
-	from, err := os.Open(server.Binary(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	path := filepath.Join(dir, "outcrop")
-	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(to, from); err != nil {
-		t.Fatal(err)
-	}
-	if err := to.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	t.Run("as an ordinary user", func(t *testing.T) { isolated(t, server.AsNobody(t)) })
 }
 
 // marker is in every file and behind every listener that must not be reached.
@@ -92,7 +48,7 @@ func isolated(t *testing.T, opt server.Options) {
 	// These it may read; what they say is looked at below.
 	told := []string{"/proc/mounts", "/proc/self/environ", "/proc/net/tcp", "/proc", "/var/task", "/var/lang/pyvenv.cfg"}
 	q.Read = append(q.Read, told...)
-	a, err := r.ask(t.Context(), sessionID("spy"), q)
+	a, err := r.ask(t.Context(), server.SessionID("spy"), q)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, tail(r.Log()))
 	}
@@ -154,7 +110,7 @@ func strangers(found, roots []string, config string) []string {
 // secrets; it returns the session's id.
 func (r *rig) neighbours(t *testing.T) string {
 	t.Helper()
-	id := sessionID("neighbour")
+	id := server.SessionID("neighbour")
 	if _, err := agent.Deploy(t.Context(), r.account, "crash-other", "other", append([]byte(nil), r.zip...)); err != nil {
 		t.Fatal(err)
 	}

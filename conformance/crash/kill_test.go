@@ -145,10 +145,10 @@ func (k *kills) kill(round int, random *rand.Rand) {
 	}
 	k.replay(ctx, l)
 	k.tidy(ctx, s)
-	if _, err := k.ask(ctx, sessionID("after", round), question{Read: []string{"/tmp"}}); err != nil {
+	if _, err := k.ask(ctx, server.SessionID("after", round), question{Read: []string{"/tmp"}}); err != nil {
 		t.Errorf("invoke after the restart: %v", err)
 	}
-	if err := k.end(ctx, sessionID("after", round)); err != nil {
+	if err := k.end(ctx, server.SessionID("after", round)); err != nil {
 		t.Error(err)
 	}
 	t.Logf("round %d: %d acknowledged, %d processes; %d under way at the kill, %d broken; answers again after %v, settled after %v; %d names, %d segments",
@@ -246,7 +246,7 @@ func TestKillUnpacking(t *testing.T) {
 		begun := make(chan struct{})
 		go func() {
 			close(begun)
-			_, _ = r.ask(t.Context(), sessionID("unpack"), question{}) // it breaks, or is in time
+			_, _ = r.ask(t.Context(), server.SessionID("unpack"), question{}) // it breaks, or is in time
 		}()
 		<-begun
 		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
@@ -259,7 +259,7 @@ func TestKillUnpacking(t *testing.T) {
 			}
 		}
 	}
-	if err := r.visit(t.Context(), sessionID("after")); err != nil {
+	if err := r.visit(t.Context(), server.SessionID("after")); err != nil {
 		t.Fatalf("%v\n%s", err, tail(r.Log()))
 	}
 }

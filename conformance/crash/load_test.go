@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/outcrop/outcrop/conformance/server"
 )
 
 // load is a mixed workload on one server, until the server is killed.
@@ -235,7 +237,7 @@ func (l *load) bucketWorker(ctx context.Context, r *rand.Rand, i int) error {
 // streamWorker holds one endless answer open.
 func (l *load) streamWorker(ctx context.Context, _ *rand.Rand, i int) error {
 	return l.fly(func() error {
-		body, err := l.open(ctx, sessionID("stream", i), question{Stream: 1 << 30, Every: 20})
+		body, err := l.open(ctx, server.SessionID("stream", i), question{Stream: 1 << 30, Every: 20})
 		if err != nil {
 			return err
 		}
@@ -249,7 +251,7 @@ func (l *load) streamWorker(ctx context.Context, _ *rand.Rand, i int) error {
 
 // sessionWorker starts sessions and stops most of them.
 func (l *load) sessionWorker(ctx context.Context, r *rand.Rand, i int) error {
-	id := sessionID("short", i, "-", l.round, "-", r.IntN(1<<30))
+	id := server.SessionID("short", i, "-", l.round, "-", r.IntN(1<<30))
 	err := l.fly(func() error {
 		_, err := l.ask(ctx, id, question{Write: []string{"/tmp/file"}, Text: "x"})
 		return err

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync"
@@ -111,11 +110,6 @@ func (r *rig) python() types.AgentManagedRuntimeType {
 	return r.base.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration).Value.Runtime
 }
 
-// sessionID makes a session id of the length that AWS demands.
-func sessionID(parts ...any) string {
-	return fmt.Sprintf("crash-%-40s", fmt.Sprint(parts...))[:40] + "-session"
-}
-
 // open invokes the base runtime and returns its answer's body.
 func (r *rig) open(ctx context.Context, session string, q question) (io.ReadCloser, error) {
 	payload, err := json.Marshal(q)
@@ -184,22 +178,4 @@ func eventually(t *testing.T, limit time.Duration, check func() error) {
 		last = err
 		time.Sleep(100 * time.Millisecond)
 	}
-}
-
-// openDir is a directory that other users can reach, unlike t.TempDir.
-func openDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "outcrop-crash-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Clean(dir)
 }

@@ -1,19 +1,18 @@
 package crash
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/outcrop/outcrop/conformance/agent"
 )
 
 // variants is how many different zips the runtimes of one worker use.
@@ -31,7 +30,7 @@ func (r *rig) putVariants(ctx context.Context, workers int) (map[string]string, 
 			for i := range 20 { // so that unpacking takes a moment
 				files[fmt.Sprintf("package/module%d.py", i)] = fmt.Appendf(nil, "module = %d\n", i)
 			}
-			code, err := archive(files)
+			code, err := agent.Pack(files)
 			if err != nil {
 				return nil, err
 			}
@@ -43,25 +42,6 @@ func (r *rig) putVariants(ctx context.Context, workers int) (map[string]string, 
 		}
 	}
 	return out, nil
-}
-
-// archive is a zip of some files.
-func archive(files map[string][]byte) ([]byte, error) {
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for _, name := range keys(files) {
-		f, err := w.Create(name)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := f.Write(files[name]); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }
 
 // tokened is a call with a client token: made again it must change nothing and
@@ -190,26 +170,11 @@ func (l *load) remove(ctx context.Context, r *rand.Rand, name, id string) error 
 }
 
 func (r *rig) artifact(key string) *types.AgentRuntimeArtifactMemberCodeConfiguration {
-	return &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
-		Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String(codeBucket), Prefix: &key}},
-		Runtime: r.python(), EntryPoint: []string{"main.py"},
-	}}
+	return agent.Artifact(codeBucket, key, r.python(), "main.py")
 }
 
 // settled waits until a runtime is READY: until then a change is refused.
 func (r *rig) settled(ctx context.Context, id string) error {
-	for {
-		got, err := r.runtimes.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: &id})
-		if err != nil {
-			return err
-		}
-		switch got.Status {
-		case types.AgentRuntimeStatusReady:
-			return nil
-		case types.AgentRuntimeStatusCreating, types.AgentRuntimeStatusUpdating:
-			time.Sleep(20 * time.Millisecond)
-		default:
-			return errors.New(string(got.Status) + ": " + aws.ToString(got.FailureReason))
-		}
-	}
+	_, err := r.account.Settle(ctx, id)
+	return err
 }

@@ -42,7 +42,7 @@ func TestSoak(t *testing.T) {
 		for i := from; i < to; i += together {
 			errs := make(chan error, together)
 			for n := range together {
-				go func() { errs <- r.visit(t.Context(), sessionID("soak", i+n)) }()
+				go func() { errs <- r.visit(t.Context(), server.SessionID("soak", i+n)) }()
 			}
 			for range together {
 				if err := <-errs; err != nil {

@@ -55,7 +55,7 @@ func TestStopInTheMiddle(t *testing.T) {
 	idle := take(t, r.DataDir, r.Cmd.Process.Pid)
 	started := make(chan error, 1)
 	go func() {
-		_, err := r.ask(ctx, sessionID("starts"), question{})
+		_, err := r.ask(ctx, server.SessionID("starts"), question{})
 		started <- err
 	}()
 	var ids []string
@@ -105,7 +105,7 @@ func startStreams(t *testing.T, grace string, q question) *streams {
 	s := &streams{rig: newRig(t, server.Options{Args: []string{"--grace", grace}})}
 	s.idle = take(t, s.DataDir, s.Cmd.Process.Pid)
 	for i := range 3 {
-		body, err := s.open(t.Context(), sessionID("graceful", i), q)
+		body, err := s.open(t.Context(), server.SessionID("graceful", i), q)
 		if err != nil {
 			t.Fatal(err)
 		}

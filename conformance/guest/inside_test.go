@@ -4,23 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
+	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/server"
-	"github.com/outcrop/outcrop/internal/bundle"
 	"github.com/outcrop/outcrop/internal/principal"
 	"github.com/outcrop/outcrop/internal/sandbox/network/metadata"
 )
@@ -41,8 +36,7 @@ func TestInside(t *testing.T) {
 			t.Logf("server:\n%s", s.Log())
 		}
 	}()
-	python := upload(t, s)
-	arn := create(t, s, "around", python, nil)
+	arn := around(t, s, nil)
 	a, b := tell(t, s, arn, "a"), tell(t, s, arn, "b")
 	role := "arn:aws:iam::" + s.Account + ":role/outcrop-default"
 	for name, got := range map[string]surroundings{"a": a, "b": b} {
@@ -100,18 +94,14 @@ func TestInside(t *testing.T) {
 	if _, err := control.NewFromConfig(s.AWS()).DeleteAgentRuntime(t.Context(), &control.DeleteAgentRuntimeInput{AgentRuntimeId: id(arn)}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); !void(b); time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the credentials of a deleted runtime are good")
-		}
-	}
+	s.Until("the credentials of a deleted runtime are void", func() bool { return void(b) })
 }
 
 // TestInsideContainerForm asks an agent whose user wants credentials in the form
 // of ECS.
 func TestInsideContainerForm(t *testing.T) {
 	s := server.Start(t, server.Options{})
-	arn := create(t, s, "around", upload(t, s), map[string]string{
+	arn := around(t, s, map[string]string{
 		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": metadata.ContainerPath, "AWS_CONTAINER_AUTHORIZATION_TOKEN": containerToken,
 	})
 	got := tell(t, s, arn, "c")
@@ -122,14 +112,11 @@ func TestInsideContainerForm(t *testing.T) {
 
 func id(arn string) *string { return aws.String(arn[strings.LastIndexByte(arn, '/')+1:]) }
 
-// session makes an id of legal length.
-func session(name string) string { return name + strings.Repeat("-", 40-len(name)) }
-
 // tell has the agent look around.
 func tell(t *testing.T, s *server.Server, arn, name string) (out surroundings) {
 	t.Helper()
 	answer, err := data.NewFromConfig(s.AWS()).InvokeAgentRuntime(t.Context(), &data.InvokeAgentRuntimeInput{
-		AgentRuntimeArn: &arn, RuntimeSessionId: aws.String(session(name)), Payload: []byte("{}"),
+		AgentRuntimeArn: &arn, RuntimeSessionId: aws.String(server.SessionID(name)), Payload: []byte("{}"),
 	})
 	if err != nil {
 		logs, _, _ := s.CLI(context.WithoutCancel(t.Context()), "logs", "around")
@@ -145,71 +132,26 @@ func tell(t *testing.T, s *server.Server, arn, name string) (out surroundings) {
 func stop(t *testing.T, s *server.Server, arn, name string) {
 	t.Helper()
 	_, err := data.NewFromConfig(s.AWS()).StopRuntimeSession(t.Context(), &data.StopRuntimeSessionInput{
-		AgentRuntimeArn: &arn, RuntimeSessionId: aws.String(session(name)),
+		AgentRuntimeArn: &arn, RuntimeSessionId: aws.String(server.SessionID(name)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// upload packs testdata/agent and returns what runs it.
-func upload(t *testing.T, s *server.Server) (python string) {
+// around deploys testdata/agent.
+func around(t *testing.T, s *server.Server, env map[string]string) (arn string) {
 	t.Helper()
-	ctx := t.Context()
-	cache, err := os.UserCacheDir()
+	code, python := s.Pack("testdata/agent", "")
+	to := s.Agents()
+	if err := to.Store(t.Context(), "agents", agent.Key, code); err != nil {
+		t.Fatal(err)
+	}
+	in := to.Input("agents", "around", python)
+	in.EnvironmentVariables = env
+	got, err := to.Create(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bundle.Build(ctx, bundle.Options{
-		Folder: "testdata/agent", Targets: s.Targets(), TempDir: t.TempDir(), CacheDir: filepath.Join(cache, "outcrop", "vendor"), Env: os.Environ(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	zip, err := os.Open(b.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer zip.Close()
-	objects := s3.NewFromConfig(s.AWS(), func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("agents")}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("agents"), Key: aws.String("around.zip"), Body: zip}); err != nil {
-		t.Fatal(err)
-	}
-	return b.Runtime
-}
-
-// create makes a runtime of the uploaded agent.
-func create(t *testing.T, s *server.Server, name, python string, env map[string]string) (arn string) {
-	t.Helper()
-	ctx := t.Context()
-	runtimes := control.NewFromConfig(s.AWS())
-	created, err := runtimes.CreateAgentRuntime(ctx, &control.CreateAgentRuntimeInput{
-		AgentRuntimeName: &name, EnvironmentVariables: env, RoleArn: aws.String("arn:aws:iam::" + s.Account + ":role/outcrop-default"),
-		NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
-		AgentRuntimeArtifact: &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
-			Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String("agents"), Prefix: aws.String("around.zip")}},
-			Runtime: types.AgentManagedRuntimeType(python), EntryPoint: []string{"main.py"},
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		got, err := runtimes.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch got.Status {
-		case types.AgentRuntimeStatusReady:
-			return *created.AgentRuntimeArn
-		case types.AgentRuntimeStatusCreateFailed:
-			t.Fatal(aws.ToString(got.FailureReason))
-		}
-	}
-	t.Fatal("the runtime did not become ready within a minute")
-	return ""
+	return *got.AgentRuntimeArn
 }

@@ -1,7 +1,6 @@
 package isolation
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,7 +26,6 @@ import (
 )
 
 const (
-	nobody  = 65534 // an ordinary user that every machine has
 	bucket  = "isolation"
 	canary  = "canary-7d20ab" // in the server's environment
 	key     = "canary-e51f09" // in the agents'
@@ -42,26 +39,9 @@ func TestIsolation(t *testing.T) {
 		t.Skip("the server needs Linux")
 	}
 	t.Run("as whoever runs the tests", func(t *testing.T) {
-		isolated(t, server.Options{DataDir: filepath.Join(openDir(t), "data")})
+		isolated(t, server.Options{DataDir: filepath.Join(server.OpenDir(t), "data")})
 	})
-	t.Run("as an ordinary user", func(t *testing.T) {
-		if os.Getuid() != 0 {
-			t.Skip("only root can start a server as another user; the first case was an ordinary user's")
-		}
-		dir := openDir(t)
-		home := filepath.Join(dir, "home")
-		must(t, os.Mkdir(home, 0o700))
-		must(t, os.Chown(dir, nobody, nobody))
-		must(t, os.Chown(home, nobody, nobody))
-		program, err := os.ReadFile(server.Binary(t))
-		must(t, err)
-		binary := filepath.Join(dir, "outcrop")
-		must(t, os.WriteFile(binary, program, 0o755))
-		isolated(t, server.Options{
-			DataDir: filepath.Join(home, "data"), Binary: binary, Env: []string{"HOME=" + home, "XDG_DATA_HOME="},
-			User: &syscall.Credential{Uid: nobody, Gid: nobody},
-		})
-	})
+	t.Run("as an ordinary user", func(t *testing.T) { isolated(t, server.AsNobody(t)) })
 }
 
 func must(t testing.TB, err error) {
@@ -69,16 +49,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// openDir is a directory that other users can reach, unlike t.TempDir.
-func openDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "outcrop-isolation-")
-	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-	must(t, os.Chmod(dir, 0o755))
-	return dir
 }
 
 // rig is a server with two runtimes of the probing agent.
@@ -155,24 +125,17 @@ func (r *rig) seen(t *testing.T, of ...identity) {
 // deploy makes two runtimes of the probing agent, with session storage.
 func (r *rig) deploy() {
 	r.Helper()
-	account := agent.Account{ID: r.Account, Config: r.AWS()}
-	first, err := agent.Deploy(r.Context(), account, bucket, "first", code(r.T))
-	must(r.T, err)
-	python := first.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration).Value.Runtime
-	runtimes := control.NewFromConfig(r.AWS())
-	for name, to := range map[string]**control.GetAgentRuntimeOutput{"spy": &r.spy, "other": &r.other} {
-		in := account.Input(bucket, name, python)
+	to := r.Agents()
+	must(r.T, to.Store(r.Context(), bucket, agent.Key, code(r.T)))
+	for name, made := range map[string]**control.GetAgentRuntimeOutput{"spy": &r.spy, "other": &r.other} {
+		in := to.Input(bucket, name, r.Python())
 		in.EnvironmentVariables = map[string]string{"API_KEY": key}
 		in.FilesystemConfigurations = []types.FilesystemConfiguration{
 			&types.FilesystemConfigurationMemberSessionStorage{Value: types.SessionStorageConfiguration{MountPath: aws.String(storage)}},
 		}
-		created, err := runtimes.CreateAgentRuntime(r.Context(), in)
+		var err error
+		*made, err = to.Create(r.Context(), in)
 		must(r.T, err)
-		r.until(name+" is ready", func() bool {
-			*to, err = runtimes.GetAgentRuntime(r.Context(), &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
-			must(r.T, err)
-			return (*to).Status == types.AgentRuntimeStatusReady
-		})
 	}
 }
 
@@ -181,36 +144,10 @@ func code(t *testing.T) []byte {
 	t.Helper()
 	guest, err := sandboxtest.BuildGuest(t.TempDir())
 	must(t, err)
-	program, err := os.ReadFile(guest)
+	packed, err := agent.Executable(guest, "agent", "127.0.0.1:8080")
 	must(t, err)
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for name, content := range map[string][]byte{
-		"main.py": []byte("import os\nos.execv('/var/task/agent', ['agent', 'agent', '127.0.0.1:8080'])\n"), "agent": program,
-	} {
-		h := &zip.FileHeader{Name: name, Method: zip.Deflate}
-		h.SetMode(0o755)
-		f, err := w.CreateHeader(h)
-		must(t, err)
-		_, err = f.Write(content)
-		must(t, err)
-	}
-	must(t, w.Close())
-	return b.Bytes()
+	return packed
 }
-
-// until waits for something that happens in the background.
-func (r *rig) until(what string, is func() bool) {
-	r.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			r.Fatalf("after a minute it is not so that %s\n%s", what, r.Log())
-		}
-	}
-}
-
-// long is a session's id of legal length.
-func long(id string) string { return id + strings.Repeat("-", 40-len(id)) }
 
 // try has a session try probes.
 func (r *rig) try(of *control.GetAgentRuntimeOutput, session string, do ...string) map[string]string {
@@ -218,7 +155,7 @@ func (r *rig) try(of *control.GetAgentRuntimeOutput, session string, do ...strin
 	payload, err := json.Marshal(map[string]any{"As": "self", "Do": do})
 	must(r.T, err)
 	out, err := data.NewFromConfig(r.AWS()).InvokeAgentRuntime(r.Context(), &data.InvokeAgentRuntimeInput{
-		AgentRuntimeArn: of.AgentRuntimeArn, RuntimeSessionId: aws.String(long(session)), Payload: payload,
+		AgentRuntimeArn: of.AgentRuntimeArn, RuntimeSessionId: aws.String(server.SessionID(session)), Payload: payload,
 	})
 	if err != nil {
 		r.Fatalf("%v\n%s", err, r.Log())
@@ -247,7 +184,7 @@ func (r *rig) want(of *control.GetAgentRuntimeOutput, session string, do ...stri
 func (r *rig) end(of *control.GetAgentRuntimeOutput, session string) {
 	r.Helper()
 	_, err := data.NewFromConfig(r.AWS()).StopRuntimeSession(r.Context(), &data.StopRuntimeSessionInput{
-		AgentRuntimeArn: of.AgentRuntimeArn, RuntimeSessionId: aws.String(long(session)),
+		AgentRuntimeArn: of.AgentRuntimeArn, RuntimeSessionId: aws.String(server.SessionID(session)),
 	})
 	must(r.T, err)
 }
@@ -292,7 +229,7 @@ func (r *rig) litter(t *testing.T) {
 	}
 	_, err = control.NewFromConfig(r.AWS()).DeleteAgentRuntime(t.Context(), &control.DeleteAgentRuntimeInput{AgentRuntimeId: r.spy.AgentRuntimeId})
 	must(t, err)
-	r.until("the storage is gone", func() bool {
+	r.Until("the storage is gone", func() bool {
 		left, err := filepath.Glob(filepath.Join(r.DataDir, "session-storage", "trash", "*"))
 		_, gone := os.Lstat(dir)
 		return err == nil && len(left) == 0 && os.IsNotExist(gone)

@@ -1,26 +1,20 @@
 package network
 
 import (
-	"archive/zip"
-	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
-	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"golang.org/x/sys/unix"
 
+	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/server"
 )
 
@@ -129,10 +123,10 @@ func TestWake(t *testing.T) {
 	session := f.fresh(arn)
 	f.expect(arn, session, reached{}, "")
 	asleep := func() bool { return strings.Contains(f.cli("sessions", "sleepy", "--json"), `"HIBERNATED"`) }
-	f.eventually("it hibernates", asleep)
+	f.Until("it hibernates", asleep)
 	f.cli("network", "allow", databaseAddress)
 	f.expect(arn, session, reached{database: databaseAddress + ":80", otherPort: databaseAddress + ":81"}, "")
-	f.eventually("it hibernates", asleep)
+	f.Until("it hibernates", asleep)
 	f.cli("network", "disallow", databaseAddress)
 	f.expect(arn, session, reached{}, "")
 }
@@ -157,18 +151,9 @@ func start(t *testing.T, args ...string) *fixture {
 	})
 	source, err := os.ReadFile(filepath.Join("testdata", "agent", "main.py"))
 	f.must(err)
-	var packed bytes.Buffer
-	w := zip.NewWriter(&packed)
-	file, err := w.Create("main.py")
+	packed, err := agent.Pack(map[string][]byte{"main.py": source})
 	f.must(err)
-	_, err = file.Write(source)
-	f.must(err)
-	f.must(w.Close())
-	objects := s3.NewFromConfig(f.AWS(), func(o *s3.Options) { o.UsePathStyle = true })
-	_, err = objects.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("agents")})
-	f.must(err)
-	_, err = objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("agents"), Key: aws.String("agent.zip"), Body: bytes.NewReader(packed.Bytes())})
-	f.must(err)
+	f.must(f.Agents().Store(t.Context(), "agents", agent.Key, packed))
 	return f
 }
 
@@ -182,38 +167,12 @@ func (f *fixture) must(err error) {
 // create makes a runtime and waits until it is READY.
 func (f *fixture) create(name string, network *types.NetworkConfiguration) (arn string) {
 	f.Helper()
-	python := ""
-	for _, target := range f.Targets() {
-		if strings.HasPrefix(target.Runtime, "PYTHON_") {
-			python = target.Runtime
-		}
-	}
-	runtimes := control.NewFromConfig(f.AWS())
-	created, err := runtimes.CreateAgentRuntime(f.Context(), &control.CreateAgentRuntimeInput{
-		AgentRuntimeName: &name, RoleArn: aws.String("arn:aws:iam::" + f.Account + ":role/outcrop-default"), NetworkConfiguration: network,
-		EnvironmentVariables: map[string]string{"FETCH_AT_START": database},
-		AgentRuntimeArtifact: &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
-			Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String("agents"), Prefix: aws.String("agent.zip")}},
-			Runtime: types.AgentManagedRuntimeType(python), EntryPoint: []string{"main.py"},
-		}},
-	})
+	to := f.Agents()
+	in := to.Input("agents", name, f.Python())
+	in.NetworkConfiguration, in.EnvironmentVariables = network, map[string]string{"FETCH_AT_START": database}
+	got, err := to.Create(f.Context(), in)
 	f.must(err)
-	f.eventually("the runtime is READY", func() bool {
-		got, err := runtimes.GetAgentRuntime(f.Context(), &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
-		f.must(err)
-		return got.Status == types.AgentRuntimeStatusReady
-	})
-	return *created.AgentRuntimeArn
-}
-
-// eventually looks until something is so.
-func (f *fixture) eventually(what string, so func() bool) {
-	f.Helper()
-	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			f.Fatalf("after a minute it is not so that %s", what)
-		}
-	}
+	return *got.AgentRuntimeArn
 }
 
 // answer is what the agent says.
@@ -239,7 +198,7 @@ func (f *fixture) ask(arn, session string, urls ...string) (out answer) {
 func (f *fixture) fresh(arn string) string {
 	f.Helper()
 	f.sessions++
-	id := "session-" + strings.Repeat("0", 30) + strconv.Itoa(f.sessions)
+	id := server.SessionID("session-", f.sessions)
 	f.ask(arn, id)
 	return id
 }
@@ -247,7 +206,7 @@ func (f *fixture) fresh(arn string) string {
 // restored starts sessions until one was restored from a snapshot.
 func (f *fixture) restored(arn, name string) (id string) {
 	f.Helper()
-	f.eventually("sessions are restored", func() bool {
+	f.Until("sessions are restored", func() bool {
 		id = f.fresh(arn)
 		var list []struct{ SessionID, Origin string }
 		f.must(json.Unmarshal([]byte(f.cli("sessions", name, "--json")), &list))
@@ -285,7 +244,7 @@ func (f *fixture) expect(arn, session string, want reached, atStart string) {
 func (f *fixture) logged(name, pattern string) (group string) {
 	f.Helper()
 	line := regexp.MustCompile(pattern)
-	f.eventually("the log has "+pattern, func() bool {
+	f.Until("the log has "+pattern, func() bool {
 		found := line.FindStringSubmatch(f.cli("logs", name, "-n", "1000"))
 		if found != nil {
 			group = found[1]

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+
+	"github.com/outcrop/outcrop/conformance/server"
 )
 
 // part is one subtest.
@@ -83,7 +85,7 @@ func deadAgents(f *fixture) {
 	for _, tt := range tests {
 		all.Go(func() {
 			begun := time.Now()
-			_, err := f.ask(arns[tt.name], session("dead"), "count")
+			_, err := f.ask(arns[tt.name], server.SessionID("dead"), "count")
 			f.refused(err, 424, tt.text)
 			if took := time.Since(begun); took < tt.least || took > tt.least+10*time.Second {
 				f.Errorf("%s: refused after %v, want %v and a little", tt.name, took, tt.least)
@@ -99,7 +101,7 @@ func deadAgents(f *fixture) {
 			}
 		}
 	}
-	if out, _, err := f.CLI(f.Context(), "sessions", "--json"); err != nil || strings.Contains(out, session("dead")) {
+	if out, _, err := f.CLI(f.Context(), "sessions", "--json"); err != nil || strings.Contains(out, server.SessionID("dead")) {
 		f.Errorf("dead sessions are left: %s, %v", out, err)
 	}
 }
@@ -107,13 +109,13 @@ func deadAgents(f *fixture) {
 // refusedAgents cannot even be made.
 func refusedAgents(f *fixture) {
 	got, err := f.create("no_main", "missing.py", nil)
-	if err != nil {
+	if got == nil {
 		f.Fatal(err)
 	}
 	if reason := aws.ToString(got.FailureReason); got.Status != types.AgentRuntimeStatusCreateFailed || !strings.Contains(reason, `"missing.py" is not in the code zip`) {
 		f.Errorf("%s: %s", got.Status, reason)
 	}
-	_, err = f.ask(*got.AgentRuntimeArn, session("none"), "count")
+	_, err = f.ask(*got.AgentRuntimeArn, server.SessionID("none"), "count")
 	f.refused(err, 409, "CREATE_FAILED")
 
 	have := map[string]bool{}
@@ -128,7 +130,7 @@ func refusedAgents(f *fixture) {
 			in.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration).Value.Runtime = python
 		})
 		var invalid *types.ValidationException
-		if !errors.As(err, &invalid) || !strings.Contains(*invalid.Message, "This host has no interpreter for "+string(python)) || !strings.Contains(*invalid.Message, f.python) {
+		if !errors.As(err, &invalid) || !strings.Contains(*invalid.Message, "This host has no interpreter for "+string(python)) || !strings.Contains(*invalid.Message, string(f.python)) {
 			f.Errorf("%s: %v", python, err)
 		}
 	}
@@ -136,7 +138,7 @@ func refusedAgents(f *fixture) {
 
 // crashes: the stream breaks, the log says why, the next request starts afresh.
 func crashes(f *fixture) {
-	arn, id, rounds := f.raw(), session("crash"), 4
+	arn, id, rounds := f.raw(), server.SessionID("crash"), 4
 	if os.Getenv("OUTCROP_NIGHTLY") != "" {
 		rounds = 20
 	}
@@ -164,7 +166,7 @@ func crashes(f *fixture) {
 
 // failures of the agent are told by their status only.
 func failures(f *fixture) {
-	arn, id := f.raw(), session("shared")
+	arn, id := f.raw(), server.SessionID("shared")
 	for _, status := range []string{"500", "404", "302"} {
 		_, err := f.ask(arn, id, "fail="+status)
 		f.refused(err, 424, "Received error ("+status+") from runtime. Please check your CloudWatch logs for more information.")
@@ -181,9 +183,9 @@ func oneStart(f *fixture) {
 	boots := make([]string, 17)
 	var all sync.WaitGroup
 	for i := range boots {
-		id := session("one")
+		id := server.SessionID("one")
 		if i == 16 {
-			id = session("two")
+			id = server.SessionID("two")
 		}
 		all.Go(func() { boots[i], _ = f.ask(arn, id, "sleep=100") })
 	}
@@ -200,7 +202,7 @@ func oneStart(f *fixture) {
 
 // inParallel: an agent that waits does other work meanwhile.
 func inParallel(f *fixture) {
-	arn, id := f.raw(), session("shared")
+	arn, id := f.raw(), server.SessionID("shared")
 	f.must(arn, id, "sleep=0")
 	begun := time.Now()
 	var all sync.WaitGroup
@@ -219,7 +221,7 @@ func inParallel(f *fixture) {
 
 // stops end streams at once.
 func stops(f *fixture) {
-	arn, id := f.raw(), session("stop")
+	arn, id := f.raw(), server.SessionID("stop")
 	resp, err := do(f.request(f.Context(), arn, id, "hang=1", nil, 0, true))
 	if err != nil {
 		f.Fatal(err)
@@ -254,7 +256,7 @@ func stops(f *fixture) {
 func stubborn(f *fixture) {
 	arn, id := f.agent("stubborn", "raw.py", func(in *control.CreateAgentRuntimeInput) {
 		in.EnvironmentVariables = map[string]string{"STUBBORN": "1"}
-	}), session("stubborn")
+	}), server.SessionID("stubborn")
 	f.must(arn, id, "sleep=0")
 	begun, stopped := time.Now(), make(chan error, 1)
 	go func() { stopped <- f.stop(arn, id) }()
@@ -284,7 +286,7 @@ func stubborn(f *fixture) {
 
 // output: both streams arrive in order in the session's own log stream.
 func output(f *fixture) {
-	arn, id := f.agent("talker", "raw.py", nil), session("talk")
+	arn, id := f.agent("talker", "raw.py", nil), server.SessionID("talk")
 	f.must(arn, id, "talk")
 	out := f.logged("talker", "err 4")
 	want := []string{"out 0", "err 0", "out 1", "err 1", "out 2", "err 2", "out 3", "err 3", "out 4", "err 4"}
@@ -308,9 +310,9 @@ func output(f *fixture) {
 
 // flood: what one session writes does not slow another down.
 func flood(f *fixture) {
-	arn, calm := f.raw(), session("shared")
+	arn, calm := f.raw(), server.SessionID("shared")
 	loud := f.agent("loud", "raw.py", nil)
-	f.must(loud, session("loud"), "sleep=0")
+	f.must(loud, server.SessionID("loud"), "sleep=0")
 	f.must(arn, calm, "sleep=0")
 	p95 := func() float64 {
 		var ms []float64
@@ -324,7 +326,7 @@ func flood(f *fixture) {
 	}
 	before := p95()
 	done := make(chan string, 1)
-	go func() { a, _ := f.ask(loud, session("loud"), "flood=3"); done <- a }()
+	go func() { a, _ := f.ask(loud, server.SessionID("loud"), "flood=3"); done <- a }()
 	during := p95()
 	lines := <-done
 	f.Logf("p95 of a calm session: %.1f ms, beside a flood %.1f ms (%s lines in 3 s)", before, during, lines)
@@ -342,7 +344,7 @@ func sealed(f *fixture) {
 	arn := f.agent("sealed", "raw.py", func(in *control.CreateAgentRuntimeInput) {
 		in.EnvironmentVariables = map[string]string{"API_KEY": canary}
 	})
-	f.must(arn, session("sealed"), "sleep=0")
+	f.must(arn, server.SessionID("sealed"), "sleep=0")
 	if found := holding(f, canary); len(found) > 0 {
 		f.Errorf("in the clear in %v", found)
 	}
@@ -357,7 +359,7 @@ func idle(f *fixture) {
 	arn := f.agent("sleepy", "raw.py", func(in *control.CreateAgentRuntimeInput) {
 		in.LifecycleConfiguration = &types.LifecycleConfiguration{IdleRuntimeSessionTimeout: aws.Int32(60), MaxLifetime: aws.Int32(90)}
 	})
-	quiet, busy := session("quiet"), session("busy")
+	quiet, busy := server.SessionID("quiet"), server.SessionID("busy")
 	first := f.must(arn, quiet, "sleep=0")
 	begun := time.Now()
 	_, err := f.ask(arn, busy, "sleep=120000")
@@ -379,7 +381,7 @@ func keepAlive(f *fixture) {
 	var all sync.WaitGroup
 	for worker := range 8 {
 		all.Go(func() {
-			id := session("alive")
+			id := server.SessionID("alive")
 			for i := range 40 {
 				// Around our own limit of one second, and around uvicorn's.
 				pause := 950*time.Millisecond + time.Duration((i*8+worker)%20)*5*time.Millisecond

@@ -25,10 +25,9 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/server"
-	"github.com/outcrop/outcrop/internal/bundle"
 )
 
 const bucket = "agents"
@@ -37,7 +36,7 @@ const bucket = "agents"
 type fixture struct {
 	*server.Server
 	*testing.T
-	python string
+	python types.AgentManagedRuntimeType
 	zip    []byte
 	agents *agents
 }
@@ -52,22 +51,7 @@ type agents struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{Server: server.Start(t, server.Options{}), T: t}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := bundle.Build(t.Context(), bundle.Options{
-		Folder: "testdata/agents", Entry: "raw.py", Targets: f.Targets(), TempDir: t.TempDir(),
-		CacheDir: filepath.Join(cache, "outcrop", "vendor"), Env: os.Environ(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.zip, err = os.ReadFile(b.Path)
-	if err := errors.Join(err, b.Close()); err != nil {
-		t.Fatal(err)
-	}
-	f.python = b.Runtime
+	f.zip, f.python = f.Pack("testdata/agents", "raw.py")
 	f.upload()
 	return f
 }
@@ -76,11 +60,7 @@ func newFixture(t *testing.T) *fixture {
 func (f *fixture) upload() {
 	f.Helper()
 	f.agents = &agents{arns: map[string]string{}}
-	objects := s3.NewFromConfig(f.AWS(), func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := objects.CreateBucket(f.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
-		f.Fatal(err)
-	}
-	if _, err := objects.PutObject(f.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("agents.zip"), Body: bytes.NewReader(f.zip)}); err != nil {
+	if err := f.Agents().Store(f.Context(), bucket, agent.Key, f.zip); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -103,29 +83,12 @@ func (f *fixture) another() *fixture {
 
 // create makes a runtime that starts one file of the zip.
 func (f *fixture) create(name, file string, change func(*control.CreateAgentRuntimeInput)) (*control.GetAgentRuntimeOutput, error) {
-	in := &control.CreateAgentRuntimeInput{
-		AgentRuntimeName: &name, RoleArn: aws.String("arn:aws:iam::" + f.Account + ":role/outcrop-default"),
-		NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
-		AgentRuntimeArtifact: &types.AgentRuntimeArtifactMemberCodeConfiguration{Value: types.CodeConfiguration{
-			Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String(bucket), Prefix: aws.String("agents.zip")}},
-			Runtime: types.AgentManagedRuntimeType(f.python), EntryPoint: []string{file},
-		}},
-	}
+	in := f.Agents().Input(bucket, name, f.python)
+	in.AgentRuntimeArtifact = agent.Artifact(bucket, agent.Key, f.python, file)
 	if change != nil {
 		change(in)
 	}
-	runtimes := control.NewFromConfig(f.AWS())
-	out, err := runtimes.CreateAgentRuntime(f.Context(), in)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		got, err := runtimes.GetAgentRuntime(f.Context(), &control.GetAgentRuntimeInput{AgentRuntimeId: out.AgentRuntimeId})
-		if err != nil || got.Status != types.AgentRuntimeStatusCreating {
-			return got, err
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	return f.Agents().Create(f.Context(), in)
 }
 
 // agent makes a runtime that is READY, once for each name.
@@ -140,18 +103,12 @@ func (f *fixture) agent(name, file string, change func(*control.CreateAgentRunti
 	if err != nil {
 		f.Fatal(err)
 	}
-	if got.Status != types.AgentRuntimeStatusReady {
-		f.Fatalf("%s is %s: %s", name, got.Status, aws.ToString(got.FailureReason))
-	}
 	f.agents.arns[name] = *got.AgentRuntimeArn
 	return *got.AgentRuntimeArn
 }
 
 // raw is the agent that does what it is told.
 func (f *fixture) raw() string { f.Helper(); return f.agent("raw", "raw.py", nil) }
-
-// session makes an id of legal length.
-func session(name string) string { return name + strings.Repeat("-", 40-len(name)) }
 
 // request signs an invocation; a nil hash leaves the body unsigned.
 func (f *fixture) request(ctx context.Context, arn, session, deed string, body io.Reader, size int64, signed bool) *http.Request {

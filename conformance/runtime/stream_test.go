@@ -11,30 +11,15 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
-)
 
-// python finds the pinned clients' interpreter.
-func python(t *testing.T) string {
-	t.Helper()
-	if p := os.Getenv("OUTCROP_PYTHON"); p != "" {
-		return p
-	}
-	path, err := filepath.Abs("../../.venv/bin/python")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("the pinned clients are not installed (%s): run `make clients`", path)
-	}
-	return path
-}
+	"github.com/outcrop/outcrop/conformance/pinned"
+	"github.com/outcrop/outcrop/conformance/server"
+)
 
 // chunks: an SDK agent that yields every 100 ms is seen by boto3 chunk by chunk,
 // at p95 at most 50 ms later than when it is read directly.
@@ -42,7 +27,7 @@ func chunks(f *fixture) {
 	const count, bar = 100, 50.0
 	arn := f.agent("sdk", "sdk.py", nil)
 	port := plain(f)
-	cmd := exec.CommandContext(f.Context(), python(f.T), "testdata/chunks.py", arn, strconv.Itoa(port), strconv.Itoa(count))
+	cmd := exec.CommandContext(f.Context(), pinned.Program(f.T, "python"), "testdata/chunks.py", arn, strconv.Itoa(port), strconv.Itoa(count))
 	cmd.Env = f.Env()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -81,7 +66,7 @@ func plain(f *fixture) int {
 		f.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, python(f.T), "testdata/agents/sdk.py")
+	cmd := exec.CommandContext(ctx, pinned.Program(f.T, "python"), "testdata/agents/sdk.py")
 	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port))
 	if err := cmd.Start(); err != nil {
 		f.Fatal(err)
@@ -138,7 +123,7 @@ func (p *pattern) Seek(offset int64, whence int) (int64, error) {
 func bigBodies(f *fixture) {
 	const bar, atOnce, smaller = 32 << 20, 4, payloadLimit / 2
 	f = f.another() // it will be killed
-	arn, id := f.raw(), session("big")
+	arn, id := f.raw(), server.SessionID("big")
 	for _, c := range []struct {
 		name, deed string
 		up, down   int64 // 1 or 0 times the size
@@ -228,7 +213,7 @@ func compare(a, b io.Reader) (n int64, err error) {
 
 // callersLeave: the agent notices within a second.
 func callersLeave(f *fixture) {
-	arn, id := f.raw(), session("shared")
+	arn, id := f.raw(), server.SessionID("shared")
 	f.must(arn, id, "count")
 	for i, deed := range []string{"hang=0", "hang=1"} {
 		ctx, cancel := context.WithCancel(f.Context())

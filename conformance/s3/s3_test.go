@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/outcrop/outcrop/conformance/pinned"
 	"github.com/outcrop/outcrop/conformance/server"
 )
 
@@ -46,27 +47,10 @@ func start(t *testing.T) (*server.Server, *s3.Client) {
 	return s, c
 }
 
-// program finds a program of the pinned Python clients.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	dir := "../../.venv/bin"
-	if python := os.Getenv("OUTCROP_PYTHON"); python != "" {
-		dir = filepath.Dir(python)
-	}
-	path, err := filepath.Abs(filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("there is no %s: run `make clients`", path)
-	}
-	return path
-}
-
 // run runs a client in the environment of `outcrop env`.
 func run(t *testing.T, s *server.Server, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program(t, name), args...)
+	cmd := exec.CommandContext(t.Context(), pinned.Program(t, name), args...)
 	cmd.Env = append(s.Env(), "AWS_CONFIG_FILE=/nonexistent", "AWS_PAGER=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

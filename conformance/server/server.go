@@ -21,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/outcrop/outcrop/internal/bundle"
 	"github.com/outcrop/outcrop/internal/client"
 )
 
@@ -235,26 +234,6 @@ func (s *Server) CLI(ctx context.Context, args ...string) (stdout, stderr string
 		err = fmt.Errorf("outcrop %s: %w: %s", strings.Join(args, " "), err, errs.String())
 	}
 	return out.String(), errs.String(), err
-}
-
-// Targets are what the server's sandboxes can run, for packing an agent.
-func (s *Server) Targets() []bundle.Target {
-	s.t.Helper()
-	c, err := client.New(client.Config{Target: client.Target{
-		Endpoint: s.URL, Region: s.Region, AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey,
-	}})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	info, err := c.Server(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var out []bundle.Target
-	for _, in := range info.Interpreters {
-		out = append(out, bundle.Target{Runtime: *in.Runtime, Version: *in.Version, Machine: aws.ToString(in.Machine), Libc: aws.ToString(in.Libc)})
-	}
-	return out
 }
 
 // Healthy reports whether the server answers.

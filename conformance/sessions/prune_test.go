@@ -1,7 +1,6 @@
 package sessions
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,9 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/outcrop/outcrop/conformance/agent"
+	"github.com/outcrop/outcrop/conformance/server"
 )
 
 // prune runs `outcrop prune` and returns how many of each kind it removed.
@@ -58,7 +57,7 @@ func (f *fixture) pruned(want map[string]int64, args ...string) {
 func (f *fixture) stop(id string) {
 	f.Helper()
 	_, err := bedrockagentcore.NewFromConfig(f.AWS()).StopRuntimeSession(f.Context(), &bedrockagentcore.StopRuntimeSessionInput{
-		AgentRuntimeArn: &f.arn, RuntimeSessionId: aws.String(long(id)),
+		AgentRuntimeArn: &f.arn, RuntimeSessionId: aws.String(server.SessionID(id)),
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -74,7 +73,7 @@ func TestPrune(t *testing.T) {
 	f := start(t, func(in *control.CreateAgentRuntimeInput) { in.FilesystemConfigurations = withStorage }, "--hibernate-after", "2s")
 	f.ask("asleep", map[string]any{"say": "blue", "write": "a"})
 	f.ask("busy", map[string]any{"say": "green", "write": "b", "busy": 600})
-	f.until("the first hibernates", func() bool { return f.sessions()["asleep"].Status == "HIBERNATED" })
+	f.Until("the first hibernates", func() bool { return f.sessions()["asleep"].Status == "HIBERNATED" })
 	f.pruned(map[string]int64{}, "--force")
 	f.pruned(map[string]int64{"snapshots": 1}, "--all", "--dry-run")
 	f.pruned(map[string]int64{}, "--all", "--force", "--older-than", "1h")
@@ -100,7 +99,7 @@ func TestPrune(t *testing.T) {
 	f.stop("stopped")
 	f.pruneBesideStarts()
 
-	f.until("the first hibernates again", func() bool { return f.sessions()["asleep"].Status == "HIBERNATED" })
+	f.Until("the first hibernates again", func() bool { return f.sessions()["asleep"].Status == "HIBERNATED" })
 	f.Kill()
 	for _, path := range f.sealed("sessions") { // as a disk may lose it
 		if err := os.Remove(path); err != nil {
@@ -148,31 +147,24 @@ func (f *fixture) pruneBesideStarts() {
 // pruneCode changes the code, after which that of the version before goes.
 func (f *fixture) pruneCode(files []types.FilesystemConfiguration) {
 	f.Helper()
-	objects := s3.NewFromConfig(f.AWS(), func(o *s3.Options) { o.UsePathStyle = true })
-	put := func(key string, body []byte) {
-		f.Helper()
-		if _, err := objects.PutObject(f.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(body)}); err != nil {
-			f.Fatal(err)
-		}
+	to := f.Agents()
+	if err := to.Store(f.Context(), bucket, "next.zip", code(f.T, "# the next version\n")); err != nil {
+		f.Fatal(err)
 	}
-	put("next.zip", code(f.T, "# the next version\n"))
 	c, id := control.NewFromConfig(f.AWS()), f.arn[strings.LastIndexByte(f.arn, '/')+1:]
-	in := agent.Account{ID: f.Account, Config: f.AWS()}.Input(bucket, "rememberer", types.AgentManagedRuntimeType(f.python()))
-	config := in.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration)
-	config.Value.Code.(*types.CodeMemberS3).Value.Prefix = aws.String("next.zip")
+	in := to.Input(bucket, "rememberer", f.Python())
 	_, err := c.UpdateAgentRuntime(f.Context(), &control.UpdateAgentRuntimeInput{
-		AgentRuntimeId: &id, AgentRuntimeArtifact: config, RoleArn: in.RoleArn, NetworkConfiguration: in.NetworkConfiguration, FilesystemConfigurations: files,
+		AgentRuntimeId: &id, AgentRuntimeArtifact: agent.Artifact(bucket, "next.zip", f.Python(), "main.py"), RoleArn: in.RoleArn, NetworkConfiguration: in.NetworkConfiguration, FilesystemConfigurations: files,
 	})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.until("the new version is ready", func() bool {
-		out, err := c.GetAgentRuntime(f.Context(), &control.GetAgentRuntimeInput{AgentRuntimeId: &id})
-		return err == nil && out.Status == types.AgentRuntimeStatusReady
-	})
+	if _, err := to.Settle(f.Context(), id); err != nil {
+		f.Fatal(err)
+	}
 	f.pruned(map[string]int64{}, "code", "--force")
 	// Not while a guest is booted from it for a snapshot that is out of date by now.
-	f.until("the code of the version before goes", func() bool { return f.prune("code", "--all", "--force")["code"] == 1 })
+	f.Until("the code of the version before goes", func() bool { return f.prune("code", "--all", "--force")["code"] == 1 })
 	if a := f.ask("after", map[string]any{"say": "x"}); fmt.Sprint(a.Memory) != "[x]" {
 		f.Errorf("%+v", a)
 	}

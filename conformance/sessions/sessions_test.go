@@ -3,7 +3,6 @@
 package sessions
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -12,13 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/server"
@@ -37,37 +34,21 @@ type fixture struct {
 func start(t *testing.T, change func(*control.CreateAgentRuntimeInput), args ...string) *fixture {
 	t.Helper()
 	f := &fixture{T: t, Server: server.Start(t, server.Options{Args: args})}
-	objects := s3.NewFromConfig(f.AWS(), func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := objects.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+	to := f.Agents()
+	if err := to.Store(t.Context(), bucket, agent.Key, code(t, "")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(agent.Key), Body: bytes.NewReader(code(t, ""))}); err != nil {
-		t.Fatal(err)
-	}
-	in := agent.Account{ID: f.Account, Config: f.AWS()}.Input(bucket, "rememberer", types.AgentManagedRuntimeType(f.python()))
+	in := to.Input(bucket, "rememberer", f.Python())
 	if change != nil {
 		change(in)
 	}
-	out, err := control.NewFromConfig(f.AWS()).CreateAgentRuntime(t.Context(), in)
+	got, err := to.Create(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.arn = *out.AgentRuntimeArn
-	f.until("there is a snapshot", func() bool { return len(f.sealed("versions")) == 1 })
+	f.arn = *got.AgentRuntimeArn
+	f.Until("there is a snapshot", func() bool { return len(f.sealed("versions")) == 1 })
 	return f
-}
-
-// python is the newest that the host has.
-func (f *fixture) python() string {
-	f.Helper()
-	targets := f.Targets()
-	for i := len(targets) - 1; i >= 0; i-- {
-		if strings.HasPrefix(targets[i].Runtime, "PYTHON_") {
-			return targets[i].Runtime
-		}
-	}
-	f.Skip("this host has no Python")
-	return ""
 }
 
 // code is the zip of testdata, with something at the end of its file.
@@ -77,16 +58,11 @@ func code(t *testing.T, more string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	file, err := w.Create("main.py")
-	if err == nil {
-		_, err = file.Write(append(main, more...))
-	}
-	if err != nil || w.Close() != nil {
+	packed, err := agent.Pack(map[string][]byte{"main.py": append(main, more...)})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Bytes()
+	return packed
 }
 
 // sealed are the files of a kind of snapshots.
@@ -97,16 +73,6 @@ func (f *fixture) sealed(kind string) []string {
 		f.Fatal(err)
 	}
 	return found
-}
-
-// until waits for something that happens in the background.
-func (f *fixture) until(what string, is func() bool) {
-	f.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			f.Fatalf("after a minute it is not so that %s; sessions %+v\n%s", what, f.sessions(), f.Log())
-		}
-	}
 }
 
 // answer is what the agent says.
@@ -125,7 +91,7 @@ func (f *fixture) ask(id string, request map[string]any) answer {
 		f.Fatal(err)
 	}
 	out, err := bedrockagentcore.NewFromConfig(f.AWS()).InvokeAgentRuntime(f.Context(), &bedrockagentcore.InvokeAgentRuntimeInput{
-		AgentRuntimeArn: &f.arn, RuntimeSessionId: aws.String(long(id)), Payload: body,
+		AgentRuntimeArn: &f.arn, RuntimeSessionId: aws.String(server.SessionID(id)), Payload: body,
 	})
 	if err != nil {
 		f.Fatalf("invoke %s: %v\n%s", id, err, f.Log())
@@ -141,8 +107,6 @@ func (f *fixture) ask(id string, request map[string]any) answer {
 	}
 	return a
 }
-
-func long(id string) string { return id + strings.Repeat("-", 40-len(id)) }
 
 // state is what `outcrop sessions` says of one.
 type state struct {
@@ -208,18 +172,18 @@ func TestHibernates(t *testing.T) {
 	f := start(t, nil, "--hibernate-after", "3s")
 	f.ask("one", map[string]any{"say": "blue"})
 	f.ask("busy", map[string]any{"say": "green", "busy": 600})
-	f.until("the first hibernates", func() bool { return f.sessions()["one"].Status == "HIBERNATED" })
+	f.Until("the first hibernates", func() bool { return f.sessions()["one"].Status == "HIBERNATED" })
 	if s := f.sessions()["one"]; s.Snapshot == 0 || len(f.sealed("sessions")) != 1 {
 		t.Errorf("%+v, files %v", s, f.sealed("sessions"))
 	}
-	f.until("the busy one counts as active", func() bool { return f.sessions()["busy"].Status == "ACTIVE" })
+	f.Until("the busy one counts as active", func() bool { return f.sessions()["busy"].Status == "ACTIVE" })
 	if a := f.ask("one", map[string]any{"say": "red"}); fmt.Sprint(a.Memory) != "[blue red]" {
 		t.Errorf("it remembers %v", a.Memory)
 	}
 	if s := f.sessions()["one"]; s.Origin != "WOKEN" {
 		t.Errorf("%+v", s)
 	}
-	f.until("the first hibernates again", func() bool { return f.sessions()["one"].Status == "HIBERNATED" })
+	f.Until("the first hibernates again", func() bool { return f.sessions()["one"].Status == "HIBERNATED" })
 	if s := f.sessions()["busy"]; s.Status != "ACTIVE" {
 		t.Errorf("a busy one is %s", s.Status)
 	}
@@ -271,7 +235,7 @@ func TestStorage(t *testing.T) {
 	})
 	f.ask("one", map[string]any{"write": "kept "})
 	_, err := bedrockagentcore.NewFromConfig(f.AWS()).StopRuntimeSession(t.Context(), &bedrockagentcore.StopRuntimeSessionInput{
-		AgentRuntimeArn: &f.arn, RuntimeSessionId: aws.String(long("one")),
+		AgentRuntimeArn: &f.arn, RuntimeSessionId: aws.String(server.SessionID("one")),
 	})
 	if err != nil {
 		t.Fatal(err)

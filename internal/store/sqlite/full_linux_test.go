@@ -9,49 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
+	"github.com/outcrop/outcrop/internal/store/storetest"
 )
-
-// smallDisk mounts a file system of that size.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("cannot mount a small file system here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fillUp takes every byte that is free.
-func fillUp(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for piece := make([]byte, 64<<10); len(piece) > 0; {
-		if _, err := f.Write(piece); errors.Is(err, unix.ENOSPC) {
-			piece = piece[:len(piece)/2]
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // TestDeleteOnAFullDisk has others take all that is free, again and again: who
 // makes room gets along on the reserve, nobody else uses it up, and it is back as
 // soon as there is room.
 func TestDeleteOnAFullDisk(t *testing.T) {
-	dir := smallDisk(t, "16m")
+	dir := storetest.SmallDisk(t, "16m")
 	now := time.Unix(0, 0)
 	path, ballast := filepath.Join(dir, "outcrop.db"), filepath.Join(dir, "ballast")
 	open := func() *sqlite.Store {
@@ -74,14 +41,14 @@ func TestDeleteOnAFullDisk(t *testing.T) {
 	}
 	added := 0
 	for i := range 300 {
-		fillUp(t, ballast)
+		storetest.FillUp(t, ballast)
 		if i == 0 { // it also starts with nothing free
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			fillUp(t, ballast)
+			storetest.FillUp(t, ballast)
 			s = open()
-			fillUp(t, ballast)
+			storetest.FillUp(t, ballast)
 		}
 		if err := remove(i); err != nil {
 			t.Fatalf("delete %d: %v", i, err)
@@ -123,7 +90,7 @@ func TestDeleteOnAFullDisk(t *testing.T) {
 // acknowledged in place, nothing half-written, and a store that works again once
 // there is room.
 func TestDiskFull(t *testing.T) {
-	dir := smallDisk(t, "4m")
+	dir := storetest.SmallDisk(t, "4m")
 	s := mustOpen(t, filepath.Join(dir, "outcrop.db"))
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); err != nil {
