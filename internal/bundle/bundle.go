@@ -116,6 +116,9 @@ func Build(ctx context.Context, o Options) (*Bundle, error) {
 		return nil, fmt.Errorf("find folder %s: %w", o.Folder, err)
 	}
 	o.Folder = folder
+	if err := ctx.Err(); err != nil {
+		return nil, err // before anything is told
+	}
 	p, err := inspect(o.Folder, o.Entry)
 	if err != nil {
 		return nil, err

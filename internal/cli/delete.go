@@ -32,7 +32,10 @@ func (p *Program) deleteRuntime(ctx context.Context, f *flags, ref string, wait 
 		return err
 	}
 	name := aws.ToString(r.AgentRuntimeName)
-	busy := liveSessions(ctx, c, r, "")
+	var busy busyness
+	if wait {
+		busy = liveSessions(ctx, c, r, "")
+	}
 	_, err = c.Control().DeleteAgentRuntime(ctx, &bedrockagentcorecontrol.DeleteAgentRuntimeInput{AgentRuntimeId: r.AgentRuntimeId})
 	if err != nil && !client.Is(err, "ResourceNotFoundException") {
 		return err

@@ -20,6 +20,9 @@ func TestHelp(t *testing.T) {
 		t.Run(c.Name(), func(t *testing.T) {
 			u := newUser(t)
 			u.golden("help/"+c.Name(), u.run(c.Name(), "--help"))
+			if command := "outcrop " + c.Name(); ownCommand.FindString(command) != command {
+				t.Error("texts that name this command do not say how it is typed: see ownCommand")
+			}
 			if c.Example == "" || c.Short == "" {
 				t.Error("a command without example or summary")
 			}
@@ -71,8 +74,11 @@ func TestManualIsComplete(t *testing.T) {
 
 func TestMisuse(t *testing.T) {
 	for _, line := range []string{
-		"bogus", "invke", "ls extra", "ls --bad", "invoke", "invoke a b c", "stop hello", "stop hello -s short", "logs hello -n 0",
-		"logs hello --since -5m", "logs hello --since soon", "deploy", "deploy . --name 1x", "deploy . --env =x", "deploy . --env NOPE",
+		"bogus", "invke", "ls a b", "ls --bad", "invoke", "invoke a b c", "stop hello", "stop hello -s short", "logs hello -n 0",
+		"logs hello --since -5m", "logs hello --since soon", "deploy", "deploy . --name 1x", "deploy . --network office", "deploy . --network vpc", "deploy . --network vpc:1x", "deploy . --subnets subnet-0123456789abcdef0",
+		"deploy . --network public --subnets subnet-0123456789abcdef0 --security-groups sg-0123456789abcdef0",
+		"deploy . --subnets vpc-1 --security-groups sg-0123456789abcdef0", "deploy . --subnets subnet-0123456789abcdef0 --security-groups mine",
+		"deploy . --storage /data", "deploy . --snapshot maybe", "deploy . --snapshot off --env OUTCROP_SNAPSHOT=safe", "deploy . --env =x", "deploy . --env NOPE",
 		"env --shell tcsh", "invoke hello {bad", "invoke hello --raw --json", "invoke hello -s short", "invoke a/b", "invoke hello @nowhere",
 		"network bogus", "network profile", "network profile set", "network profile set a", "network profile set a --rule 10.1.0.0/8",
 		"network profile set a --rule 10.1.0.0/16:0", "network profile set a --rule fd00::/8", "network profile set a --rule 10.1.0.0/16 --dns ns.example.com",

@@ -22,9 +22,8 @@ func TestDeployInterrupted(t *testing.T) {
 			f.before = func(r *http.Request) {
 				if call := r.Method + " " + r.URL.Path; strings.HasPrefix(call, at) {
 					interrupt()
-					if name == "uploading" || name == "uploaded" { // it comes no further
-						<-r.Context().Done()
-						panic(http.ErrAbortHandler)
+					if name == "uploading" || name == "uploaded" {
+						unanswered(r)
 					}
 				}
 			}
@@ -35,6 +34,13 @@ func TestDeployInterrupted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unanswered keeps a caller who is interrupted without an answer: it may come
+// before he notices.
+func unanswered(r *http.Request) {
+	<-r.Context().Done()
+	panic(http.ErrAbortHandler)
 }
 
 // A deployment that the server leaves alone says what stands, too.

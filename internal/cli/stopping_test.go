@@ -28,6 +28,7 @@ func TestStoppingInterrupted(t *testing.T) {
 		f.before = func(r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/stopruntimesession") || r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/runtimes/") {
 				interrupt()
+				unanswered(r)
 			}
 		}
 		r := u.runContext(ctx, args...)

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/outcrop/outcrop/internal/api/model/outcrop"
+	"github.com/outcrop/outcrop/internal/api/protocol"
 )
 
 // maxAnswer bounds an answer of our own API, in bytes.
@@ -57,22 +58,22 @@ func (c *Client) Logs(ctx context.Context, in outcrop.GetRuntimeLogsRequest) (*o
 // Prune removes what the server keeps and nobody needs, which takes as long as
 // there is something to look at.
 func (c *Client) Prune(ctx context.Context, in outcrop.PruneRequest) (*outcrop.PruneResponse, error) {
-	body, err := json.Marshal(struct {
-		Kinds         []string `json:"kinds,omitempty"`
-		All           *bool    `json:"all,omitempty"`
-		UnusedSeconds *int64   `json:"unusedSeconds,omitempty"`
-		DryRun        *bool    `json:"dryRun,omitempty"`
-	}(in))
-	if err != nil {
-		return nil, err
-	}
 	out := new(outcrop.PruneResponse)
-	return out, c.call(ctx, c.agents, http.MethodPost, "prune", nil, body, out)
+	return out, c.send(ctx, c.agents, http.MethodPost, "prune", "PruneRequest", &in, out)
 }
 
 // get signs and sends one read of our own API; path is escaped.
 func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {
 	return c.call(ctx, c.http, http.MethodGet, path, query, nil, out)
+}
+
+// send signs and sends one call of our own API whose body is a shape of the model.
+func (c *Client) send(ctx context.Context, by *http.Client, method, path, shape string, in, out any) error {
+	body, err := protocol.MarshalJSON(&outcrop.Service, outcrop.Service.ShapeNamed(shape), in, true)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, by, method, path, nil, body, out)
 }
 
 // call signs and sends one call of our own API; path is escaped, and body is JSON.

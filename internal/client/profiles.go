@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/outcrop/outcrop/internal/api/model/outcrop"
-	"github.com/outcrop/outcrop/internal/api/protocol"
 )
 
 // Network tells what sandboxes reach beyond the internet.
@@ -24,7 +23,8 @@ func (c *Client) PutNetworkProfile(ctx context.Context, in outcrop.PutNetworkPro
 
 // DeleteNetworkProfile removes a profile that no subnet is mapped to.
 func (c *Client) DeleteNetworkProfile(ctx context.Context, name string) (*outcrop.Network, error) {
-	return c.changeNetwork(ctx, http.MethodDelete, "profiles/"+url.PathEscape(name), "", nil)
+	out := new(outcrop.Network)
+	return out, c.call(ctx, c.http, http.MethodDelete, "network/profiles/"+url.PathEscape(name), nil, nil, out)
 }
 
 // MapSubnets leads subnets to a profile.
@@ -42,16 +42,9 @@ func (c *Client) UpdatePublicNetwork(ctx context.Context, in outcrop.UpdatePubli
 	return c.changeNetwork(ctx, http.MethodPost, "public", "UpdatePublicNetworkRequest", &in)
 }
 
-// changeNetwork sends a change whose body is of a shape of the model, or empty;
-// path is escaped and below that of the network.
+// changeNetwork sends a change whose body is a shape of the model; path is escaped
+// and below that of the network.
 func (c *Client) changeNetwork(ctx context.Context, method, path, shape string, in any) (*outcrop.Network, error) {
-	var body []byte
-	if in != nil {
-		var err error
-		if body, err = protocol.MarshalJSON(&outcrop.Service, outcrop.Service.ShapeNamed(shape), in, true); err != nil {
-			return nil, err
-		}
-	}
 	out := new(outcrop.Network)
-	return out, c.call(ctx, c.http, method, "network/"+path, nil, body, out)
+	return out, c.send(ctx, c.http, method, "network/"+path, shape, in, out)
 }
