@@ -311,6 +311,10 @@ func TestLists(t *testing.T) {
 	f.add("hello")
 	f.add("another_agent")
 	u.golden("ls/two", u.run("ls"))
+	u.golden("ls/one", u.run("ls", "hello"))
+	if r := u.run("ls", "hello", "--json"); r.code != 0 || !json.Valid([]byte(r.stdout)) || !strings.Contains(r.stdout, `"agentRuntimeName": "hello"`) {
+		t.Errorf("%s", r)
+	}
 	if r := u.run("ls", "--json"); !json.Valid([]byte(r.stdout)) || strings.Count(r.stdout, `"agentRuntimeArn"`) != 2 {
 		t.Errorf("%s", r)
 	}
@@ -335,4 +339,10 @@ func TestStopAndDelete(t *testing.T) {
 		t.Errorf("left: %v", f.runtimes)
 	}
 	u.golden("delete/unknown", u.run("delete", "hello"))
+	f.add("hello")
+	f.calls = nil
+	u.golden("delete/not-waited-for", u.run("delete", "hello", "--wait=false"))
+	if got := strings.Join(f.calls, ", "); got != "POST /runtimes/, DELETE /runtimes/hello-0123456789/" {
+		t.Errorf("it called %s", got)
+	}
 }

@@ -19,7 +19,10 @@ const deployLong = `Packages an agent's folder with its dependencies, uploads it
 those of requirements.txt or pyproject.toml, fetched by uv or pip for the server's platform, binaries only.
 
 An agent that is there already is updated: what no flag changes stays as it is, environment variables included. When
-nothing has changed at all it stays at its version.`
+nothing has changed at all it stays at its version.
+
+--network vpc:PROFILE has it reach what a network profile opens, instead of the internet: outcrop network --help.
+--storage gives each of its sessions a directory that is there again when the session comes back.`
 
 // deployment is what was asked for.
 type deployment struct {
@@ -27,6 +30,7 @@ type deployment struct {
 	env                                             []string
 	clearEnv, wait, fresh, json                     bool
 	timeout                                         time.Duration
+	surroundings
 }
 
 func newDeploy(p *Program, f *flags) *cobra.Command {
@@ -37,7 +41,8 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
 		Long:  deployLong,
 		Example: `  outcrop deploy examples/hello
   outcrop deploy . --name hello --runtime PYTHON_3_12 --entry main.py
-  outcrop deploy . --env MODEL=small --env API_BASE`,
+  outcrop deploy . --env MODEL=small --env API_BASE
+  outcrop deploy . --network vpc:office --storage /mnt/work`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.folder = args[0]
@@ -50,6 +55,7 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
 	fs.StringVar(&d.entry, "entry", "", "`file` that starts it, inside the folder (default: main.py, agent.py, app.py ...)")
 	fs.StringArrayVar(&d.env, "env", nil, "environment variable `NAME=VALUE`, or NAME to take it from here (may be repeated)")
 	fs.BoolVar(&d.clearEnv, "clear-env", false, "forget the environment variables of earlier deployments")
+	d.flags(fs)
 	fs.StringVar(&d.role, "role", "", "`ARN` of its execution role (default: role/outcrop-default)")
 	fs.StringVar(&d.description, "description", "", "`text` that describes it")
 	fs.BoolVar(&d.wait, "wait", true, "wait until it is READY")
@@ -66,6 +72,9 @@ func (p *Program) deploy(ctx context.Context, f *flags, d deployment) error {
 	}
 	if d.name != "" && !namePattern.MatchString(d.name) {
 		return misuse("--name %q is no agent's name: a letter, then letters, digits and _, 48 at most", d.name)
+	}
+	if err := d.check(env); err != nil {
+		return err
 	}
 	c, err := p.connect(ctx, f)
 	if err != nil {
@@ -89,6 +98,9 @@ func (p *Program) deployTo(ctx context.Context, c *client.Client, d deployment, 
 	if s := server.Sandbox; s != nil && !aws.ToBool(s.Available) {
 		p.say("Warning: the server cannot start sandboxes yet: %s", aws.ToString(s.Reason))
 		p.say("%s", strings.TrimSuffix(indent(aws.ToString(s.Fix), 2), "\n"))
+	}
+	if err := p.look(ctx, c, &d.surroundings, where); err != nil {
+		return err
 	}
 	show := &progress{p: p}
 	b, err := bundle.Build(ctx, p.bundleOptions(d, server, show))

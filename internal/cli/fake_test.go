@@ -35,6 +35,7 @@ type fake struct {
 
 	// The script.
 	server   string // what GetServer answers
+	network  string // what GetNetwork answers
 	sessions []string
 	logs     func(query map[string]string) string
 	prune    http.HandlerFunc
@@ -67,6 +68,7 @@ func newFake(t *testing.T) *fake {
 	f.verifier = sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: t.TempDir(), Now: func() time.Time { return f.now() }})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_outcrop/v1/server", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.server) })
+	mux.HandleFunc("GET /_outcrop/v1/network", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.network) })
 	mux.HandleFunc("GET /_outcrop/v1/sessions", f.listSessions)
 	mux.HandleFunc("GET /_outcrop/v1/runtimes/{id}/logs", f.getLogs)
 	mux.HandleFunc("POST /_outcrop/v1/prune", func(w http.ResponseWriter, r *http.Request) { f.prune(w, r) })
@@ -185,7 +187,7 @@ func (f *fake) change(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	id := r.PathValue("id")
 	old := f.runtimes[id]
-	for _, member := range []string{"description", "environmentVariables", "lifecycleConfiguration"} {
+	for _, member := range []string{"description", "environmentVariables", "lifecycleConfiguration", "filesystemConfigurations"} {
 		delete(old, member) // what an update leaves out is cleared
 	}
 	f.apply(id, f.body(r), "UPDATING")

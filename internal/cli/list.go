@@ -21,14 +21,25 @@ type runtimeRow struct {
 	ARN         string     `json:"agentRuntimeArn"`
 }
 
+func rowOf(r types.AgentRuntime) runtimeRow {
+	return runtimeRow{
+		Name: aws.ToString(r.AgentRuntimeName), Status: string(r.Status), Version: aws.ToString(r.AgentRuntimeVersion),
+		UpdatedAt: r.LastUpdatedAt, Description: aws.ToString(r.Description),
+		ID: aws.ToString(r.AgentRuntimeId), ARN: aws.ToString(r.AgentRuntimeArn),
+	}
+}
+
 func newList(p *Program, f *flags) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "ls", Aliases: []string{"list"},
-		Short:   "List the deployed agents",
-		Example: "  outcrop ls\n  outcrop ls --json",
-		Args:    arguments(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "ls [NAME|ARN]", Aliases: []string{"list"},
+		Short:   "List the deployed agents, or show how one is deployed",
+		Example: "  outcrop ls\n  outcrop ls hello\n  outcrop ls --json",
+		Args:    arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return p.showRuntime(cmd.Context(), f, args[0], asJSON)
+			}
 			c, err := p.connect(cmd.Context(), f)
 			if err != nil {
 				return err
@@ -50,11 +61,7 @@ func newList(p *Program, f *flags) *cobra.Command {
 func (p *Program) printRuntimes(all []types.AgentRuntime, asJSON bool, region string) error {
 	rows := make([]runtimeRow, 0, len(all))
 	for _, r := range all {
-		rows = append(rows, runtimeRow{
-			Name: aws.ToString(r.AgentRuntimeName), Status: string(r.Status), Version: aws.ToString(r.AgentRuntimeVersion),
-			UpdatedAt: r.LastUpdatedAt, Description: aws.ToString(r.Description),
-			ID: aws.ToString(r.AgentRuntimeId), ARN: aws.ToString(r.AgentRuntimeArn),
-		})
+		rows = append(rows, rowOf(r))
 	}
 	if asJSON {
 		return p.printJSON(rows)

@@ -20,7 +20,10 @@ func (p *Program) printJSON(v any) error {
 // printTable writes rows under a head, in columns.
 func (p *Program) printTable(head []string, rows [][]string) error {
 	t := tabwriter.NewWriter(p.Stdout, 0, 8, 3, ' ', 0)
-	for _, row := range append([][]string{head}, rows...) {
+	if head != nil {
+		rows = append([][]string{head}, rows...)
+	}
+	for _, row := range rows {
 		if _, err := io.WriteString(t, strings.Join(row, "\t")+"\n"); err != nil {
 			return err
 		}

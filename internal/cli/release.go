@@ -33,6 +33,9 @@ func (p *Program) release(ctx context.Context, c *client.Client, r release, s *s
 	if err != nil {
 		return err
 	}
+	if err := r.checkProject(r.folder, old); err != nil {
+		return err
+	}
 	if old != nil && r.isAsItWas(old) {
 		return p.printRelease(old, r, false)
 	}
@@ -116,13 +119,10 @@ func (r release) defaultRole() string { return "arn:aws:iam::" + r.account + ":r
 func (p *Program) create(ctx context.Context, c *client.Client, r release) (string, error) {
 	in := &bedrockagentcorecontrol.CreateAgentRuntimeInput{
 		AgentRuntimeName: aws.String(r.name), AgentRuntimeArtifact: r.artifact(), RoleArn: aws.String(cmp.Or(r.role, r.defaultRole())),
-		NetworkConfiguration: &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic},
+		NetworkConfiguration: cmp.Or(r.networkOf(nil), publicNetwork()), FilesystemConfigurations: r.filesOf(nil), EnvironmentVariables: r.environmentOf(nil, r.env),
 	}
 	if r.description != "" {
 		in.Description = aws.String(r.description)
-	}
-	if len(r.env) > 0 {
-		in.EnvironmentVariables = r.env
 	}
 	out, err := c.Control().CreateAgentRuntime(ctx, in)
 	if err != nil {
@@ -151,24 +151,17 @@ func (r release) settings(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) *b
 		AuthorizerConfiguration:       old.AuthorizerConfiguration,
 		CapacityProviderConfiguration: old.CapacityProviderConfiguration,
 		Description:                   old.Description,
-		FilesystemConfigurations:      old.FilesystemConfigurations,
+		EnvironmentVariables:          r.environmentOf(old.EnvironmentVariables, r.env),
+		FilesystemConfigurations:      r.filesOf(old.FilesystemConfigurations),
 		LifecycleConfiguration:        old.LifecycleConfiguration,
 		MetadataConfiguration:         old.MetadataConfiguration,
-		NetworkConfiguration:          old.NetworkConfiguration,
+		NetworkConfiguration:          r.networkOf(old.NetworkConfiguration),
 		PlatformVersion:               old.PlatformVersion,
 		ProtocolConfiguration:         old.ProtocolConfiguration,
 		RequestHeaderConfiguration:    old.RequestHeaderConfiguration,
 	}
 	if r.description != "" {
 		in.Description = aws.String(r.description)
-	}
-	env := maps.Clone(old.EnvironmentVariables)
-	if r.clearEnv || env == nil {
-		env = map[string]string{}
-	}
-	maps.Copy(env, r.env)
-	if len(env) > 0 {
-		in.EnvironmentVariables = env
 	}
 	return in
 }
@@ -185,7 +178,8 @@ func (r release) isAsItWas(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) b
 	return ok && aws.ToString(code.Value.Bucket) == r.code.bucket && aws.ToString(code.Value.Prefix) == r.code.key &&
 		string(artifact.Value.Runtime) == r.bundle.Runtime && slices.Equal(artifact.Value.EntryPoint, r.bundle.EntryPoint) &&
 		aws.ToString(in.RoleArn) == aws.ToString(old.RoleArn) && aws.ToString(in.Description) == aws.ToString(old.Description) &&
-		maps.Equal(in.EnvironmentVariables, old.EnvironmentVariables)
+		maps.Equal(in.EnvironmentVariables, old.EnvironmentVariables) && sameNetwork(in.NetworkConfiguration, old.NetworkConfiguration) &&
+		storageIn(in.FilesystemConfigurations) == storageIn(old.FilesystemConfigurations)
 }
 
 // awaitReady waits until the runtime is READY, or tells why it never will be.
@@ -214,6 +208,7 @@ func (p *Program) awaitReady(ctx context.Context, c *client.Client, id string, r
 
 // printRelease puts the ARN, or all as JSON, on standard output.
 func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutput, r release, changed bool) error {
+	set := settingsOf(out)
 	if r.json {
 		doc := map[string]any{
 			"agentRuntimeArn": aws.ToString(out.AgentRuntimeArn), "agentRuntimeId": aws.ToString(out.AgentRuntimeId),
@@ -225,6 +220,11 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 		if r.code.version != "" {
 			doc["versionId"] = r.code.version
 		}
+		for name, value := range map[string]string{"networkMode": set.NetworkMode, "sessionStorage": set.Storage, "snapshot": set.Snapshot} {
+			if value != "" {
+				doc[name] = value
+			}
+		}
 		return p.printJSON(doc)
 	}
 	how := "is"
@@ -232,6 +232,9 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 		how = "is unchanged and"
 	}
 	p.say("%s %s %s, version %s, on %s", r.name, how, out.Status, aws.ToString(out.AgentRuntimeVersion), r.bundle.Runtime)
+	if text := set.String(); text != "" {
+		p.say("%s", text)
+	}
 	if _, err := fmt.Fprintln(p.Stdout, aws.ToString(out.AgentRuntimeArn)); err != nil {
 		return err
 	}

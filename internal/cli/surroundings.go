@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/spf13/pflag"
+
+	"github.com/outcrop/outcrop/internal/api/model/outcrop"
+	"github.com/outcrop/outcrop/internal/client"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/netprofile"
+)
+
+// surroundings are what a deployment says of the sandboxes of its agent. What it
+// leaves out stays as it is.
+type surroundings struct {
+	network                 string // public, or vpc:PROFILE
+	subnets, securityGroups []string
+	storage                 string // a path, or none
+	snapshot                string // on, off or safe
+	// mapped are the subnets that the server has mapped to the profile.
+	mapped []string
+}
+
+func (s *surroundings) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&s.network, "network", "", "`NETWORK` it reaches: public, or vpc:PROFILE, a profile of outcrop network (default: public)")
+	fs.StringSliceVar(&s.subnets, "subnets", nil, "`SUBNETS` of its VPC, as on AWS, with --security-groups; outcrop network says what they reach")
+	fs.StringSliceVar(&s.securityGroups, "security-groups", nil, "security `GROUPS` of its VPC, as on AWS")
+	fs.StringVar(&s.storage, "storage", "", "`PATH` below /mnt of a directory that each session keeps when it stops, or none")
+	fs.StringVar(&s.snapshot, "snapshot", "", "`WHETHER` sessions are copies of a started one: on, off or safe, which is OUTCROP_SNAPSHOT (default: on)")
+}
+
+const profilePrefix = "vpc:"
+
+// profile is the one that --network names, if it does.
+func (s *surroundings) profile() (name string, ok bool) {
+	return strings.CutPrefix(s.network, profilePrefix)
+}
+
+// The forms of spec/runtime.md 2.4 and 2.9.
+var (
+	groupPattern   = regexp.MustCompile(`^sg-[0-9a-zA-Z]{8,17}$`)
+	storagePattern = regexp.MustCompile(`^/mnt/[a-zA-Z0-9._-]+$`)
+)
+
+const noStorage = "none"
+
+// check refuses what no server would take, before anything is packed.
+func (s *surroundings) check(env map[string]string) error {
+	profile, named := s.profile()
+	switch {
+	case named:
+		if err := netprofile.CheckName(profile); err != nil {
+			return misuse("--network %s: %q is no profile's name. See what there is: outcrop network", s.network, profile)
+		}
+	case s.network != "" && s.network != "public" && s.network != "vpc":
+		return misuse("--network %q is neither public nor vpc:PROFILE. The profiles: outcrop network", s.network)
+	}
+	switch {
+	case s.network == "vpc" && len(s.subnets) == 0:
+		return misuse("--network vpc needs to know which: --network vpc:PROFILE, or --subnets and --security-groups")
+	case s.network != "" && s.network != "vpc" && len(s.subnets)+len(s.securityGroups) > 0:
+		return misuse("--network %s and --subnets or --security-groups say two things; leave one out", s.network)
+	case (len(s.subnets) == 0) != (len(s.securityGroups) == 0):
+		return misuse("a VPC has --subnets and --security-groups, as on AWS; --network vpc:PROFILE needs neither")
+	}
+	if len(s.subnets) > 0 {
+		if err := netprofile.CheckSubnets(s.subnets); err != nil {
+			return misuse("--subnets: %s", fault.From(err).Message)
+		}
+	}
+	for _, group := range s.securityGroups {
+		if !groupPattern.MatchString(group) {
+			return misuse("--security-groups: %q is no security group: sg- and 8 to 17 letters and digits", group)
+		}
+	}
+	s.storage = strings.TrimSuffix(s.storage, "/")
+	if s.storage != "" && s.storage != noStorage && (!storagePattern.MatchString(s.storage) || len(s.storage) > 200) {
+		return misuse("--storage %q is no place for storage: /mnt/ and one name of letters, digits, '.', '_' and '-', or none", s.storage)
+	}
+	if s.snapshot != "" && !slices.Contains([]string{"on", "off", "safe"}, s.snapshot) {
+		return misuse("--snapshot %q is none of on, off and safe", s.snapshot)
+	}
+	if _, both := env[snapshotVariable]; both && s.snapshot != "" {
+		return misuse("--snapshot and --env %s say two things; leave one out", snapshotVariable)
+	}
+	return nil
+}
+
+// look finds the subnets of the profile that is named, and warns of an agent that
+// would reach nothing.
+func (p *Program) look(ctx context.Context, c *client.Client, s *surroundings, where string) error {
+	profile, named := s.profile()
+	if !named && len(s.subnets) == 0 {
+		return nil
+	}
+	all, err := c.Network(ctx)
+	if err != nil {
+		return err
+	}
+	if !named {
+		unmapped := slices.DeleteFunc(slices.Clone(s.subnets), func(id string) bool {
+			return slices.ContainsFunc(all.Profiles, func(have outcrop.NetworkProfile) bool { return slices.Contains(have.SubnetIds, id) })
+		})
+		if len(unmapped) > 0 {
+			p.say("Warning: %s not mapped to a network, so the agent reaches nothing but Outcrop until: outcrop network map %s PROFILE%s",
+				mapped(unmapped), strings.Join(unmapped, " "), where)
+		}
+		return nil
+	}
+	for _, have := range all.Profiles {
+		if aws.ToString(have.ProfileName) != profile {
+			continue
+		}
+		if s.mapped = have.SubnetIds; len(s.mapped) == 0 {
+			return fail("Any one will do: outcrop network map subnet-"+standIn(profile)+" "+profile+where, "no subnet is mapped to network profile %s, and an agent names its network by subnets", profile)
+		}
+		return nil
+	}
+	return fail("Make it: outcrop network profile set "+profile+" --rule 10.1.0.0/16:443"+where+"\nSee what there is: outcrop network"+where, "there is no network profile %q", profile)
+}
+
+// standIn ends the id of a subnet or security group that stands for a profile.
+func standIn(profile string) string {
+	sum := sha256.Sum256([]byte(profile))
+	return fmt.Sprintf("%x", sum)[:17]
+}
+
+func publicNetwork() *types.NetworkConfiguration {
+	return &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic}
+}
+
+// networkOf is what an agent is to have that has old.
+func (s *surroundings) networkOf(old *types.NetworkConfiguration) *types.NetworkConfiguration {
+	inVPC := func(subnets, groups []string) *types.NetworkConfiguration {
+		return &types.NetworkConfiguration{NetworkMode: types.NetworkModeVpc, NetworkModeConfig: &types.VpcConfig{Subnets: subnets, SecurityGroups: groups}}
+	}
+	profile, named := s.profile()
+	switch {
+	case len(s.subnets) > 0:
+		return inVPC(s.subnets, s.securityGroups)
+	case named && old != nil && old.NetworkModeConfig != nil && subset(old.NetworkModeConfig.Subnets, s.mapped):
+		return old // it is there already, by whatever subnets
+	case named:
+		return inVPC(s.mapped[:1], []string{"sg-" + standIn(profile)})
+	case s.network != "":
+		return publicNetwork()
+	}
+	return old
+}
+
+func subset(some, of []string) bool {
+	return !slices.ContainsFunc(some, func(id string) bool { return !slices.Contains(of, id) })
+}
+
+// filesOf is what an agent is to have that has old. The rest of what could be in
+// old, file systems of AWS, is refused by this server.
+func (s *surroundings) filesOf(old []types.FilesystemConfiguration) []types.FilesystemConfiguration {
+	switch s.storage {
+	case "":
+		return old
+	case noStorage:
+		return nil
+	case storageIn(old):
+		return old
+	}
+	return []types.FilesystemConfiguration{
+		&types.FilesystemConfigurationMemberSessionStorage{Value: types.SessionStorageConfiguration{MountPath: &s.storage}},
+	}
+}
+
+// storageIn is where session storage is mounted, without the slash that may end
+// it; "" is nowhere.
+func storageIn(files []types.FilesystemConfiguration) string {
+	for _, f := range files {
+		if storage, ok := f.(*types.FilesystemConfigurationMemberSessionStorage); ok {
+			return strings.TrimSuffix(aws.ToString(storage.Value.MountPath), "/")
+		}
+	}
+	return ""
+}
+
+// snapshotVariable says whether a runtime is saved (docs/sessions.md).
+const snapshotVariable = "OUTCROP_SNAPSHOT"
+
+// environmentOf is old with what this deployment adds.
+func (d deployment) environmentOf(old, added map[string]string) map[string]string {
+	env := maps.Clone(old)
+	if d.clearEnv || env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, added)
+	switch d.snapshot {
+	case "on":
+		delete(env, snapshotVariable)
+	case "off", "safe":
+		env[snapshotVariable] = d.snapshot
+	}
+	if len(env) == 0 {
+		return nil
+	}
+	return env
+}
+
+// sameNetwork compares what may be nil.
+func sameNetwork(a, b *types.NetworkConfiguration) bool {
+	if a == nil || b == nil || a.NetworkModeConfig == nil || b.NetworkModeConfig == nil {
+		return a == b || a != nil && b != nil && a.NetworkMode == b.NetworkMode && a.NetworkModeConfig == b.NetworkModeConfig
+	}
+	return a.NetworkMode == b.NetworkMode && slices.Equal(a.NetworkModeConfig.Subnets, b.NetworkModeConfig.Subnets) &&
+		slices.Equal(a.NetworkModeConfig.SecurityGroups, b.NetworkModeConfig.SecurityGroups)
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// someNetworks has a profile with subnets, and one without.
+const someNetworks = `{"profiles":[
+	{"profileName":"office","rules":["10.1.0.0/16"],"subnetIds":["subnet-0123456789abcdef0","subnet-0123456789abcdef1"]},
+	{"profileName":"lab","rules":["10.2.0.0/16"],"subnetIds":[]}]}`
+
+// TestDeploySurroundings goes from the plain to network, storage and snapshot and
+// back; what is said again, or not said, makes no new version.
+func TestDeploySurroundings(t *testing.T) {
+	u, f := withServer(t)
+	f.network = someNetworks
+	dir := agentFolder(t, u, "hello")
+	const id = "hello-0123456789"
+	plain := map[string]bool{"not-said": true, "subnets-again": true, "environment": true, "cleared": true, "plain-again": true, "plain-still": true}
+	for _, step := range []struct {
+		name, args string
+		changes    bool
+		want       string // of the runtime, the three members as JSON
+	}{
+		{"creates-in-profile", "--network vpc:office --storage /mnt/work/ --snapshot off", true,
+			`{"networkMode":"VPC","networkModeConfig":{"securityGroups":["sg-5cc3f82838ba72602"],"subnets":["subnet-0123456789abcdef0"]}} [{"sessionStorage":{"mountPath":"/mnt/work"}}] {"OUTCROP_SNAPSHOT":"off"}`},
+		{"said-again", "--network vpc:office --storage /mnt/work --snapshot off", false, ""},
+		{"not-said", "", false, ""},
+		{"subnets", "--subnets subnet-0123456789abcdef1,subnet-0123456789abcdef9 --security-groups sg-0123456789abcdef0", true,
+			`{"networkMode":"VPC","networkModeConfig":{"securityGroups":["sg-0123456789abcdef0"],"subnets":["subnet-0123456789abcdef1","subnet-0123456789abcdef9"]}} [{"sessionStorage":{"mountPath":"/mnt/work"}}] {"OUTCROP_SNAPSHOT":"off"}`},
+		{"subnets-again", "--network vpc --subnets subnet-0123456789abcdef1,subnet-0123456789abcdef9 --security-groups sg-0123456789abcdef0", false, ""},
+		{"environment", "--env A=1", true, ""},
+		{"cleared", "--clear-env --snapshot safe", true, ""},
+		{"plain-again", "--network public --storage none --snapshot on", true, `{"networkMode":"PUBLIC"} null null`},
+		{"plain-still", "--network public --storage none --snapshot on", false, ""},
+		{"unknown-profile", "--network vpc:offices", false, ""},
+		{"unmapped-profile", "--network vpc:lab", false, ""},
+	} {
+		before := f.version(id)
+		r := u.run(append([]string{"deploy", dir}, strings.Fields(step.args)...)...)
+		if !plain[step.name] {
+			u.golden("deploy/"+step.name, r)
+		}
+		if changed := f.version(id) != before; changed != step.changes {
+			t.Errorf("%s: changed is %v", step.name, changed)
+		}
+		var got []string
+		for _, member := range []string{"networkConfiguration", "filesystemConfigurations", "environmentVariables"} {
+			b, _ := json.Marshal(f.runtimes[id][member])
+			got = append(got, string(b))
+		}
+		if text := strings.Join(got, " "); step.want != "" && text != step.want {
+			t.Errorf("%s: %s", step.name, text)
+		}
+		switch step.name {
+		case "creates-in-profile":
+			u.golden("ls/surroundings", u.run("ls", "hello"))
+			if r := u.run("ls", "hello", "--json"); !json.Valid([]byte(r.stdout)) || !strings.Contains(r.stdout, `"sessionStorage": "/mnt/work"`) {
+				t.Errorf("%s", r)
+			}
+		case "cleared":
+			u.golden("deploy/surroundings-json", u.run("deploy", dir, "--json"))
+		}
+	}
+}
+
+// version counts the changes of a runtime.
+func (f *fake) version(id string) (changes int) {
+	for _, call := range f.calls {
+		if call == "PUT /runtimes/" || call == "PUT /runtimes/"+id+"/" {
+			changes++
+		}
+	}
+	return changes
+}
+
+// TestDeployProject holds that what a project of AgentCore's own tools says of
+// network and storage is not lost in silence.
+func TestDeployProject(t *testing.T) {
+	for name, test := range map[string]struct{ file, text, wants string }{
+		"yaml-vpc":     {".bedrock_agentcore.yaml", "agents:\n  hello:\n    aws:\n      network_configuration:\n        network_mode: VPC\n", "--network=public"},
+		"json-vpc":     {"agentcore/agentcore.json", `{"runtimes": [{"name": "hello", "networkMode": "VPC"}]}`, "--network=public"},
+		"json-storage": {"agentcore.json", `{"runtimes": [{"filesystemConfigurations": [{"sessionStorage": {"mountPath": "/mnt/data"}}]}]}`, "--storage=/mnt/data"},
+		"yaml-public":  {".bedrock_agentcore.yaml", "network_mode: PUBLIC\nnetwork_mode_config: null\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, f := withServer(t)
+			dir := agentFolder(t, u, "hello")
+			path := filepath.Join(dir, test.file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(test.text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			u.golden("deploy/project-"+name, u.run("deploy", dir))
+			if test.wants == "" {
+				return
+			}
+			if len(f.runtimes) != 0 {
+				t.Fatal("it was deployed")
+			}
+			if r := u.run("deploy", dir, test.wants); r.code != 0 {
+				t.Fatalf("%s", r)
+			}
+			if r := u.run("deploy", dir); test.file == "agentcore.json" && r.code != 0 {
+				t.Errorf("what was said once has to be said again:\n%s", r)
+			}
+		})
+	}
+}
