@@ -105,6 +105,15 @@ func TestCLI(t *testing.T) {
 	if out := cli("s3api", "head-object", "--bucket", bucket, "--key", "tree/a.txt", "--checksum-mode", "ENABLED"); !strings.Contains(out, `"ContentLength": 1`) {
 		t.Errorf("head-object: %s", out)
 	}
+	cli("s3api", "put-object-tagging", "--bucket", bucket, "--key", "tree/a.txt", "--tagging", "TagSet=[{Key=team,Value=blue}]")
+	cli("s3", "cp", root+"/tree/a.txt", root+"/tagged.txt") // which takes them along
+	if out := cli("s3api", "get-object-tagging", "--bucket", bucket, "--key", "tagged.txt", "--query", "TagSet[0].Value"); strings.TrimSpace(out) != `"blue"` {
+		t.Errorf("get-object-tagging: %s", out)
+	}
+	cli("s3api", "put-bucket-tagging", "--bucket", bucket, "--tagging", "TagSet=[{Key=team,Value=green}]")
+	if out := cli("s3api", "get-bucket-tagging", "--bucket", bucket, "--query", "TagSet[0].Value"); strings.TrimSpace(out) != `"green"` {
+		t.Errorf("get-bucket-tagging: %s", out)
+	}
 	cli("s3", "rm", "--recursive", root)
 	cli("s3", "rb", root)
 	cli("s3", "mb", root)

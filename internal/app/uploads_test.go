@@ -41,7 +41,7 @@ func TestUploads(t *testing.T) {
 				}
 			}
 			for _, name := range []string{deploy, deployBucket + "mine", "code"} {
-				if _, err := objects.CreateBucket(t.Context(), account, region, name); err != nil {
+				if _, err := objects.CreateBucket(t.Context(), account, region, name, object.NewBucket{}); err != nil {
 					t.Fatal(err)
 				}
 			}

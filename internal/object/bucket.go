@@ -16,8 +16,11 @@ type (
 		Region string `json:"region"`
 	}
 	bucketState struct {
-		Account    string     `json:"account"`
-		Versioning Versioning `json:"versioning,omitempty"`
+		Account      string                      `json:"account"`
+		Versioning   Versioning                  `json:"versioning,omitempty"`
+		Tags         Tags                        `json:"tags,omitempty"`
+		PublicAccess *setting[PublicAccessBlock] `json:"publicAccess,omitempty"`
+		Ownership    *setting[Ownership]         `json:"ownership,omitempty"`
 	}
 	bucketResource = store.Resource[bucketSpec, bucketState]
 )
@@ -33,7 +36,8 @@ func bucketScope() store.Scope { return store.Scope{Account: store.Global, Regio
 func bucketOf(r bucketResource) Bucket {
 	return Bucket{
 		Name: r.ID, Account: r.State.Account, Region: r.Spec.Region,
-		Created: r.Created, Versioning: r.State.Versioning,
+		Created: r.Created, Versioning: r.State.Versioning, Tags: r.State.Tags,
+		PublicAccess: r.State.PublicAccess.or(PublicAccessBlock{true, true, true, true}), Ownership: r.State.Ownership.or(OwnerEnforced),
 	}
 }
 
@@ -58,14 +62,27 @@ func readBucket(r store.Reader, account, name string) (Bucket, error) {
 // succeeds.
 const classicRegion = "us-east-1"
 
+// NewBucket is what a bucket begins with; the zero value is S3's default.
+type NewBucket struct {
+	Tags      Tags
+	Ownership Ownership
+}
+
 // CreateBucket creates a bucket. Errors: InvalidBucketName, BucketAlreadyExists,
-// BucketAlreadyOwnedByYou.
-func (s *Storage) CreateBucket(ctx context.Context, account, region, name string) (Bucket, error) {
+// BucketAlreadyOwnedByYou, BadRequest and InvalidTag.
+func (s *Storage) CreateBucket(ctx context.Context, account, region, name string, n NewBucket) (Bucket, error) {
 	if err := CheckBucketName(name); err != nil {
 		return Bucket{}, err
 	}
 	if account == "" || region == "" {
 		return Bucket{}, fault.New("InvalidRequest", 400, "A bucket needs an account and a region")
+	}
+	if err := n.Tags.Check(MaxBucketTags); err != nil {
+		return Bucket{}, err
+	}
+	state := bucketState{Account: account, Tags: n.Tags}
+	if n.Ownership != "" {
+		state.Ownership = settingOf(&n.Ownership)
 	}
 	var made Bucket
 	err := s.store.Update(ctx, func(tx store.Tx) error {
@@ -84,7 +101,7 @@ func (s *Storage) CreateBucket(ctx context.Context, account, region, name string
 		r, err := buckets().Create(tx, bucketResource{
 			Scope: bucketScope(), ID: name, Parent: account,
 			Spec:  bucketSpec{Region: region},
-			State: bucketState{Account: account},
+			State: state,
 		})
 		made = bucketOf(r)
 		return err
@@ -133,25 +150,6 @@ func (s *Storage) Buckets(ctx context.Context, account string, l BucketList) (li
 		list, more = list[:l.Max], true
 	}
 	return list, more, failed(err, "list buckets of %s", account)
-}
-
-// SetVersioning enables or suspends versioning.
-func (s *Storage) SetVersioning(ctx context.Context, account, name string, v Versioning) error {
-	if v != Enabled && v != Suspended {
-		return fault.New("IllegalVersioningConfigurationException", 400,
-			"The Versioning element must be specified")
-	}
-	err := s.store.Update(ctx, func(tx store.Tx) error {
-		if _, err := readBucket(tx, account, name); err != nil {
-			return err
-		}
-		_, err := buckets().Update(tx, bucketScope(), name, func(r *bucketResource) error {
-			r.State.Versioning = v
-			return nil
-		})
-		return err
-	})
-	return failed(err, "set versioning of bucket %s", name)
 }
 
 // DeleteBucket deletes an empty bucket and aborts its uploads. Errors:

@@ -26,21 +26,21 @@ func TestBuckets(t *testing.T) {
 	f := newFixture(t)
 	ctx := t.Context()
 
-	_, err := f.CreateBucket(ctx, account, region, bucket)
+	_, err := f.CreateBucket(ctx, account, region, bucket, object.NewBucket{})
 	refused(t, err, "BucketAlreadyOwnedByYou")
-	_, err = f.CreateBucket(ctx, other, region, bucket)
+	_, err = f.CreateBucket(ctx, other, region, bucket, object.NewBucket{})
 	refused(t, err, "BucketAlreadyExists")
-	_, err = f.CreateBucket(ctx, account, region, "no_good")
+	_, err = f.CreateBucket(ctx, account, region, "no_good", object.NewBucket{})
 	refused(t, err, "InvalidBucketName")
-	_, err = f.CreateBucket(ctx, "", region, "fine-name")
+	_, err = f.CreateBucket(ctx, "", region, "fine-name", object.NewBucket{})
 	refused(t, err, "InvalidRequest")
 	// The oldest region alone lets its owner create a bucket twice.
 	for range 2 {
-		if _, err = f.CreateBucket(ctx, account, "us-east-1", "classic"); err != nil {
+		if _, err = f.CreateBucket(ctx, account, "us-east-1", "classic", object.NewBucket{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err = f.CreateBucket(ctx, other, region, "another"); err != nil {
+	if _, err = f.CreateBucket(ctx, other, region, "another", object.NewBucket{}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -119,7 +119,7 @@ func TestDeleteBucket(t *testing.T) {
 	refused(t, f.DeleteBucket(ctx, account, bucket), "NoSuchBucket")
 	_, err = f.Put(ctx, id("a"), object.Put{}, text("x"))
 	refused(t, err, "NoSuchBucket")
-	if _, err := f.CreateBucket(ctx, other, region, bucket); err != nil {
+	if _, err := f.CreateBucket(ctx, other, region, bucket, object.NewBucket{}); err != nil {
 		t.Errorf("the name is not free again: %v", err)
 	}
 }

@@ -57,7 +57,7 @@ func writeUntilKilled(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.CreateBucket(ctx, account, region, bucket); err != nil && !fault.Is(err, "BucketAlreadyOwnedByYou") {
+	if _, err := s.CreateBucket(ctx, account, region, bucket, object.NewBucket{}); err != nil && !fault.Is(err, "BucketAlreadyOwnedByYou") {
 		return err
 	}
 	go s.Run(ctx)

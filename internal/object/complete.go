@@ -91,7 +91,7 @@ func (s *Storage) completeUpload(ctx context.Context, id ID, uploadID string, c 
 			return err
 		}
 		v := a.version
-		v.Content, v.Metadata, v.Upload = list, u.Metadata, uploadID
+		v.Content, v.Metadata, v.Tags, v.Upload = list, u.Metadata, u.Tags, uploadID
 		v, err = publish(tx, b, id.Key, v, random)
 		info = v.info(b, id.Key)
 		return err

@@ -17,6 +17,8 @@ type Copy struct {
 	If ReadCondition
 	// Metadata replaces that of the source; nil copies it.
 	Metadata *Metadata
+	// Tags replace those of the source; nil copies them.
+	Tags *Tags
 	// OnlyIf makes the write conditional.
 	OnlyIf WriteCondition
 }
@@ -53,6 +55,11 @@ func (s *Storage) copy(ctx context.Context, to ID, c Copy) (copied Copied, err e
 		return copied, invalidRequest("This copy request is illegal because it is trying to copy an object to itself without changing " +
 			"the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
+	if c.Tags != nil {
+		if err := c.Tags.Check(MaxObjectTags); err != nil {
+			return copied, err
+		}
+	}
 	random, err := s.random()
 	if err != nil {
 		return copied, err
@@ -78,6 +85,9 @@ func (s *Storage) copy(ctx context.Context, to ID, c Copy) (copied Copied, err e
 		copied.SourceVersion = v.info(from, c.Source.Key).VersionID
 		if c.Metadata != nil {
 			v.Metadata = *c.Metadata
+		}
+		if c.Tags != nil {
+			v.Tags = *c.Tags
 		}
 		v.Null, v.Upload = 0, ""
 		if err := retain(tx, v.Content); err != nil {

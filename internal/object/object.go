@@ -135,6 +135,10 @@ type Bucket struct {
 	Region     string
 	Created    time.Time
 	Versioning Versioning
+	Tags       Tags
+	// PublicAccess and Ownership are nil where they were removed.
+	PublicAccess *PublicAccessBlock
+	Ownership    *Ownership
 }
 
 // Metadata is what a writer says about an object and a reader is told again,
@@ -174,6 +178,7 @@ type Info struct {
 	// Parts is the number of parts of a multipart object, or 0.
 	Parts    int
 	Metadata Metadata
+	Tags     Tags
 }
 
 // DeleteMarker is in the error chain when a delete marker is what was found:

@@ -70,7 +70,7 @@ func openFixture(t testing.TB, dir string, wrap func(store.Store) store.Store) *
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := openFixture(t, t.TempDir(), nil)
-	if _, err := f.CreateBucket(t.Context(), account, region, bucket); err != nil {
+	if _, err := f.CreateBucket(t.Context(), account, region, bucket, object.NewBucket{}); err != nil {
 		t.Fatal(err)
 	}
 	return f

@@ -12,6 +12,7 @@ import (
 // Put is what goes with the bytes of a new object.
 type Put struct {
 	Metadata Metadata
+	Tags     Tags
 	// OnlyIf makes the write conditional.
 	OnlyIf WriteCondition
 }
@@ -49,7 +50,7 @@ func (c WriteCondition) check(r store.Reader, bucket, key string) error {
 //
 // Errors: NoSuchBucket, AccessDenied, KeyTooLongError, MetadataTooLarge,
 // InvalidStorageClass, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
-// InvalidRequest, PreconditionFailed, NoSuchKey (If-Match), InsufficientStorage.
+// InvalidRequest, BadRequest and InvalidTag, PreconditionFailed, NoSuchKey (If-Match), InsufficientStorage.
 // An error of the body's reader is in the chain.
 func (s *Storage) Put(ctx context.Context, id ID, put Put, body Body) (Info, error) {
 	info, err := s.put(ctx, id, put, body)
@@ -61,6 +62,9 @@ func (s *Storage) put(ctx context.Context, id ID, put Put, body Body) (info Info
 		return info, err
 	}
 	if put.Metadata, err = put.Metadata.normalized(); err != nil {
+		return info, err
+	}
+	if err := put.Tags.Check(MaxObjectTags); err != nil {
 		return info, err
 	}
 	if err := body.check(); err != nil {
@@ -97,7 +101,7 @@ func (s *Storage) put(ctx context.Context, id ID, put Put, body Body) (info Info
 			return err
 		}
 		v, err := publish(tx, b, id.Key, version{
-			Content: got.id, Size: got.size, ETag: got.etag(), Metadata: put.Metadata,
+			Content: got.id, Size: got.size, ETag: got.etag(), Metadata: put.Metadata, Tags: put.Tags,
 			Checksum: Checksum{Algorithm: body.Algorithm, Type: checksum.FullObject, Value: checksum.Encode(got.sum)},
 		}, random)
 		info = v.info(b, id.Key)

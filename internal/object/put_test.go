@@ -228,7 +228,7 @@ func (s *failingStore) Update(ctx context.Context, fn func(store.Tx) error) erro
 func TestCommitThatFails(t *testing.T) {
 	failing := &failingStore{}
 	f := openFixture(t, t.TempDir(), func(s store.Store) store.Store { failing.Store = s; return failing })
-	if _, err := f.CreateBucket(t.Context(), account, region, bucket); err != nil {
+	if _, err := f.CreateBucket(t.Context(), account, region, bucket, object.NewBucket{}); err != nil {
 		t.Fatal(err)
 	}
 	large := strings.Repeat("z", 100<<10)

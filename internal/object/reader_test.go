@@ -138,7 +138,7 @@ func (n *notifying) Update(ctx context.Context, fn func(store.Tx) error) error {
 func TestCloseWakesTheCollector(t *testing.T) {
 	n := &notifying{updated: make(chan struct{}, 100)}
 	f := openFixture(t, t.TempDir(), func(s store.Store) store.Store { n.Store = s; return n })
-	if _, err := f.CreateBucket(t.Context(), account, region, bucket); err != nil {
+	if _, err := f.CreateBucket(t.Context(), account, region, bucket, object.NewBucket{}); err != nil {
 		t.Fatal(err)
 	}
 	f.put("k", strings.Repeat("x", 30<<10))

@@ -19,6 +19,7 @@ import (
 // NewUpload is what a multipart upload begins with.
 type NewUpload struct {
 	Metadata Metadata
+	Tags     Tags
 	// Algorithm is the checksum to keep; empty is checksum.Default.
 	Algorithm checksum.Algorithm
 	// Type is empty for the algorithm's own default.
@@ -51,6 +52,7 @@ type upload struct {
 	Algorithm checksum.Algorithm `json:"algorithm"`
 	Type      checksum.Type      `json:"type"`
 	Metadata  Metadata           `json:"metadata,omitzero"`
+	Tags      Tags               `json:"tags,omitempty"`
 }
 
 func (u upload) upload(key string, id stamp) Upload {
@@ -87,11 +89,14 @@ func (s *Storage) createUpload(ctx context.Context, id ID, n NewUpload) (made Up
 	if n.Metadata, err = n.Metadata.normalized(); err != nil {
 		return made, err
 	}
+	if err := n.Tags.Check(MaxObjectTags); err != nil {
+		return made, err
+	}
 	body := Body{Algorithm: n.Algorithm, Size: -1}
 	if err := body.check(); err != nil {
 		return made, err
 	}
-	u := upload{Account: id.Account, Algorithm: body.Algorithm, Type: n.Type, Metadata: n.Metadata}
+	u := upload{Account: id.Account, Algorithm: body.Algorithm, Type: n.Type, Metadata: n.Metadata, Tags: n.Tags}
 	if u.Type == "" {
 		u.Type = u.Algorithm.DefaultType()
 	}

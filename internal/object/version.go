@@ -31,6 +31,7 @@ type version struct {
 	// second time is answered as the first was.
 	Upload   string   `json:"upload,omitempty"`
 	Metadata Metadata `json:"metadata,omitzero"`
+	Tags     Tags     `json:"tags,omitempty"`
 }
 
 // current is the row of a live object in the table that ListObjects reads.
@@ -55,7 +56,7 @@ func (v version) nullSeq() uint64 {
 func (v version) info(b Bucket, key string) Info {
 	info := Info{
 		Bucket: b.Name, Key: key, VersionID: v.ID, Modified: v.Modified, Size: v.Size,
-		ETag: v.ETag, Checksum: v.Checksum, Parts: v.Parts, Metadata: v.Metadata,
+		ETag: v.ETag, Checksum: v.Checksum, Parts: v.Parts, Metadata: v.Metadata, Tags: v.Tags,
 	}
 	if b.Versioning == Unversioned {
 		info.VersionID = ""

@@ -69,6 +69,7 @@ const (
 	laterSearch   = "web search is not built yet"
 	laterS3       = "this part of S3 is not needed by AgentCore's clients"
 	laterSTS      = "roles and federated identities are not built yet"
+	noEncryption  = "objects are not encrypted by the server; put its data directory on an encrypted volume"
 	notHere       = "it is reachable on AWS only"
 )
 
@@ -202,30 +203,34 @@ var services = []service{
 	{
 		Model: "s3", Package: "s3", Signing: "s3", ServedShapesOnly: true,
 		Groups: []group{{Name: "Objects", Doc: "buckets, objects, their versions and multipart uploads",
-			Served: `AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload DeleteBucket DeleteObject
-				DeleteObjects GetBucketLocation GetBucketVersioning GetObject GetObjectAttributes GetObjectTagging HeadBucket HeadObject ListBuckets
-				ListMultipartUploads ListObjectVersions ListObjects ListObjectsV2 ListParts PutBucketVersioning PutObject UploadPart UploadPartCopy`,
+			Served: `AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload DeleteBucket DeleteBucketEncryption
+				DeleteBucketOwnershipControls DeleteBucketTagging DeleteObject DeleteObjects DeleteObjectTagging DeletePublicAccessBlock
+				GetBucketEncryption GetBucketLocation GetBucketOwnershipControls GetBucketTagging GetBucketVersioning GetObject
+				GetObjectAttributes GetObjectTagging GetPublicAccessBlock HeadBucket HeadObject ListBuckets ListMultipartUploads
+				ListObjectVersions ListObjects ListObjectsV2 ListParts PutBucketOwnershipControls PutBucketTagging PutBucketVersioning
+				PutObject PutObjectTagging PutPublicAccessBlock UploadPart UploadPartCopy`,
 			Refused: map[string]string{
 				laterS3: `CreateBucketMetadataConfiguration CreateBucketMetadataTableConfiguration CreateSession DeleteBucketAnalyticsConfiguration
-				DeleteBucketCors DeleteBucketEncryption DeleteBucketIntelligentTieringConfiguration DeleteBucketInventoryConfiguration
+				DeleteBucketCors DeleteBucketIntelligentTieringConfiguration DeleteBucketInventoryConfiguration
 				DeleteBucketLifecycle DeleteBucketMetadataConfiguration DeleteBucketMetadataTableConfiguration DeleteBucketMetricsConfiguration
-				DeleteBucketOwnershipControls DeleteBucketPolicy DeleteBucketReplication DeleteBucketTagging DeleteBucketWebsite
-				DeleteObjectAnnotation DeleteObjectTagging DeletePublicAccessBlock GetBucketAbac GetBucketAccelerateConfiguration GetBucketAcl
-				GetBucketAnalyticsConfiguration GetBucketCors GetBucketEncryption GetBucketIntelligentTieringConfiguration
+				DeleteBucketPolicy DeleteBucketReplication DeleteBucketWebsite
+				DeleteObjectAnnotation GetBucketAbac GetBucketAccelerateConfiguration GetBucketAcl
+				GetBucketAnalyticsConfiguration GetBucketCors GetBucketIntelligentTieringConfiguration
 				GetBucketInventoryConfiguration GetBucketLifecycle GetBucketLifecycleConfiguration GetBucketLogging GetBucketMetadataConfiguration
 				GetBucketMetadataTableConfiguration GetBucketMetricsConfiguration GetBucketNotification GetBucketNotificationConfiguration
-				GetBucketOwnershipControls GetBucketPolicy GetBucketPolicyStatus GetBucketReplication GetBucketRequestPayment GetBucketTagging
-				GetBucketWebsite GetObjectAcl GetObjectAnnotation GetObjectLegalHold GetObjectLockConfiguration GetObjectRetention GetObjectTorrent GetPublicAccessBlock ListBucketAnalyticsConfigurations
+				GetBucketPolicy GetBucketPolicyStatus GetBucketReplication GetBucketRequestPayment
+				GetBucketWebsite GetObjectAcl GetObjectAnnotation GetObjectLegalHold GetObjectLockConfiguration GetObjectRetention GetObjectTorrent ListBucketAnalyticsConfigurations
 				ListBucketIntelligentTieringConfigurations ListBucketInventoryConfigurations ListBucketMetricsConfigurations ListDirectoryBuckets
 				ListObjectAnnotations PutBucketAbac PutBucketAccelerateConfiguration PutBucketAcl PutBucketAnalyticsConfiguration PutBucketCors
-				PutBucketEncryption PutBucketIntelligentTieringConfiguration PutBucketInventoryConfiguration PutBucketLifecycle
+				PutBucketIntelligentTieringConfiguration PutBucketInventoryConfiguration PutBucketLifecycle
 				PutBucketLifecycleConfiguration PutBucketLogging PutBucketMetricsConfiguration PutBucketNotification
-				PutBucketNotificationConfiguration PutBucketOwnershipControls PutBucketPolicy PutBucketReplication PutBucketRequestPayment
-				PutBucketTagging PutBucketWebsite PutObjectAcl PutObjectAnnotation PutObjectLegalHold PutObjectLockConfiguration
-				PutObjectRetention PutObjectTagging PutPublicAccessBlock RenameObject RestoreObject SelectObjectContent
+				PutBucketNotificationConfiguration PutBucketPolicy PutBucketReplication PutBucketRequestPayment
+				PutBucketWebsite PutObjectAcl PutObjectAnnotation PutObjectLegalHold PutObjectLockConfiguration
+				PutObjectRetention RenameObject RestoreObject SelectObjectContent
 				UpdateBucketMetadataAnnotationTableConfiguration UpdateBucketMetadataInventoryTableConfiguration
 				UpdateBucketMetadataJournalTableConfiguration UpdateObjectEncryption`,
-				notHere: `WriteGetObjectResponse`}}},
+				noEncryption: `PutBucketEncryption`,
+				notHere:      `WriteGetObjectResponse`}}},
 		Patterns: map[string]override{
 			// JavaScript's encodeURIComponent leaves no slash, and S3 takes it.
 			"CopySource": {`[\s\S]+`, "S3 reads it decoded, and it may be encoded whole"},
@@ -234,18 +239,32 @@ var services = []service{
 			"AbortMultipartUpload":    {"s3:AbortMultipartUpload " + objectARN},
 			"CompleteMultipartUpload": {"s3:PutObject " + objectARN},
 			// The copy's source is one string of bucket and key: its handler asks for s3:GetObject on it.
-			"CopyObject":            {"s3:PutObject " + objectARN},
+			// So do the tags of the source, which are copied too.
+			"CopyObject":            {"s3:PutObject " + objectARN, "s3:PutObjectTagging " + objectARN + " ?Tagging"},
 			"CreateBucket":          {"s3:CreateBucket " + bucketARN},
-			"CreateMultipartUpload": {"s3:PutObject " + objectARN},
+			"CreateMultipartUpload": {"s3:PutObject " + objectARN, "s3:PutObjectTagging " + objectARN + " ?Tagging"},
 			"DeleteBucket":          {"s3:DeleteBucket " + bucketARN},
+			// Whoever may set one of these may also take it away: AWS has one action for both.
+			"DeleteBucketEncryption":        {"s3:PutEncryptionConfiguration " + bucketARN},
+			"DeleteBucketOwnershipControls": {"s3:PutBucketOwnershipControls " + bucketARN},
+			"DeleteBucketTagging":           {"s3:PutBucketTagging " + bucketARN},
+			"DeletePublicAccessBlock":       {"s3:PutBucketPublicAccessBlock " + bucketARN},
+			"DeleteObjectTagging": {
+				"s3:DeleteObjectTagging " + objectARN,
+				"s3:DeleteObjectVersionTagging " + objectARN + " ?VersionId",
+			},
 			"DeleteObject": {
 				"s3:DeleteObject " + objectARN,
 				"s3:DeleteObjectVersion " + objectARN + " ?VersionId",
 			},
 			// AWS asks for nothing on the bucket: a policy for some of its keys is enough to delete those.
-			"DeleteObjects":       {"none: `s3:DeleteObject` or `s3:DeleteObjectVersion` on each object in the body, which the handler asks for"},
-			"GetBucketLocation":   {"s3:GetBucketLocation " + bucketARN},
-			"GetBucketVersioning": {"s3:GetBucketVersioning " + bucketARN},
+			"DeleteObjects":              {"none: `s3:DeleteObject` or `s3:DeleteObjectVersion` on each object in the body, which the handler asks for"},
+			"GetBucketEncryption":        {"s3:GetEncryptionConfiguration " + bucketARN},
+			"GetBucketLocation":          {"s3:GetBucketLocation " + bucketARN},
+			"GetBucketOwnershipControls": {"s3:GetBucketOwnershipControls " + bucketARN},
+			"GetBucketTagging":           {"s3:GetBucketTagging " + bucketARN},
+			"GetBucketVersioning":        {"s3:GetBucketVersioning " + bucketARN},
+			"GetPublicAccessBlock":       {"s3:GetBucketPublicAccessBlock " + bucketARN},
 			"GetObject": {
 				"s3:GetObject " + objectARN,
 				"s3:GetObjectVersion " + objectARN + " ?VersionId",
@@ -260,22 +279,29 @@ var services = []service{
 				"s3:GetObject " + objectARN,
 				"s3:GetObjectVersion " + objectARN + " ?VersionId",
 			},
-			"ListBuckets":          {"s3:ListAllMyBuckets *"},
-			"ListMultipartUploads": {"s3:ListBucketMultipartUploads " + bucketARN},
-			"ListObjectVersions":   {"s3:ListBucketVersions " + bucketARN},
-			"ListObjects":          {"s3:ListBucket " + bucketARN},
-			"ListObjectsV2":        {"s3:ListBucket " + bucketARN},
-			"ListParts":            {"s3:ListMultipartUploadParts " + objectARN},
-			"PutBucketVersioning":  {"s3:PutBucketVersioning " + bucketARN},
-			"PutObject":            {"s3:PutObject " + objectARN},
-			"UploadPart":           {"s3:PutObject " + objectARN},
-			"UploadPartCopy":       {"s3:PutObject " + objectARN},
+			"ListBuckets":                {"s3:ListAllMyBuckets *"},
+			"ListMultipartUploads":       {"s3:ListBucketMultipartUploads " + bucketARN},
+			"ListObjectVersions":         {"s3:ListBucketVersions " + bucketARN},
+			"ListObjects":                {"s3:ListBucket " + bucketARN},
+			"ListObjectsV2":              {"s3:ListBucket " + bucketARN},
+			"ListParts":                  {"s3:ListMultipartUploadParts " + objectARN},
+			"PutBucketOwnershipControls": {"s3:PutBucketOwnershipControls " + bucketARN},
+			"PutBucketTagging":           {"s3:PutBucketTagging " + bucketARN},
+			"PutBucketVersioning":        {"s3:PutBucketVersioning " + bucketARN},
+			"PutPublicAccessBlock":       {"s3:PutBucketPublicAccessBlock " + bucketARN},
+			"PutObject":                  {"s3:PutObject " + objectARN, "s3:PutObjectTagging " + objectARN + " ?Tagging"},
+			"PutObjectTagging": {
+				"s3:PutObjectTagging " + objectARN,
+				"s3:PutObjectVersionTagging " + objectARN + " ?VersionId",
+			},
+			"UploadPart":     {"s3:PutObject " + objectARN},
+			"UploadPartCopy": {"s3:PutObject " + objectARN},
 		},
 		Roots: map[string]string{
 			"ListBuckets": "ListAllMyBucketsResult", "ListObjects": "ListBucketResult", "ListObjectsV2": "ListBucketResult",
 			"ListObjectVersions": "ListVersionsResult", "ListParts": "ListPartsResult", "ListMultipartUploads": "ListMultipartUploadsResult",
 			"CreateMultipartUpload": "InitiateMultipartUploadResult", "CompleteMultipartUpload": "CompleteMultipartUploadResult",
-			"DeleteObjects": "DeleteResult", "GetObjectTagging": "Tagging", "GetBucketVersioning": "VersioningConfiguration", "GetObjectAttributes": "GetObjectAttributesResponse",
+			"DeleteObjects": "DeleteResult", "GetObjectTagging": "Tagging", "GetBucketTagging": "Tagging", "GetBucketVersioning": "VersioningConfiguration", "GetObjectAttributes": "GetObjectAttributesResponse",
 			"GetBucketLocation": "-",
 		},
 	},

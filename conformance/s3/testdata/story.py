@@ -138,6 +138,18 @@ first = s3.list_objects(Bucket=bucket, Prefix="list/", Delimiter="/", MaxKeys=2)
 assert first["NextMarker"] == "list/1/"
 assert len(s3.list_objects(Bucket=bucket, Prefix="list/", Delimiter="/", Marker=first["NextMarker"])["CommonPrefixes"]) == 3
 
+# Tags.
+s3.put_object(Bucket=bucket, Key="tagged", Body=b"x", Tagging="team=blue&note=a%20b")
+assert s3.head_object(Bucket=bucket, Key="tagged").get("TagCount") == 2
+s3.put_object_tagging(Bucket=bucket, Key="tagged", Tagging={"TagSet": [{"Key": "team", "Value": "grün"}]})
+assert s3.get_object_tagging(Bucket=bucket, Key="tagged")["TagSet"] == [{"Key": "team", "Value": "grün"}]
+s3.delete_object_tagging(Bucket=bucket, Key="tagged")
+assert s3.get_object_tagging(Bucket=bucket, Key="tagged")["TagSet"] == []
+assert code(s3.get_bucket_tagging, Bucket=bucket) == ("NoSuchTagSet", 404)
+s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": str(n), "Value": ""} for n in range(50)]})
+assert len(s3.get_bucket_tagging(Bucket=bucket)["TagSet"]) == 50
+assert code(s3.put_bucket_tagging, Bucket=bucket, Tagging={"TagSet": [{"Key": str(n), "Value": ""} for n in range(51)]}) == ("BadRequest", 400)
+
 # Versions, by the resource interface.
 s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 one = s3.put_object(Bucket=bucket, Key="versioned", Body=b"one")["VersionId"]

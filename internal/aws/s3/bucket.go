@@ -28,7 +28,16 @@ func (s *Service) CreateBucket(ctx context.Context, in *model.CreateBucketReques
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.objects.CreateBucket(ctx, c.account, region, text(in.Bucket))
+	var begins object.NewBucket
+	if begins.Ownership, err = ownership(in.ObjectOwnership); err != nil {
+		return nil, err
+	}
+	if in.CreateBucketConfiguration != nil {
+		if begins.Tags, err = tagsIn(in.CreateBucketConfiguration.Tags); err != nil {
+			return nil, err
+		}
+	}
+	b, err := s.objects.CreateBucket(ctx, c.account, region, text(in.Bucket), begins)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +50,6 @@ func createConfiguration(c *model.CreateBucketConfiguration) (constraint string,
 		return "", nil
 	case c.Location != nil || c.Bucket != nil:
 		return "", notImplemented("CreateBucketConfiguration.Bucket", "there are no directory buckets")
-	case len(c.Tags) > 0:
-		return "", notImplemented("CreateBucketConfiguration.Tags", "buckets have no tags")
 	}
 	return text(c.LocationConstraint), nil
 }
@@ -85,11 +92,7 @@ func (s *Service) DeleteBucket(ctx context.Context, in *model.DeleteBucketReques
 
 // HeadBucket says whether the caller has the bucket.
 func (s *Service) HeadBucket(ctx context.Context, in *model.HeadBucketRequest) (*model.HeadBucketOutput, error) {
-	c, err := begin(ctx, in.ExpectedBucketOwner)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.objects.Bucket(ctx, c.account, text(in.Bucket))
+	_, b, err := s.bucket(ctx, in.Bucket, in.ExpectedBucketOwner)
 	if err != nil {
 		return nil, err
 	}
@@ -134,11 +137,7 @@ func (s *Service) ListBuckets(ctx context.Context, in *model.ListBucketsRequest)
 
 // GetBucketLocation names the region; that of the classic one is empty.
 func (s *Service) GetBucketLocation(ctx context.Context, in *model.GetBucketLocationRequest) (*model.GetBucketLocationOutput, error) {
-	c, err := begin(ctx, in.ExpectedBucketOwner)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.objects.Bucket(ctx, c.account, text(in.Bucket))
+	_, b, err := s.bucket(ctx, in.Bucket, in.ExpectedBucketOwner)
 	if err != nil {
 		return nil, err
 	}
@@ -150,11 +149,7 @@ func (s *Service) GetBucketLocation(ctx context.Context, in *model.GetBucketLoca
 
 // GetBucketVersioning tells nothing of a bucket that never had versioning.
 func (s *Service) GetBucketVersioning(ctx context.Context, in *model.GetBucketVersioningRequest) (*model.GetBucketVersioningOutput, error) {
-	c, err := begin(ctx, in.ExpectedBucketOwner)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.objects.Bucket(ctx, c.account, text(in.Bucket))
+	_, b, err := s.bucket(ctx, in.Bucket, in.ExpectedBucketOwner)
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +164,7 @@ func (s *Service) PutBucketVersioning(ctx context.Context, in *model.PutBucketVe
 	}
 	v := in.VersioningConfiguration
 	if v == nil {
-		return nil, fault.New("MalformedXML", http.StatusBadRequest,
-			"The XML you provided was not well-formed or did not validate against our published schema")
+		return nil, malformedXML()
 	}
 	if strings.EqualFold(text(v.MFADelete), "Enabled") {
 		return nil, notImplemented("VersioningConfiguration.MfaDelete", "deletion cannot be tied to a second factor")

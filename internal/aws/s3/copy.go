@@ -91,6 +91,9 @@ func (s *Service) CopyObject(ctx context.Context, in *model.CopyObjectRequest) (
 			CacheControl: text(in.CacheControl), Expires: text(in.Expires), User: in.Metadata,
 		}
 	}
+	if want.Tags, err = s.copiedTags(ctx, c, in, src); err != nil {
+		return nil, err
+	}
 	copied, err := s.copy(ctx, c.id(in.Bucket, in.Key), want, checksum.Algorithm(text(in.ChecksumAlgorithm)))
 	if err != nil {
 		return nil, err
@@ -130,6 +133,10 @@ func (s *Service) copy(ctx context.Context, to object.ID, c object.Copy, a check
 	if c.Metadata != nil {
 		m = *c.Metadata
 	}
-	made, err := s.objects.Put(ctx, to, object.Put{Metadata: m, OnlyIf: c.OnlyIf}, object.Body{Reader: r, Size: info.Size, Algorithm: a})
+	tags := info.Tags
+	if c.Tags != nil {
+		tags = *c.Tags
+	}
+	made, err := s.objects.Put(ctx, to, object.Put{Metadata: m, Tags: tags, OnlyIf: c.OnlyIf}, object.Body{Reader: r, Size: info.Size, Algorithm: a})
 	return object.Copied{Info: made, SourceVersion: info.VersionID}, err
 }

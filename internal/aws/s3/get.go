@@ -23,7 +23,7 @@ func (s *Service) GetObject(ctx context.Context, in *model.GetObjectRequest) (*m
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.describe(c, in, r)
+	out, err := s.describe(ctx, c, in, r)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -41,13 +41,13 @@ func (s *Service) HeadObject(ctx context.Context, in *model.HeadObjectRequest) (
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.describe(c, &get, r)
+	o, err := s.describe(ctx, c, &get, r)
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
 	return &model.HeadObjectOutput{
 		AcceptRanges: o.AcceptRanges, LastModified: o.LastModified, ContentLength: o.ContentLength, ContentRange: o.ContentRange,
-		ETag: o.ETag, VersionId: o.VersionId, PartsCount: o.PartsCount, Metadata: o.Metadata,
+		ETag: o.ETag, VersionId: o.VersionId, PartsCount: o.PartsCount, Metadata: o.Metadata, TagCount: o.TagCount,
 		ChecksumCRC32: o.ChecksumCRC32, ChecksumCRC32C: o.ChecksumCRC32C, ChecksumCRC64NVME: o.ChecksumCRC64NVME,
 		ChecksumSHA1: o.ChecksumSHA1, ChecksumSHA256: o.ChecksumSHA256, ChecksumType: o.ChecksumType,
 		CacheControl: o.CacheControl, ContentDisposition: o.ContentDisposition, ContentEncoding: o.ContentEncoding,
@@ -114,7 +114,7 @@ func setUnchanged(h http.Header, info object.Info) {
 
 // describe is the answer with the bytes that were asked for. It owns r only if
 // it returns no error.
-func (s *Service) describe(c call, in *model.GetObjectRequest, r *object.Reader) (*model.GetObjectOutput, error) {
+func (s *Service) describe(ctx context.Context, c call, in *model.GetObjectRequest, r *object.Reader) (*model.GetObjectOutput, error) {
 	info := r.Info()
 	piece, err := choose(r, in, c.Header.Get("If-Range"))
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Service) describe(c call, in *model.GetObjectRequest, r *object.Reader)
 	m := info.Metadata
 	out := &model.GetObjectOutput{
 		AcceptRanges: new("bytes"), ETag: quoted(info.ETag), LastModified: &info.Modified, ContentLength: &piece.length,
-		VersionId: optional(info.VersionID), Metadata: m.User,
+		VersionId: optional(info.VersionID), Metadata: m.User, TagCount: tagCount(ctx, c, info),
 		CacheControl:       either(in.ResponseCacheControl, m.CacheControl),
 		ContentDisposition: either(in.ResponseContentDisposition, m.ContentDisposition),
 		ContentEncoding:    either(in.ResponseContentEncoding, m.ContentEncoding),

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/object"
 )
 
 func TestParseSource(t *testing.T) {
@@ -47,6 +48,21 @@ func FuzzParseSource(f *testing.F) {
 		s, err := parseSource(header)
 		if err == nil && (s.bucket == "" || s.key == "" || strings.Contains(s.bucket, "/")) {
 			t.Errorf("parseSource(%q) = %+v", header, s)
+		}
+	})
+}
+
+func FuzzParseTagging(f *testing.F) {
+	for _, s := range []string{"a=b", "a=1&a=2", "%C3%BC=%2B", "a;b", "%zz", "=&="} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		tags, err := parseTagging(&header)
+		if err != nil && !fault.Is(err, "InvalidArgument") {
+			t.Errorf("parseTagging(%q) = %v", header, err)
+		}
+		if len(tags) > 0 && tags.Check(object.MaxObjectTags) == nil && len(tags) > object.MaxObjectTags {
+			t.Errorf("parseTagging(%q) = %v", header, tags)
 		}
 	})
 }

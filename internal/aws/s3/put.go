@@ -18,11 +18,15 @@ func (s *Service) PutObject(ctx context.Context, in *model.PutObjectRequest) (*m
 	if err != nil {
 		return nil, err
 	}
+	tags, err := parseTagging(in.Tagging)
+	if err != nil {
+		return nil, err
+	}
 	body, err := c.body(in.Body, in.ContentMD5)
 	if err != nil {
 		return nil, err
 	}
-	info, err := s.objects.Put(ctx, c.id(in.Bucket, in.Key), object.Put{OnlyIf: onlyIf, Metadata: object.Metadata{
+	info, err := s.objects.Put(ctx, c.id(in.Bucket, in.Key), object.Put{OnlyIf: onlyIf, Tags: tags, Metadata: object.Metadata{
 		ContentType: text(in.ContentType), ContentEncoding: contentEncoding(text(in.ContentEncoding)),
 		ContentDisposition: text(in.ContentDisposition), ContentLanguage: text(in.ContentLanguage),
 		CacheControl: text(in.CacheControl), Expires: text(in.Expires), User: in.Metadata,

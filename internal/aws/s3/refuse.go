@@ -29,7 +29,6 @@ func demands() []demand {
 	return []demand{
 		{header: "X-Amz-Acl", harmless: []string{"private", "bucket-owner-full-control"}, reason: noACL},
 		{header: "X-Amz-Grant-", reason: noACL},
-		{header: "X-Amz-Object-Ownership", harmless: []string{"BucketOwnerEnforced"}, reason: noACL},
 		{header: "X-Amz-Server-Side-Encryption", reason: plain},
 		{header: "X-Amz-Server-Side-Encryption-", reason: plain},
 		{header: "X-Amz-Copy-Source-Server-Side-Encryption-", reason: plain},
@@ -38,8 +37,6 @@ func demands() []demand {
 		{header: "X-Amz-Bypass-Governance-Retention", harmless: []string{"false"}, reason: noLock},
 		{header: "X-Amz-Mfa", reason: "deletion cannot be tied to a second factor"},
 		{header: "X-Amz-Storage-Class", harmless: []string{"STANDARD"}, reason: noClass},
-		{header: "X-Amz-Tagging", reason: "objects have no tags"},
-		{header: "X-Amz-Tagging-Directive", harmless: []string{"COPY"}, reason: "objects have no tags"},
 		{header: "X-Amz-Object-Annotation-Directive", harmless: []string{"EXCLUDE"}, reason: "objects have no annotations"},
 		{header: "X-Amz-Website-Redirect-Location", reason: "buckets are not web sites"},
 		{header: "X-Amz-Request-Payer", reason: "nobody is charged"},

@@ -19,7 +19,12 @@ func (s *Service) CreateMultipartUpload(ctx context.Context, in *model.CreateMul
 	if err != nil {
 		return nil, err
 	}
+	tags, err := parseTagging(in.Tagging)
+	if err != nil {
+		return nil, err
+	}
 	u, err := s.objects.CreateUpload(ctx, c.id(in.Bucket, in.Key), object.NewUpload{
+		Tags:      tags,
 		Algorithm: checksum.Algorithm(text(in.ChecksumAlgorithm)), Type: checksum.Type(text(in.ChecksumType)),
 		Metadata: object.Metadata{
 			ContentType: text(in.ContentType), ContentEncoding: contentEncoding(text(in.ContentEncoding)),

@@ -155,7 +155,7 @@ func (k *Kit) open(log *slog.Logger) {
 	k.background(k.Telemetry.Run)
 	k.Objects, err = object.New(ctx, object.Config{Dir: filepath.Join(k.Dir, "objects"), Store: k.Store})
 	k.must(err)
-	_, err = k.Objects.CreateBucket(ctx, Account, Region, Bucket)
+	_, err = k.Objects.CreateBucket(ctx, Account, Region, Bucket, object.NewBucket{})
 	k.must(err)
 }
 

@@ -16,13 +16,22 @@ type Objects interface {
 	CreateBucket(ctx context.Context, in *CreateBucketRequest) (*CreateBucketOutput, error)
 	CreateMultipartUpload(ctx context.Context, in *CreateMultipartUploadRequest) (*CreateMultipartUploadOutput, error)
 	DeleteBucket(ctx context.Context, in *DeleteBucketRequest) (*Nothing, error)
+	DeleteBucketEncryption(ctx context.Context, in *DeleteBucketEncryptionRequest) (*Nothing, error)
+	DeleteBucketOwnershipControls(ctx context.Context, in *DeleteBucketOwnershipControlsRequest) (*Nothing, error)
+	DeleteBucketTagging(ctx context.Context, in *DeleteBucketTaggingRequest) (*Nothing, error)
 	DeleteObject(ctx context.Context, in *DeleteObjectRequest) (*DeleteObjectOutput, error)
+	DeleteObjectTagging(ctx context.Context, in *DeleteObjectTaggingRequest) (*DeleteObjectTaggingOutput, error)
 	DeleteObjects(ctx context.Context, in *DeleteObjectsRequest) (*DeleteObjectsOutput, error)
+	DeletePublicAccessBlock(ctx context.Context, in *DeletePublicAccessBlockRequest) (*Nothing, error)
+	GetBucketEncryption(ctx context.Context, in *GetBucketEncryptionRequest) (*GetBucketEncryptionOutput, error)
 	GetBucketLocation(ctx context.Context, in *GetBucketLocationRequest) (*GetBucketLocationOutput, error)
+	GetBucketOwnershipControls(ctx context.Context, in *GetBucketOwnershipControlsRequest) (*GetBucketOwnershipControlsOutput, error)
+	GetBucketTagging(ctx context.Context, in *GetBucketTaggingRequest) (*GetBucketTaggingOutput, error)
 	GetBucketVersioning(ctx context.Context, in *GetBucketVersioningRequest) (*GetBucketVersioningOutput, error)
 	GetObject(ctx context.Context, in *GetObjectRequest) (*GetObjectOutput, error)
 	GetObjectAttributes(ctx context.Context, in *GetObjectAttributesRequest) (*GetObjectAttributesOutput, error)
 	GetObjectTagging(ctx context.Context, in *GetObjectTaggingRequest) (*GetObjectTaggingOutput, error)
+	GetPublicAccessBlock(ctx context.Context, in *GetPublicAccessBlockRequest) (*GetPublicAccessBlockOutput, error)
 	HeadBucket(ctx context.Context, in *HeadBucketRequest) (*HeadBucketOutput, error)
 	HeadObject(ctx context.Context, in *HeadObjectRequest) (*HeadObjectOutput, error)
 	ListBuckets(ctx context.Context, in *ListBucketsRequest) (*ListBucketsOutput, error)
@@ -31,8 +40,12 @@ type Objects interface {
 	ListObjects(ctx context.Context, in *ListObjectsRequest) (*ListObjectsOutput, error)
 	ListObjectsV2(ctx context.Context, in *ListObjectsV2Request) (*ListObjectsV2Output, error)
 	ListParts(ctx context.Context, in *ListPartsRequest) (*ListPartsOutput, error)
+	PutBucketOwnershipControls(ctx context.Context, in *PutBucketOwnershipControlsRequest) (*Nothing, error)
+	PutBucketTagging(ctx context.Context, in *PutBucketTaggingRequest) (*Nothing, error)
 	PutBucketVersioning(ctx context.Context, in *PutBucketVersioningRequest) (*Nothing, error)
 	PutObject(ctx context.Context, in *PutObjectRequest) (*PutObjectOutput, error)
+	PutObjectTagging(ctx context.Context, in *PutObjectTaggingRequest) (*PutObjectTaggingOutput, error)
+	PutPublicAccessBlock(ctx context.Context, in *PutPublicAccessBlockRequest) (*Nothing, error)
 	UploadPart(ctx context.Context, in *UploadPartRequest) (*UploadPartOutput, error)
 	UploadPartCopy(ctx context.Context, in *UploadPartCopyRequest) (*UploadPartCopyOutput, error)
 }
@@ -52,12 +65,36 @@ func ObjectsHandlers(h Objects) []schema.Handler {
 			return h.CreateMultipartUpload(ctx, in.(*CreateMultipartUploadRequest))
 		}},
 		{Service: &Service, Operation: &operations[8], Serve: func(ctx context.Context, in any) (any, error) { return h.DeleteBucket(ctx, in.(*DeleteBucketRequest)) }},
+		{Service: &Service, Operation: &operations[11], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteBucketEncryption(ctx, in.(*DeleteBucketEncryptionRequest))
+		}},
+		{Service: &Service, Operation: &operations[18], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteBucketOwnershipControls(ctx, in.(*DeleteBucketOwnershipControlsRequest))
+		}},
+		{Service: &Service, Operation: &operations[21], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteBucketTagging(ctx, in.(*DeleteBucketTaggingRequest))
+		}},
 		{Service: &Service, Operation: &operations[23], Serve: func(ctx context.Context, in any) (any, error) { return h.DeleteObject(ctx, in.(*DeleteObjectRequest)) }},
+		{Service: &Service, Operation: &operations[25], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteObjectTagging(ctx, in.(*DeleteObjectTaggingRequest))
+		}},
 		{Service: &Service, Operation: &operations[26], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.DeleteObjects(ctx, in.(*DeleteObjectsRequest))
 		}},
+		{Service: &Service, Operation: &operations[27], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeletePublicAccessBlock(ctx, in.(*DeletePublicAccessBlockRequest))
+		}},
+		{Service: &Service, Operation: &operations[33], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetBucketEncryption(ctx, in.(*GetBucketEncryptionRequest))
+		}},
 		{Service: &Service, Operation: &operations[38], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetBucketLocation(ctx, in.(*GetBucketLocationRequest))
+		}},
+		{Service: &Service, Operation: &operations[45], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetBucketOwnershipControls(ctx, in.(*GetBucketOwnershipControlsRequest))
+		}},
+		{Service: &Service, Operation: &operations[50], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetBucketTagging(ctx, in.(*GetBucketTaggingRequest))
 		}},
 		{Service: &Service, Operation: &operations[51], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetBucketVersioning(ctx, in.(*GetBucketVersioningRequest))
@@ -68,6 +105,9 @@ func ObjectsHandlers(h Objects) []schema.Handler {
 		}},
 		{Service: &Service, Operation: &operations[60], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetObjectTagging(ctx, in.(*GetObjectTaggingRequest))
+		}},
+		{Service: &Service, Operation: &operations[62], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetPublicAccessBlock(ctx, in.(*GetPublicAccessBlockRequest))
 		}},
 		{Service: &Service, Operation: &operations[63], Serve: func(ctx context.Context, in any) (any, error) { return h.HeadBucket(ctx, in.(*HeadBucketRequest)) }},
 		{Service: &Service, Operation: &operations[64], Serve: func(ctx context.Context, in any) (any, error) { return h.HeadObject(ctx, in.(*HeadObjectRequest)) }},
@@ -83,10 +123,22 @@ func ObjectsHandlers(h Objects) []schema.Handler {
 			return h.ListObjectsV2(ctx, in.(*ListObjectsV2Request))
 		}},
 		{Service: &Service, Operation: &operations[76], Serve: func(ctx context.Context, in any) (any, error) { return h.ListParts(ctx, in.(*ListPartsRequest)) }},
+		{Service: &Service, Operation: &operations[91], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.PutBucketOwnershipControls(ctx, in.(*PutBucketOwnershipControlsRequest))
+		}},
+		{Service: &Service, Operation: &operations[95], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.PutBucketTagging(ctx, in.(*PutBucketTaggingRequest))
+		}},
 		{Service: &Service, Operation: &operations[96], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.PutBucketVersioning(ctx, in.(*PutBucketVersioningRequest))
 		}},
 		{Service: &Service, Operation: &operations[98], Serve: func(ctx context.Context, in any) (any, error) { return h.PutObject(ctx, in.(*PutObjectRequest)) }},
+		{Service: &Service, Operation: &operations[104], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.PutObjectTagging(ctx, in.(*PutObjectTaggingRequest))
+		}},
+		{Service: &Service, Operation: &operations[105], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.PutPublicAccessBlock(ctx, in.(*PutPublicAccessBlockRequest))
+		}},
 		{Service: &Service, Operation: &operations[113], Serve: func(ctx context.Context, in any) (any, error) { return h.UploadPart(ctx, in.(*UploadPartRequest)) }},
 		{Service: &Service, Operation: &operations[114], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.UploadPartCopy(ctx, in.(*UploadPartCopyRequest))

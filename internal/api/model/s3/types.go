@@ -37,6 +37,11 @@ const (
 	ArchiveStatusDEEP_ARCHIVE_ACCESS = "DEEP_ARCHIVE_ACCESS"
 )
 
+// BlockedEncryptionTypes is a structure of the wire.
+type BlockedEncryptionTypes struct {
+	EncryptionType []string
+}
+
 // Bucket is a structure of the wire.
 type Bucket struct {
 	Name         *string
@@ -441,8 +446,26 @@ type Delete struct {
 	Quiet   *bool
 }
 
+// DeleteBucketEncryptionRequest is a structure of the wire.
+type DeleteBucketEncryptionRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
+// DeleteBucketOwnershipControlsRequest is a structure of the wire.
+type DeleteBucketOwnershipControlsRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
 // DeleteBucketRequest is a structure of the wire.
 type DeleteBucketRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
+// DeleteBucketTaggingRequest is a structure of the wire.
+type DeleteBucketTaggingRequest struct {
 	Bucket              *string
 	ExpectedBucketOwner *string
 }
@@ -477,6 +500,19 @@ type DeleteObjectRequest struct {
 	IfMatchSize               *int64
 }
 
+// DeleteObjectTaggingOutput is a structure of the wire.
+type DeleteObjectTaggingOutput struct {
+	VersionId *string
+}
+
+// DeleteObjectTaggingRequest is a structure of the wire.
+type DeleteObjectTaggingRequest struct {
+	Bucket              *string
+	Key                 *string
+	VersionId           *string
+	ExpectedBucketOwner *string
+}
+
 // DeleteObjectsOutput is a structure of the wire.
 type DeleteObjectsOutput struct {
 	Deleted        []DeletedObject
@@ -495,6 +531,12 @@ type DeleteObjectsRequest struct {
 	ChecksumAlgorithm         *string
 }
 
+// DeletePublicAccessBlockRequest is a structure of the wire.
+type DeletePublicAccessBlockRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
 // DeletedObject is a structure of the wire.
 type DeletedObject struct {
 	Key                   *string
@@ -506,6 +548,12 @@ type DeletedObject struct {
 // The values of EncodingType.
 const (
 	EncodingTypeUrl = "url"
+)
+
+// The values of EncryptionType.
+const (
+	EncryptionTypeNONE  = "NONE"
+	EncryptionTypeSSE_C = "SSE-C"
 )
 
 // EncryptionTypeMismatch is an error of the wire.
@@ -520,6 +568,17 @@ type Error struct {
 	Message   *string
 }
 
+// GetBucketEncryptionOutput is a structure of the wire.
+type GetBucketEncryptionOutput struct {
+	ServerSideEncryptionConfiguration *ServerSideEncryptionConfiguration
+}
+
+// GetBucketEncryptionRequest is a structure of the wire.
+type GetBucketEncryptionRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
 // GetBucketLocationOutput is a structure of the wire.
 type GetBucketLocationOutput struct {
 	LocationConstraint *string
@@ -527,6 +586,28 @@ type GetBucketLocationOutput struct {
 
 // GetBucketLocationRequest is a structure of the wire.
 type GetBucketLocationRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
+// GetBucketOwnershipControlsOutput is a structure of the wire.
+type GetBucketOwnershipControlsOutput struct {
+	OwnershipControls *OwnershipControls
+}
+
+// GetBucketOwnershipControlsRequest is a structure of the wire.
+type GetBucketOwnershipControlsRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
+// GetBucketTaggingOutput is a structure of the wire.
+type GetBucketTaggingOutput struct {
+	TagSet []Tag
+}
+
+// GetBucketTaggingRequest is a structure of the wire.
+type GetBucketTaggingRequest struct {
 	Bucket              *string
 	ExpectedBucketOwner *string
 }
@@ -669,6 +750,17 @@ type GetObjectTaggingRequest struct {
 	VersionId           *string
 	ExpectedBucketOwner *string
 	RequestPayer        *string
+}
+
+// GetPublicAccessBlockOutput is a structure of the wire.
+type GetPublicAccessBlockOutput struct {
+	PublicAccessBlockConfiguration *PublicAccessBlockConfiguration
+}
+
+// GetPublicAccessBlockRequest is a structure of the wire.
+type GetPublicAccessBlockRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
 }
 
 // HeadBucketOutput is a structure of the wire.
@@ -1152,6 +1244,16 @@ type Owner struct {
 	ID          *string
 }
 
+// OwnershipControls is a structure of the wire.
+type OwnershipControls struct {
+	Rules []OwnershipControlsRule
+}
+
+// OwnershipControlsRule is a structure of the wire.
+type OwnershipControlsRule struct {
+	ObjectOwnership *string
+}
+
 // Part is a structure of the wire.
 type Part struct {
 	PartNumber        *int32
@@ -1168,6 +1270,32 @@ type Part struct {
 	ChecksumXXHASH64  *string
 	ChecksumXXHASH3   *string
 	ChecksumXXHASH128 *string
+}
+
+// PublicAccessBlockConfiguration is a structure of the wire.
+type PublicAccessBlockConfiguration struct {
+	BlockPublicAcls       *bool
+	IgnorePublicAcls      *bool
+	BlockPublicPolicy     *bool
+	RestrictPublicBuckets *bool
+}
+
+// PutBucketOwnershipControlsRequest is a structure of the wire.
+type PutBucketOwnershipControlsRequest struct {
+	Bucket              *string
+	ContentMD5          *string
+	ExpectedBucketOwner *string
+	OwnershipControls   *OwnershipControls
+	ChecksumAlgorithm   *string
+}
+
+// PutBucketTaggingRequest is a structure of the wire.
+type PutBucketTaggingRequest struct {
+	Bucket              *string
+	ContentMD5          *string
+	ChecksumAlgorithm   *string
+	Tagging             *Tagging
+	ExpectedBucketOwner *string
 }
 
 // PutBucketVersioningRequest is a structure of the wire.
@@ -1259,6 +1387,32 @@ type PutObjectRequest struct {
 	ExpectedBucketOwner              *string
 }
 
+// PutObjectTaggingOutput is a structure of the wire.
+type PutObjectTaggingOutput struct {
+	VersionId *string
+}
+
+// PutObjectTaggingRequest is a structure of the wire.
+type PutObjectTaggingRequest struct {
+	Bucket              *string
+	Key                 *string
+	VersionId           *string
+	ContentMD5          *string
+	ChecksumAlgorithm   *string
+	Tagging             *Tagging
+	ExpectedBucketOwner *string
+	RequestPayer        *string
+}
+
+// PutPublicAccessBlockRequest is a structure of the wire.
+type PutPublicAccessBlockRequest struct {
+	Bucket                         *string
+	ContentMD5                     *string
+	ChecksumAlgorithm              *string
+	PublicAccessBlockConfiguration *PublicAccessBlockConfiguration
+	ExpectedBucketOwner            *string
+}
+
 // The values of ReplicationStatus.
 const (
 	ReplicationStatusCOMPLETE  = "COMPLETE"
@@ -1293,6 +1447,24 @@ const (
 	ServerSideEncryptionAws_kms_dsse = "aws:kms:dsse"
 )
 
+// ServerSideEncryptionByDefault is a structure of the wire.
+type ServerSideEncryptionByDefault struct {
+	SSEAlgorithm   *string
+	KMSMasterKeyID *string
+}
+
+// ServerSideEncryptionConfiguration is a structure of the wire.
+type ServerSideEncryptionConfiguration struct {
+	Rules []ServerSideEncryptionRule
+}
+
+// ServerSideEncryptionRule is a structure of the wire.
+type ServerSideEncryptionRule struct {
+	ApplyServerSideEncryptionByDefault *ServerSideEncryptionByDefault
+	BucketKeyEnabled                   *bool
+	BlockedEncryptionTypes             *BlockedEncryptionTypes
+}
+
 // The values of StorageClass.
 const (
 	StorageClassSTANDARD                 = "STANDARD"
@@ -1316,6 +1488,11 @@ const (
 type Tag struct {
 	Key   *string
 	Value *string
+}
+
+// Tagging is a structure of the wire.
+type Tagging struct {
+	TagSet []Tag
 }
 
 // The values of TaggingDirective.
