@@ -65,6 +65,13 @@ type Sandbox interface {
 	// sandbox has ended.
 	Dial(ctx context.Context, port uint16) (net.Conn, error)
 
+	// Execute starts a command in the guest, beside its first process and as the
+	// same user. ctx bounds the start alone. The command ends with its guest; it
+	// is not part of what Save keeps, and neither is what it left behind.
+	//
+	// Errors: ErrInvalid, ErrCommand, ErrStopped.
+	Execute(ctx context.Context, command Command) (Process, error)
+
 	// Done is closed when the sandbox has ended, its output was delivered and
 	// nothing is left of it. The writers of the Spec are not used after that.
 	Done() <-chan struct{}

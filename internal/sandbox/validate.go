@@ -19,24 +19,8 @@ func (s Spec) Validate() error {
 	if err := validID(s.ID); err != nil {
 		return err
 	}
-	if len(s.Args) == 0 || s.Args[0] == "" {
-		return invalid("Args: a command is needed")
-	}
-	if err := validList("Args", s.Args); err != nil {
+	if err := validCommand(s.Args, s.Env, s.Dir); err != nil {
 		return err
-	}
-	if err := validList("Env", s.Env); err != nil {
-		return err
-	}
-	for _, v := range s.Env {
-		if i := strings.IndexByte(v, '='); i < 1 {
-			return invalid("Env: %q is not NAME=VALUE", v)
-		}
-	}
-	if s.Dir != "" {
-		if err := validPath("Dir", s.Dir); err != nil {
-			return err
-		}
 	}
 	if s.TmpBytes < 0 {
 		return invalid("TmpBytes: %d is negative", s.TmpBytes)
@@ -51,6 +35,29 @@ func (s Spec) Validate() error {
 		return invalid("RestoreHook: an argument is empty or has a space")
 	}
 	return s.validPlaces()
+}
+
+func validCommand(args, env []string, dir string) error {
+	if len(args) == 0 || args[0] == "" {
+		return invalid("Args: a command is needed")
+	}
+	if err := validList("Args", args); err != nil {
+		return err
+	}
+	if err := validList("Env", env); err != nil {
+		return err
+	}
+	for _, v := range env {
+		if i := strings.IndexByte(v, '='); i < 1 {
+			return invalid("Env: %q is not NAME=VALUE", v)
+		}
+	}
+	if dir != "" {
+		if err := validPath("Dir", dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l Limits) validate() error {

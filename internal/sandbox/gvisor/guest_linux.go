@@ -111,22 +111,6 @@ func (g *guest) boot(ctx context.Context, e *engine) error {
 	return nil
 }
 
-// outputPipe is a pipe whose end for the guest blocks. os.Pipe makes both ends
-// non-blocking, which a guest would inherit: a process that writes faster than
-// we read would meet EAGAIN and short writes, and most lose what was not taken.
-func outputPipe() (r, w *os.File, err error) {
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, os.NewSyscallError("pipe2", err)
-	}
-	if err := unix.SetNonblock(p[0], true); err != nil { // ours waits in Go's poller
-		unix.Close(p[0])
-		unix.Close(p[1])
-		return nil, nil, os.NewSyscallError("fcntl", err)
-	}
-	return os.NewFile(uintptr(p[0]), "output"), os.NewFile(uintptr(p[1]), "output of guest"), nil
-}
-
 // use tells the guest whom to ask, unless somebody gave it up already.
 func (g *guest) use(l *link) bool {
 	g.mu.Lock()

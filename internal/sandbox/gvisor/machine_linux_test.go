@@ -223,7 +223,7 @@ func sleeper(t testing.TB, e sandbox.Engine, id string) sandbox.Sandbox {
 }
 
 // TestNothingLeaks starts and stops fifty, five at once, half of them with a wire
-// on which a connection is open.
+// on which a connection is open, all with a command.
 func TestNothingLeaks(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	e := open(t).(*engine)
@@ -248,6 +248,15 @@ func TestNothingLeaks(t *testing.T) {
 				}
 				if _, err := s.Dial(t.Context(), 80); err == nil {
 					t.Error("something listens")
+				}
+				command := sandbox.Command{Args: []string{"true"}}
+				if j == 0 {
+					command = sandbox.Command{Args: []string{"cat"}, Terminal: &sandbox.Window{}} // ends with its sandbox
+				}
+				if p, err := s.Execute(t.Context(), command); err != nil {
+					t.Error(err)
+				} else if j != 0 {
+					<-p.Done()
 				}
 				if err := s.Stop(t.Context(), 0); err != nil {
 					t.Error(err)

@@ -41,6 +41,9 @@ type Engine struct {
 	Handler http.Handler
 	// Conn takes raw connections in place of Handler, each in a goroutine.
 	Conn func(net.Conn)
+	// Command is what every command does, until its context ends, and its exit
+	// code; nil: there are no commands.
+	Command func(context.Context, sandbox.Command) int
 
 	mu      sync.Mutex
 	starts  int

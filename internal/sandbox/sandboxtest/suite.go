@@ -93,7 +93,7 @@ func Run(t *testing.T, h Harness) {
 		{"Network", testNetwork},
 		{"Mounts", testMounts},
 	}
-	for _, tt := range slices.Concat(tests, networkTests(), rootTests(), snapshotTests(), limitTests(), volumeTests(), isolationTests()) {
+	for _, tt := range slices.Concat(tests, commandTests(), networkTests(), rootTests(), snapshotTests(), limitTests(), volumeTests(), isolationTests()) {
 		t.Run(tt.name, func(t *testing.T) {
 			engine := h.Open(t)
 			t.Cleanup(func() {

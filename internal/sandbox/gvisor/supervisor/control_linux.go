@@ -1,8 +1,10 @@
 package supervisor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +42,12 @@ type signalArgs struct {
 	Mode  int
 }
 
+// Modes of signalArgs, as boot.SignalDeliveryMode.
+const (
+	toForeground = 2
+	toGroup      = 3
+)
+
 // control calls a sandbox's own control server.
 func control(id, method string, arg any) error {
 	return controlFor(callTimeout, id, method, arg, nil)
@@ -47,7 +55,7 @@ func control(id, method string, arg any) error {
 
 // controlFor is control with a result, unless that is nil, and a time of its own.
 // The server listens on a socket that runsc names after the id. A connection a
-// call: a slow one delays no other.
+// call: a slow one delays no other. A timeout of 0 is none.
 func controlFor(timeout time.Duration, id, method string, arg, result any) error {
 	c, err := client.ConnectTo(filepath.Join(stateDir, "runsc-"+id+".sock"))
 	if err != nil {
@@ -55,7 +63,7 @@ func controlFor(timeout time.Duration, id, method string, arg, result any) error
 	}
 	// Closing the socket is what ends a call that takes too long; Close itself
 	// would wait for the call.
-	late := time.AfterFunc(timeout, func() { c.Socket.Close() })
+	late := time.AfterFunc(cmp.Or(timeout, math.MaxInt64), func() { c.Socket.Close() })
 	err = c.Call(method, arg, result)
 	inTime := late.Stop()
 	if inTime {
@@ -87,7 +95,15 @@ func dial(id string, port uint16, file *os.File) error {
 	return err
 }
 
-// deliver sends a signal to the guest's first process.
-func deliver(id string, number int32) error {
-	return control(id, signalGuest, &signalArgs{CID: id, Signo: number})
+// deliver sends a signal to the guest's first process, or to a group of one that
+// was executed.
+func deliver(m *wire.Signal) error {
+	args := &signalArgs{CID: m.Sandbox, Signo: m.Number, PID: m.PID}
+	switch {
+	case m.Foreground:
+		args.Mode = toForeground
+	case m.PID != 0:
+		args.Mode = toGroup
+	}
+	return control(m.Sandbox, signalGuest, args)
 }

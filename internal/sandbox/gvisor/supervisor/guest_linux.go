@@ -253,21 +253,11 @@ func (s *supervisor) sweep(id string) {
 	}
 }
 
-// bootFailure finds out from runsc's log why a sandbox did not start. What runsc
-// says is meant for its developers; what a guest's owner can change is told
-// apart, in our words.
+// bootFailure finds out from runsc's log why a sandbox did not start.
 func bootFailure(g *guest, m *wire.Start, status syscall.WaitStatus) error {
 	text := logged(g.bundle.log())
-	for _, known := range []struct{ part, text string }{
-		{"error finding executable", m.Args[0] + ": not found in the guest's PATH"},
-		{"failed to load " + m.Args[0] + ": no such file", m.Args[0] + ": not found in the guest"},
-		{"failed to load " + m.Args[0] + ": permission denied", m.Args[0] + ": the guest may not execute it"},
-		{"failed to load ", m.Args[0] + ": not an executable for this machine"},
-		{"failed to create process working directory", m.Dir + ": no such directory in the guest"},
-	} {
-		if strings.Contains(text, known.part) {
-			return &wire.Failure{Kind: wire.Command, Text: known.text}
-		}
+	if f := commandFailure(text, m.Args[0], m.Dir); f != nil {
+		return f
 	}
 	return &wire.Failure{
 		Kind: wire.Internal,

@@ -76,6 +76,14 @@ func Run(socket *os.File) error {
 			go s.answerSave(m.Seq, m.Save, files)
 			continue
 		}
+		if m.Execute != nil {
+			go s.answerExecute(m.Seq, m.Execute, files)
+			continue
+		}
+		if m.Wait != nil {
+			go s.answerWait(m.Seq, m.Wait)
+			continue
+		}
 		go func() {
 			err := s.handle(m, files)
 			for _, f := range files {
@@ -138,7 +146,7 @@ func (s *supervisor) handle(m *wire.Message, files []*os.File) error {
 		if s.find(m.Signal.Sandbox) == nil {
 			return gone(m.Signal.Sandbox)
 		}
-		return deliver(m.Signal.Sandbox, m.Signal.Number)
+		return deliver(m.Signal)
 	case m.Thaw != nil:
 		if s.find(m.Thaw.Sandbox) == nil {
 			return gone(m.Thaw.Sandbox)

@@ -23,6 +23,13 @@ type Message struct {
 	Save   *Save   `json:"save,omitempty"`
 	Thaw   *Thaw   `json:"thaw,omitempty"`
 
+	// Execute is a request, Executed its answer; Wait is a request, Waited its
+	// answer once the process has ended.
+	Execute  *Execute  `json:"execute,omitempty"`
+	Executed *Executed `json:"executed,omitempty"`
+	Wait     *Wait     `json:"wait,omitempty"`
+	Waited   *Waited   `json:"waited,omitempty"`
+
 	// Measure is a request, Measured its answer.
 	Measure  *Measure  `json:"measure,omitempty"`
 	Measured *Measured `json:"measured,omitempty"`
@@ -116,10 +123,41 @@ type Dial struct {
 	Port    uint16 `json:"port"`
 }
 
-// Signal sends a signal to the guest's first process.
+// Signal sends a signal to the guest's first process, or to the group of PID.
 type Signal struct {
 	Sandbox string `json:"sandbox"`
 	Number  int32  `json:"number"`
+	PID     int32  `json:"pid,omitempty"`
+	// Foreground means the group in the foreground of PID's terminal.
+	Foreground bool `json:"foreground,omitempty"`
+}
+
+// Execute starts a process in a guest. Its standard input, output and error come
+// with it; with Terminal all three are one terminal.
+type Execute struct {
+	Sandbox  string   `json:"sandbox"`
+	Args     []string `json:"args"`
+	Env      []string `json:"env"`
+	Dir      string   `json:"dir"`
+	UID      uint32   `json:"uid"`
+	GID      uint32   `json:"gid"`
+	Terminal bool     `json:"terminal,omitempty"`
+}
+
+// Executed names a process that was started.
+type Executed struct {
+	PID int32 `json:"pid"` // as the guest's first process sees it
+}
+
+// Wait waits for the end of a process that was started by Execute.
+type Wait struct {
+	Sandbox string `json:"sandbox"`
+	PID     int32  `json:"pid"`
+}
+
+// Waited tells how a process ended.
+type Waited struct {
+	Code int `json:"code"` // its exit code (128 + signal)
 }
 
 // Kill ends a sandbox without asking it, or one that is still starting. Killing
