@@ -9,8 +9,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/outcrop/outcrop/internal/api/throttle"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/cli"
+	"github.com/outcrop/outcrop/internal/runtime"
 )
 
 // wire gives the command line the server, which runs on Linux.
@@ -32,6 +34,16 @@ func wire(p *cli.Program) {
 }
 
 func config(opt cli.ServeOptions) app.Config {
+	quota := opt.Quotas.Given
+	rates := throttle.Rates{}
+	if opt.Quotas.Strict {
+		rates = throttle.AWSRates()
+	}
+	for name, rate := range map[string]*int{cli.QuotaMutations: &rates.Mutations, cli.QuotaGets: &rates.Gets, cli.QuotaLists: &rates.Lists} {
+		if n, ok := quota[name]; ok {
+			*rate = n
+		}
+	}
 	return app.Config{
 		Listener: opt.Listener, DataDir: opt.DataDir, Region: opt.Region, Sandbox: opt.Sandbox,
 		InterpreterPrefixes: opt.InterpreterPrefixes, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
@@ -39,6 +51,11 @@ func config(opt cli.ServeOptions) app.Config {
 			HibernateAfter: opt.Sessions.HibernateAfter, KeepHibernated: opt.Sessions.KeepHibernated, MemoryBudget: opt.Sessions.Memory,
 			SnapshotLife: opt.Sessions.SnapshotLife, SnapshotBytes: opt.Sessions.Snapshots, StorageBytes: opt.Sessions.Storage,
 		},
+		Quotas: runtime.Quotas{
+			Runtimes: quota[cli.QuotaRuntimes], Versions: quota[cli.QuotaVersions],
+			Endpoints: quota[cli.QuotaEndpoints], CapacityProviders: quota[cli.QuotaCapacityProviders],
+		},
+		Rates: rates, Strict: opt.Quotas.Strict,
 		Ready: func(account, region string) { opt.Ready(cli.Ready{Account: account, Region: region}) },
 	}
 }

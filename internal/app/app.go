@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/outcrop/outcrop/internal/api/throttle"
+	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
@@ -38,6 +40,11 @@ type Config struct {
 	MaxSessions int
 	// Sessions says how they are kept.
 	Sessions SessionConfig
+	// Quotas of an account and the rates of its calls; 0 is the default, and of a
+	// rate no bound. Strict holds AWS's own limits where Outcrop's are wider.
+	Quotas runtime.Quotas
+	Rates  throttle.Rates
+	Strict bool
 	// Grace is how long running requests may go on at the end; 0 is 30 s.
 	Grace   time.Duration
 	Version string

@@ -18,6 +18,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/sts"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/api/throttle"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	s3front "github.com/outcrop/outcrop/internal/aws/s3"
@@ -28,6 +29,7 @@ import (
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/operator"
 	"github.com/outcrop/outcrop/internal/principal"
+	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/invoke"
 	"github.com/outcrop/outcrop/internal/sandbox"
@@ -126,7 +128,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.guests = newGuests(f.directory, networks, cfg.Log)
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
-		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), SnapshotLife: cfg.Sessions.SnapshotLife, Log: cfg.Log, Now: time.Now,
+		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), SnapshotLife: cfg.Sessions.SnapshotLife, Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,
 	})
 	s.caches.code, s.caches.engine, s.caches.runtimes = code, engineConfig, runtimes
 	s.caches.uploads = uploads{account: s.account, objects: objects, used: runtimes.CodeObjects, now: time.Now}
@@ -141,6 +143,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &sts.Service, &outcrop.Service},
 		Handlers: handlers(
 			agentcorecontrol.RuntimeHandlers(runtimes),
+			agentcorecontrol.ResourcesHandlers(resource.New(f.store, map[string]resource.Owner{"runtime": runtimes, "capacity-provider": runtimes})),
 			agentcore.RuntimeHandlers(invoke.New(runtimes, s.sessions, f.store)),
 			s3.ObjectsHandlers(s3front.New(objects)),
 			sts.IdentityHandlers(stsfront.Service{}),
@@ -148,7 +151,8 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		),
 		Verifier:   sigv4.New(sigv4.Config{Keys: f.directory, SpoolDir: filepath.Join(cfg.DataDir, "spool")}),
 		Authorizer: &auth.Authorizer{Denied: s.guests.denials.denied}, Store: f.store, Audit: f.telemetry, Log: cfg.Log, Now: time.Now,
-		Open: map[string]http.Handler{"/": page(cfg.Version), "/_outcrop/health": health()},
+		Throttle: throttle.New(&agentcorecontrol.Service, cfg.Rates, time.Now).Allow,
+		Open:     map[string]http.Handler{"/": page(cfg.Version), "/_outcrop/health": health()},
 	})
 	return s, err
 }

@@ -24,6 +24,9 @@ import (
 const serveLong = `Runs the server until Ctrl-C or SIGTERM. The first start creates an account and its access key in the data directory,
 which only you can read. Clients of the same user find the server by themselves.
 
+Quotas are runtimes and capacity-providers (1000), versions (1000) and endpoints (10) of a runtime, and, without a bound
+unless the server is strict, calls a second of one control operation: mutations, gets and lists.
+
 It needs Linux. It needs neither root nor a configuration; outcrop doctor tells what the host allows.`
 
 // defaultGrace is short enough for service managers, which kill after 90 s, and
@@ -39,6 +42,7 @@ type serveFlags struct {
 	maxSessions  int
 	grace        time.Duration
 	sessions     SessionOptions
+	quotas       QuotaOptions
 	logJSON      bool
 }
 
@@ -50,7 +54,8 @@ func newServe(p *Program, f *flags) *cobra.Command {
 		Long:  serveLong,
 		Example: `  outcrop serve
   outcrop serve --listen 127.0.0.1:9000 --data ~/other
-  outcrop serve --interpreter /opt/python3.13`,
+  outcrop serve --interpreter /opt/python3.13
+  outcrop serve --quota endpoints=50 --quota lists=100`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.listenSet = cmd.Flags().Changed("listen")
@@ -62,6 +67,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)
+	s.quotas.register(fs)
 	spanVar(fs, &s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
 	fs.BoolVarP(&p.verbose, "verbose", "v", false, "log more")
@@ -98,7 +104,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	opt := ServeOptions{
 		Listener: listener, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
-		MaxSessions: s.maxSessions, Sessions: s.sessions, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
+		MaxSessions: s.maxSessions, Sessions: s.sessions, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
 		opt.Region = client.DefaultRegion

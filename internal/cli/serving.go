@@ -32,6 +32,8 @@ type ServeOptions struct {
 	MaxSessions int
 	// Sessions says how they are kept.
 	Sessions SessionOptions
+	// Quotas say how much an account may have.
+	Quotas QuotaOptions
 	// Grace is how long running requests may go on after ctx has ended.
 	Grace time.Duration
 	// Version is the program's version.

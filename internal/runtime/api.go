@@ -11,6 +11,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/tag"
 )
 
 var _ agentcorecontrol.Runtime = (*Service)(nil)
@@ -23,7 +24,11 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 		AgentRuntimeArtifact: in.AgentRuntimeArtifact, RoleArn: in.RoleArn, NetworkConfiguration: in.NetworkConfiguration,
 		Description: in.Description, RequestHeaderConfiguration: in.RequestHeaderConfiguration, ProtocolConfiguration: in.ProtocolConfiguration,
 		LifecycleConfiguration: in.LifecycleConfiguration, EnvironmentVariables: in.EnvironmentVariables,
-		FilesystemConfigurations: in.FilesystemConfigurations,
+		FilesystemConfigurations: in.FilesystemConfigurations, CapacityProviderConfiguration: in.CapacityProviderConfiguration,
+		PlatformVersion: in.PlatformVersion, AllowedPorts: in.AllowedPorts,
+	}
+	if err := tag.Check(in.Tags); err != nil {
+		return nil, err
 	}
 	if err := checkSnapshot(nil, in.Tags); err != nil {
 		return nil, err
@@ -32,14 +37,13 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 	if err != nil {
 		return nil, err
 	}
-	tags, err := json.Marshal(map[string]any{"tags": in.Tags})
-	if err != nil {
-		return nil, err
-	}
 	id := newID(*in.AgentRuntimeName)
 	return store.Reply(ctx, s.cfg.Store, func(tx store.Tx) (*agentcorecontrol.CreateAgentRuntimeResponse, error) {
 		now := tx.Now()
-		doc, err := s.docs.runtimes.Create(tx, runtimeDoc{Scope: scope, ID: id, Name: *in.AgentRuntimeName, Spec: tags, State: runtimeState{
+		if err := room(tx, s.docs.runtimes, scope, "", s.cfg.Quotas.Runtimes, "Region "+scope.Region+" has as many agent runtimes as it may have", "runtimes"); err != nil {
+			return nil, err
+		}
+		doc, err := s.docs.runtimes.Create(tx, runtimeDoc{Scope: scope, ID: id, Name: *in.AgentRuntimeName, Spec: runtimeSpec{in.Tags}, State: runtimeState{
 			Status: agentcorecontrol.AgentRuntimeStatusCREATING, Version: 1, LastUpdated: now, Description: text(in.Description),
 		}})
 		if errors.Is(err, store.ErrExists) {
@@ -52,7 +56,7 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 			return nil, err
 		}
 		_, err = s.docs.endpoints.Create(tx, endpointDoc{Scope: scope, ID: endpointID(id, DefaultEndpoint), Name: DefaultEndpoint, Parent: id,
-			Spec: json.RawMessage("{}"), State: endpointState{Status: agentcorecontrol.AgentRuntimeEndpointStatusCREATING, Target: 1}})
+			State: endpointState{Status: agentcorecontrol.AgentRuntimeEndpointStatusCREATING, Target: 1, LastUpdated: now}})
 		if err != nil {
 			return nil, err
 		}
@@ -85,6 +89,9 @@ func (s *Service) UpdateAgentRuntime(ctx context.Context, in *agentcorecontrol.U
 		if !settled(doc.State.Status) {
 			return nil, busy(id, doc.State.Status)
 		}
+		if err := s.roomForVersion(tx, doc); err != nil {
+			return nil, err
+		}
 		doc.State.Version++
 		doc.State.Status, doc.State.FailureReason = agentcorecontrol.AgentRuntimeStatusUPDATING, ""
 		doc.State.LastUpdated, doc.State.Description = tx.Now(), text(in.Description)
@@ -95,7 +102,8 @@ func (s *Service) UpdateAgentRuntime(ctx context.Context, in *agentcorecontrol.U
 			return nil, err
 		}
 		_, err = s.docs.endpoints.Update(tx, scope, endpointID(id, DefaultEndpoint), func(e *endpointDoc) error {
-			e.State.Status, e.State.Target = agentcorecontrol.AgentRuntimeEndpointStatusUPDATING, doc.State.Version
+			e.State.Status, e.State.FailureReason = agentcorecontrol.AgentRuntimeEndpointStatusUPDATING, ""
+			e.State.Target, e.State.LastUpdated = doc.State.Version, doc.State.LastUpdated
 			return nil
 		})
 		if err != nil {
@@ -153,27 +161,18 @@ func (s *Service) describe(ctx context.Context, rt runtimeDoc, v versionDoc, ask
 	if asked {
 		out.Status, out.LastUpdatedAt, reason = &v.State.Status, &v.State.LastUpdated, v.State.FailureReason
 	}
-	if reason != "" {
-		out.FailureReason = &reason
-	}
+	out.FailureReason = optional(reason)
 	return out, nil
 }
 
 // ListAgentRuntimes pages through the runtimes in the order of their creation.
 func (s *Service) ListAgentRuntimes(ctx context.Context, in *agentcorecontrol.ListAgentRuntimesRequest) (*agentcorecontrol.ListAgentRuntimesResponse, error) {
 	scope := pipeline.From(ctx).Scope
-	page := store.Page{Size: 100, Token: text(in.NextToken)}
-	if in.MaxResults != nil {
-		page.Size = int(*in.MaxResults)
-	}
 	out := &agentcorecontrol.ListAgentRuntimesResponse{AgentRuntimes: []agentcorecontrol.AgentRuntime{}}
 	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
-		list, err := s.docs.runtimes.List(r, scope, "", page)
-		if errors.Is(err, store.ErrBadToken) {
-			return invalid("nextToken", "nextToken is not one that this operation returned")
-		}
+		list, err := s.docs.runtimes.List(r, scope, "", page(in.MaxResults, in.NextToken))
 		if err != nil {
-			return err
+			return listFault(err)
 		}
 		for _, doc := range list.Items {
 			out.AgentRuntimes = append(out.AgentRuntimes, agentcorecontrol.AgentRuntime{
@@ -182,17 +181,19 @@ func (s *Service) ListAgentRuntimes(ctx context.Context, in *agentcorecontrol.Li
 				LastUpdatedAt: new(doc.State.LastUpdated), Status: new(doc.State.Status),
 			})
 		}
-		if list.Next != "" {
-			out.NextToken = &list.Next
-		}
+		out.NextToken = optional(list.Next)
 		return nil
 	})
 	return out, err
 }
 
-// DeleteAgentRuntime takes the runtime, its versions, endpoints and sessions away.
+// DeleteAgentRuntime takes the runtime, its versions, DEFAULT and its sessions away,
+// or one version.
 func (s *Service) DeleteAgentRuntime(ctx context.Context, in *agentcorecontrol.DeleteAgentRuntimeRequest) (*agentcorecontrol.DeleteAgentRuntimeResponse, error) {
 	scope, id := pipeline.From(ctx).Scope, *in.AgentRuntimeId
+	if in.AgentRuntimeVersion != nil {
+		return s.deleteVersion(ctx, scope, id, *in.AgentRuntimeVersion)
+	}
 	return store.Reply(ctx, s.cfg.Store, func(tx store.Tx) (*agentcorecontrol.DeleteAgentRuntimeResponse, error) {
 		doc, err := s.docs.runtime(tx, scope, id)
 		if err != nil {
@@ -200,6 +201,9 @@ func (s *Service) DeleteAgentRuntime(ctx context.Context, in *agentcorecontrol.D
 		}
 		if !settled(doc.State.Status) {
 			return nil, busy(id, doc.State.Status)
+		}
+		if err := s.onlyDefault(tx, scope, id); err != nil {
+			return nil, err
 		}
 		doc.State.Status, doc.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusDELETING, tx.Now()
 		if _, err := s.docs.runtimes.Replace(tx, doc); err != nil {
@@ -217,13 +221,14 @@ type draft struct {
 	spec json.RawMessage
 	env  map[string]string
 	pin  string // versionState.Pin
+	// provider is the capacity provider that it names, or nil.
+	provider *agentcorecontrol.CapacityProviderConfiguration
 }
 
 // draft holds a configuration against the rules and its artifact against what
 // there is.
 func (s *Service) draft(ctx context.Context, scope store.Scope, in *agentcorecontrol.UpdateAgentRuntimeRequest) (draft, error) {
-	c := config{in.AgentRuntimeArtifact, in.LifecycleConfiguration, in.RequestHeaderConfiguration, in.EnvironmentVariables, in.FilesystemConfigurations, in.NetworkConfiguration}
-	if err := c.check(); err != nil {
+	if err := check(in, s.cfg.Strict); err != nil {
 		return draft{}, err
 	}
 	made, err := s.artifact(in.AgentRuntimeArtifact)
@@ -237,7 +242,7 @@ func (s *Service) draft(ctx context.Context, scope store.Scope, in *agentcorecon
 	stored := *in
 	stored.AgentRuntimeId, stored.ClientToken, stored.EnvironmentVariables = nil, nil, nil
 	spec, err := protocol.MarshalJSON(&agentcorecontrol.Service, s.shapes.update, &stored, false)
-	return draft{spec, in.EnvironmentVariables, pin}, err
+	return draft{spec, in.EnvironmentVariables, pin, in.CapacityProviderConfiguration}, err
 }
 
 // addVersion stores version n and the work that makes it READY.
@@ -246,8 +251,12 @@ func (s *Service) addVersion(ctx context.Context, tx store.Tx, scope store.Scope
 	if err != nil {
 		return err
 	}
+	provider, err := s.place(tx, scope, id, n, d.provider)
+	if err != nil {
+		return err
+	}
 	_, err = s.docs.versions.Create(tx, versionDoc{Scope: scope, ID: versionID(id, n), Parent: id, Spec: d.spec, State: versionState{
-		Status: agentcorecontrol.AgentRuntimeStatusCREATING, LastUpdated: tx.Now(), Pin: d.pin, Environment: sealed,
+		Status: agentcorecontrol.AgentRuntimeStatusCREATING, LastUpdated: tx.Now(), Pin: d.pin, Provider: provider, Environment: sealed,
 	}})
 	if err != nil {
 		return err

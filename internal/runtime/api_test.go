@@ -206,8 +206,18 @@ func TestCreate(t *testing.T) {
 			in.NetworkConfiguration = vpc()
 			in.NetworkConfiguration.NetworkModeConfig.Subnets = []string{"subnet-!"}
 		}},
-		{"protocol", "serverProtocol", func(in *control.CreateAgentRuntimeInput) {
-			in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: types.ServerProtocolMcp}
+		{"protocol's port", "protocolConfiguration.port must not be 8443, which is reserved", func(in *control.CreateAgentRuntimeInput) {
+			in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: types.ServerProtocolMcp, Port: aws.Int32(8443)}
+		}},
+		{"protocol's path", "at 'protocolConfiguration.path' failed to satisfy constraint", func(in *control.CreateAgentRuntimeInput) {
+			in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: types.ServerProtocolMcp, Path: aws.String("mcp")}
+		}},
+		{"storage outside /mnt", "mountPath '/mnt/..' is not below /mnt", func(in *control.CreateAgentRuntimeInput) {
+			in.FilesystemConfigurations = []types.FilesystemConfiguration{&types.FilesystemConfigurationMemberSessionStorage{
+				Value: types.SessionStorageConfiguration{MountPath: aws.String("/mnt/..")}}}
+		}},
+		{"tag", "The tag key 'aws:mine' is reserved", func(in *control.CreateAgentRuntimeInput) {
+			in.Tags = map[string]string{"aws:mine": "x"}
 		}},
 		{"environment", "must not contain '='", func(in *control.CreateAgentRuntimeInput) {
 			in.EnvironmentVariables = map[string]string{"A=B": "c"}

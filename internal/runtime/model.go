@@ -1,14 +1,11 @@
 package runtime
 
 import (
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
-	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -42,22 +39,86 @@ type versionState struct {
 	// of a zip's object, and Digest its content from then on.
 	Pin    string `json:"objectVersion,omitempty"`
 	Digest string `json:"digest,omitempty"`
+	// Provider is the capacity provider that it names.
+	Provider string `json:"provider,omitempty"`
 	// Environment is the sealed JSON of environmentVariables.
 	Environment []byte `json:"environment,omitempty"`
 	// Snapshot says why none was made, if one was to be.
 	Snapshot *snapshotState `json:"snapshot,omitempty"`
 }
 
+// runtimeSpec is what belongs to a runtime and to none of its versions.
+type runtimeSpec struct {
+	Tags map[string]string `json:"tags,omitempty"`
+}
+
+// endpointSpec is what a caller said of an endpoint, but for its version.
+type endpointSpec struct {
+	Description string            `json:"description,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+}
+
 // endpointState is our part of an endpoint's document.
 type endpointState struct {
-	Status string `json:"status"`
-	Live   int    `json:"live,omitempty"` // 0 while no version was ready
-	Target int    `json:"target"`
+	ID            string    `json:"id,omitempty"` // to the world; DEFAULT's is its name
+	Status        string    `json:"status"`
+	FailureReason string    `json:"failureReason,omitempty"`
+	Live          int       `json:"live,omitempty"` // 0 while no version was ready
+	Target        int       `json:"target"`
+	LastUpdated   time.Time `json:"lastUpdated,omitzero"`
+	// History are the versions it has run, the last at the end.
+	History []ran `json:"history,omitempty"`
+}
+
+// ran says from when on an endpoint ran a version.
+type ran struct {
+	Version int       `json:"version"`
+	From    time.Time `json:"from"`
+}
+
+// maxHistory bounds endpointState.History.
+const maxHistory = 100
+
+// run is the end of a roll that succeeded.
+func (e *endpointState) run(version int, at time.Time) {
+	if e.Live != version {
+		e.History = append(e.History, ran{version, at})
+		e.History = e.History[max(0, len(e.History)-maxHistory):]
+	}
+	e.Status, e.FailureReason = agentcorecontrol.AgentRuntimeEndpointStatusREADY, ""
+	e.Live, e.Target, e.LastUpdated = version, version, at
+}
+
+// fail is the end of a roll that did not: what ran goes on.
+func (e *endpointState) fail(reason string, at time.Time) {
+	e.Status, e.FailureReason, e.LastUpdated = agentcorecontrol.AgentRuntimeEndpointStatusUPDATE_FAILED, reason, at
+	if e.Live == 0 {
+		e.Status = agentcorecontrol.AgentRuntimeEndpointStatusCREATE_FAILED
+	}
+}
+
+// changed is when an endpoint last changed in the eyes of the world.
+func changed(e endpointDoc) time.Time {
+	if e.State.LastUpdated.IsZero() {
+		return e.Created
+	}
+	return e.State.LastUpdated
+}
+
+// providerState is our part of a capacity provider's document.
+type providerState struct {
+	Status      string    `json:"status"`
+	LastUpdated time.Time `json:"lastUpdated"`
 }
 
 // ARN is the name of a runtime to the world.
 func ARN(scope store.Scope, id string) string {
 	return "arn:aws:bedrock-agentcore:" + scope.Region + ":" + scope.Account + ":runtime/" + id
+}
+
+// EndpointARN is the name of an endpoint to the world.
+func EndpointARN(scope store.Scope, id, name string) string {
+	return ARN(scope, id) + "/runtime-endpoint/" + name
 }
 
 // LogGroup is where the output of an endpoint's sessions goes (spec/runtime.md 13).
@@ -80,82 +141,14 @@ func versionNumber(v versionDoc) int {
 
 func endpointID(id, name string) string { return id + "/" + name }
 
-// settled reports whether a runtime in this status may be changed.
+// settled reports whether a runtime, version or endpoint in this status may be
+// changed; their statuses have the same names.
 func settled(status string) bool {
 	switch status {
 	case agentcorecontrol.AgentRuntimeStatusCREATING, agentcorecontrol.AgentRuntimeStatusUPDATING, agentcorecontrol.AgentRuntimeStatusDELETING:
 		return false
 	}
 	return true
-}
-
-// config is what Create and Update have in common; the model's constraints
-// hold when it gets here.
-type config struct {
-	artifact  *agentcorecontrol.AgentRuntimeArtifact
-	lifecycle *agentcorecontrol.LifecycleConfiguration
-	headers   *agentcorecontrol.RequestHeaderConfiguration
-	env       map[string]string
-	files     []agentcorecontrol.FilesystemConfiguration
-	network   *agentcorecontrol.NetworkConfiguration
-}
-
-// check holds the rules that the model cannot express.
-func (c config) check() error {
-	if l := c.lifecycle; l != nil {
-		if idle, life := lifecycle(l); idle > life {
-			return invalid("lifecycleConfiguration.idleRuntimeSessionTimeout", "idleRuntimeSessionTimeout must be less than or equal to maxLifetime")
-		}
-	}
-	if c.headers != nil {
-		if err := checkHeaders(c.headers.RequestHeaderAllowlist); err != nil {
-			return err
-		}
-	}
-	if err := checkFiles(c.files); err != nil {
-		return err
-	}
-	if err := checkNetwork(c.network); err != nil {
-		return err
-	}
-	if err := checkSnapshot(c.env, nil); err != nil {
-		return err
-	}
-	for name := range c.env {
-		if strings.ContainsAny(name, "=\x00") || strings.ContainsRune(c.env[name], 0) {
-			return invalid("environmentVariables", "environmentVariables: a name must not contain '=' and neither a name nor a value a NUL byte")
-		}
-	}
-	return nil
-}
-
-// checkNetwork holds the rules of spec/runtime.md 2.4 that concern several members.
-func checkNetwork(c *agentcorecontrol.NetworkConfiguration) error {
-	const field = "networkConfiguration.networkModeConfig"
-	if c == nil {
-		return nil // which the model does not let through
-	}
-	switch vpc := text(c.NetworkMode) == agentcorecontrol.NetworkModeVPC; {
-	case vpc && c.NetworkModeConfig == nil:
-		return invalid(field, field+" is required when networkMode is VPC: it names 1 to 16 subnets and 1 to 16 securityGroups")
-	case !vpc && c.NetworkModeConfig != nil:
-		return invalid(field, field+" is for networkMode VPC; leave it out when networkMode is "+text(c.NetworkMode))
-	}
-	return nil
-}
-
-// checkFiles holds the rules of spec/runtime.md 2.9 that concern several.
-func checkFiles(list []agentcorecontrol.FilesystemConfiguration) error {
-	storages := 0
-	for _, f := range list {
-		if f.SessionStorage != nil {
-			storages++
-		}
-	}
-	if storages > 1 {
-		return invalid("filesystemConfigurations", "filesystemConfigurations: at most one sessionStorage is allowed")
-	}
-	return nil
 }
 
 // lifecycle fills in what is not given, in seconds.
@@ -172,55 +165,4 @@ func lifecycle(l *agentcorecontrol.LifecycleConfiguration) (idle, life int32) {
 		idle = *l.IdleRuntimeSessionTimeout
 	}
 	return idle, life
-}
-
-// customHeader is the only prefix of X-Amzn- that may be handed to an agent.
-const customHeader = "x-amzn-bedrock-agentcore-runtime-custom-"
-
-// checkHeaders holds the rules of spec/runtime.md 2.6.
-func checkHeaders(names []string) error {
-	seen := map[string]bool{}
-	for _, name := range names {
-		lower := strings.ToLower(name)
-		field := "requestHeaderConfiguration.requestHeaderAllowlist"
-		switch {
-		case seen[lower]:
-			return invalid(field, fmt.Sprintf("Header '%s' is listed twice; names are compared without regard to case", name))
-		case lower == "authorization":
-			return invalid(field, "Header 'Authorization' can be passed on only by a runtime with a customJWTAuthorizer")
-		case strings.HasPrefix(lower, "x-amz-"):
-			return invalid(field, fmt.Sprintf("Header '%s' is reserved: names that start with X-Amz- cannot be passed on", name))
-		case strings.HasPrefix(lower, "x-amzn-") && !strings.HasPrefix(lower, customHeader):
-			return invalid(field, fmt.Sprintf("Header '%s' is reserved: of the names that start with X-Amzn- only X-Amzn-Bedrock-AgentCore-Runtime-Custom-* can be passed on", name))
-		case restricted(lower):
-			return invalid(field, fmt.Sprintf("Header '%s' is restricted and cannot be passed on", name))
-		}
-		seen[lower] = true
-	}
-	return nil
-}
-
-// restricted reports whether a header name is on the list of spec/runtime.md 2.6.
-func restricted(lower string) bool {
-	if strings.HasPrefix(lower, "access-control-") {
-		return true
-	}
-	return slices.Contains(strings.Fields(restrictedHeaders), lower)
-}
-
-const restrictedHeaders = `proxy-authorization www-authenticate accept accept-charset accept-encoding accept-language content-type content-length
-	content-encoding content-language content-location content-range cache-control etag expires if-match if-modified-since if-none-match if-range
-	if-unmodified-since last-modified pragma vary connection keep-alive proxy-connection upgrade host user-agent referer from range accept-ranges
-	transfer-encoding te trailer server date location retry-after set-cookie cookie content-security-policy content-security-policy-report-only
-	strict-transport-security x-content-type-options x-frame-options x-xss-protection referrer-policy permissions-policy
-	cross-origin-embedder-policy cross-origin-opener-policy cross-origin-resource-policy origin accept-ch accept-ch-lifetime dpr width
-	viewport-width downlink ect rtt save-data clear-site-data feature-policy expect-ct public-key-pins public-key-pins-report-only via forwarded
-	x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip x-requested-with x-csrf-token true-client-ip x-client-ip x-cluster-client-ip
-	x-originating-ip x-source-ip x-original-url x-original-host x-rewrite-url cf-ray cf-connecting-ip x-amz-cf-id x-cache x-served-by link
-	sec-websocket-key sec-websocket-accept sec-websocket-version sec-websocket-protocol sec-websocket-extensions`
-
-func invalid(field, text string) error {
-	e := fault.Validation("%s", text)
-	e.Fields = []fault.Field{{Name: field, Message: text}}
-	return e
 }

@@ -62,7 +62,7 @@ func TestLifecycle(t *testing.T) {
 		if idle, life := lifecycle(l); idle != tt.wantIdle || life != tt.wantLife {
 			t.Errorf("%s: %d, %d; want %d, %d", tt.name, idle, life, tt.wantIdle, tt.wantLife)
 		}
-		err := config{lifecycle: l}.check()
+		err := check(&agentcorecontrol.UpdateAgentRuntimeRequest{LifecycleConfiguration: l}, false)
 		if tt.refused != (err != nil) {
 			t.Errorf("%s: check = %v", tt.name, err)
 		}
@@ -86,7 +86,7 @@ func TestHeaders(t *testing.T) {
 	}
 	for _, list := range lists {
 		verdict := "allowed"
-		if err := checkHeaders(list); err != nil {
+		if err := checkHeaders(list, false); err != nil {
 			verdict = fault.From(err).Message
 		}
 		fmt.Fprintf(&b, "%-60s %s\n", strings.Join(list, ", "), verdict)
@@ -94,7 +94,7 @@ func TestHeaders(t *testing.T) {
 	b.WriteString("\nrestricted:\n")
 	for _, name := range strings.Fields(restrictedHeaders) {
 		for _, form := range []string{name, strings.ToUpper(name)} {
-			err := checkHeaders([]string{form})
+			err := checkHeaders([]string{form}, false)
 			if !fault.Is(err, "ValidationException") {
 				t.Errorf("%s is allowed", form)
 			}
@@ -119,7 +119,7 @@ func TestRestrictedHeadersAreAllThere(t *testing.T) {
 	X-Cluster-Client-IP, X-Originating-IP, X-Source-IP, X-Original-URL, X-Original-Host, X-Rewrite-URL, CF-Ray, CF-Connecting-IP, X-Amz-Cf-Id,
 	X-Cache, X-Served-By, Link, Sec-WebSocket-Key, Sec-WebSocket-Accept, Sec-WebSocket-Version, Sec-WebSocket-Protocol, Sec-WebSocket-Extensions`
 	for _, name := range strings.FieldsFunc(spec, func(r rune) bool { return strings.ContainsRune(", \n\t", r) }) {
-		if err := checkHeaders([]string{name}); !fault.Is(err, "ValidationException") {
+		if err := checkHeaders([]string{name}, false); !fault.Is(err, "ValidationException") {
 			t.Errorf("%s is allowed", name)
 		}
 	}
@@ -127,11 +127,11 @@ func TestRestrictedHeadersAreAllThere(t *testing.T) {
 
 func TestEnvironmentNames(t *testing.T) {
 	for name, ok := range map[string]bool{"A": true, "a.b-c": true, "with space": true, "A=B": false, "=": false, "A\x00": false} {
-		if err := (config{env: map[string]string{name: "v"}}).check(); (err == nil) != ok {
+		if err := check(&agentcorecontrol.UpdateAgentRuntimeRequest{EnvironmentVariables: map[string]string{name: "v"}}, false); (err == nil) != ok {
 			t.Errorf("name %q: %v", name, err)
 		}
 	}
-	err := config{env: map[string]string{"A": "v\x00"}}.check()
+	err := check(&agentcorecontrol.UpdateAgentRuntimeRequest{EnvironmentVariables: map[string]string{"A": "v\x00"}}, false)
 	if f := fault.From(err); err == nil || f.Fields[0].Name != "environmentVariables" || strings.Contains(f.Message, "v\x00") {
 		t.Errorf("NUL in a value: %v", err)
 	}

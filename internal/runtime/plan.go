@@ -55,6 +55,11 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 	if err != nil {
 		return session.Plan{}, out.asAgentError(err)
 	}
+	net, err := s.network(ctx, v, spec)
+	if err != nil {
+		on.release()
+		return session.Plan{}, err
+	}
 	server := serverOf(spec.ProtocolConfiguration)
 	idle, life := lifecycle(spec.LifecycleConfiguration)
 	plan := session.Plan{
@@ -72,7 +77,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 	s.saved(&plan, rt, v, env, key)
 	guest := Guest{
 		Scope: key.Scope, Role: text(spec.RoleArn), RoleSession: roleSession(key), Template: key.ID == templateID,
-		Network: spec.NetworkConfiguration, ContainerToken: env[containerToken], Note: out.note,
+		Network: net, ContainerToken: env[containerToken], Note: out.note,
 	}
 	if err := s.surround(ctx, &plan, guest); err != nil {
 		on.release()
@@ -103,19 +108,21 @@ func (s *Service) live(ctx context.Context, key session.Key, version string) (rt
 		if err != nil {
 			return err
 		}
-		if rt.State.Status == agentcorecontrol.AgentRuntimeStatusDELETING {
+		switch {
+		case rt.State.Status == agentcorecontrol.AgentRuntimeStatusDELETING, e.State.Status == agentcorecontrol.AgentRuntimeEndpointStatusDELETING:
 			return missing
-		}
-		if e.State.Live == 0 {
+		case e.State.Live == 0 && key.Endpoint != DefaultEndpoint:
+			return fault.Conflict("Endpoint '%s' of agent runtime '%s' is %s and has no version that is READY yet", key.Endpoint, key.Owner, e.State.Status)
+		case e.State.Live == 0:
 			return fault.Conflict("Agent runtime '%s' is %s and has no version that is READY yet", key.Owner, rt.State.Status)
 		}
-		n := e.State.Live
 		if version != "" {
-			if n, err = parseVersion(version); err != nil {
+			v, err = s.docs.versions.Get(r, key.Scope, key.Owner+":"+version)
+			if !errors.Is(err, store.ErrNotFound) {
 				return err
-			}
+			} // it was deleted: the session cannot go on, and starts afresh
 		}
-		v, err = s.docs.versions.Get(r, key.Scope, versionID(key.Owner, n))
+		v, err = s.docs.versions.Get(r, key.Scope, versionID(key.Owner, e.State.Live))
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -126,8 +133,7 @@ func (s *Service) live(ctx context.Context, key session.Key, version string) (rt
 
 // platformEnv is what every agent finds in its environment (spec/runtime.md 11).
 func platformEnv(rt runtimeDoc, key session.Key) []string {
-	arn := ARN(key.Scope, key.Owner)
-	endpoint := arn + "/runtime-endpoint/" + key.Endpoint
+	endpoint := EndpointARN(key.Scope, key.Owner, key.Endpoint)
 	return []string{
 		"DOCKER_CONTAINER=1", // the SDK's sign that it is on the platform
 		"AWS_REGION=" + key.Scope.Region, "AWS_DEFAULT_REGION=" + key.Scope.Region,

@@ -55,8 +55,11 @@ type Config struct {
 	// GuestAPI is the URL at which guests reach this server over their own wire;
 	// empty where they have none.
 	GuestAPI string
-	Log      *slog.Logger
-	Now      func() time.Time
+	Quotas   Quotas
+	// Strict holds AWS's own limits where Outcrop's are wider.
+	Strict bool
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Service implements agentcorecontrol.Runtime.
@@ -70,19 +73,22 @@ type Service struct {
 }
 
 // shapes are the indexes of the shapes that specs are read and written as.
-type shapes struct{ update, get int }
+type shapes struct{ update, get, createProvider, getProvider int }
 
 // New returns the service. Its work handlers are registered by Register.
 func New(cfg Config) *Service {
 	if cfg.SnapshotLife == 0 {
 		cfg.SnapshotLife = SnapshotLife
 	}
+	cfg.Quotas = cfg.Quotas.withDefaults()
 	return &Service{
 		wanted: make(chan payload, 64), making: make(chan struct{}, 1),
 		cfg: cfg, docs: newCollections(), interpreters: once(cfg.Interpreters, cfg.Now),
 		shapes: shapes{
-			update: agentcorecontrol.Service.ShapeNamed("UpdateAgentRuntimeRequest"),
-			get:    agentcorecontrol.Service.ShapeNamed("GetAgentRuntimeResponse"),
+			update:         agentcorecontrol.Service.ShapeNamed("UpdateAgentRuntimeRequest"),
+			get:            agentcorecontrol.Service.ShapeNamed("GetAgentRuntimeResponse"),
+			createProvider: agentcorecontrol.Service.ShapeNamed("CreateCapacityProviderInput"),
+			getProvider:    agentcorecontrol.Service.ShapeNamed("GetCapacityProviderOutput"),
 		},
 	}
 }

@@ -55,13 +55,9 @@ type snapshotRules struct {
 }
 
 func rulesOf(rt runtimeDoc, env map[string]string) snapshotRules {
-	var spec struct {
-		Tags map[string]string `json:"tags"`
-	}
-	_ = json.Unmarshal(rt.Spec, &spec) // written by us
 	value := env[snapshotVariable]
 	if value == "" {
-		value = spec.Tags[snapshotTag]
+		value = rt.Spec.Tags[snapshotTag]
 	}
 	return snapshotRules{off: value == snapshotOff, safe: value == snapshotSafe, hook: strings.Fields(env[hookVariable])}
 }

@@ -10,31 +10,41 @@ import (
 	"github.com/outcrop/outcrop/internal/store"
 )
 
-// The specs are the wire's JSON as accepted, so that a regenerated model never
-// changes what is stored.
+// A version's spec is the wire's JSON as accepted, so that a regenerated model
+// never changes what is stored.
 type (
-	runtimes  = store.Collection[json.RawMessage, runtimeState]
+	runtimes  = store.Collection[runtimeSpec, runtimeState]
 	versions  = store.Collection[json.RawMessage, versionState]
-	endpoints = store.Collection[json.RawMessage, endpointState]
+	endpoints = store.Collection[endpointSpec, endpointState]
 
-	runtimeDoc  = store.Resource[json.RawMessage, runtimeState]
+	providers  = store.Collection[providerSpec, providerState]
+	placements = store.Collection[placement, struct{}]
+
+	providerDoc  = store.Resource[providerSpec, providerState]
+	placementDoc = store.Resource[placement, struct{}]
+
+	runtimeDoc  = store.Resource[runtimeSpec, runtimeState]
 	versionDoc  = store.Resource[json.RawMessage, versionState]
-	endpointDoc = store.Resource[json.RawMessage, endpointState]
+	endpointDoc = store.Resource[endpointSpec, endpointState]
 )
 
 // collections are the documents of this service: a runtime, and below it its
-// versions and endpoints.
+// versions and endpoints; a capacity provider, and below it who names it.
 type collections struct {
-	runtimes  runtimes
-	versions  versions
-	endpoints endpoints
+	runtimes   runtimes
+	versions   versions
+	endpoints  endpoints
+	providers  providers
+	placements placements
 }
 
 func newCollections() collections {
 	return collections{
-		runtimes:  runtimes{Kind: "runtime"},
-		versions:  versions{Kind: "runtime-version"},
-		endpoints: endpoints{Kind: "runtime-endpoint"},
+		runtimes:   runtimes{Kind: "runtime"},
+		versions:   versions{Kind: "runtime-version"},
+		endpoints:  endpoints{Kind: "runtime-endpoint"},
+		providers:  providers{Kind: "capacity-provider"},
+		placements: placements{Kind: "capacity-provider-version"},
 	}
 }
 
@@ -54,6 +64,41 @@ func (c collections) version(r store.Reader, scope store.Scope, id string, n int
 		return doc, fault.NotFound("No version '%d' found for agent runtime '%s'", n, id)
 	}
 	return doc, err
+}
+
+// endpoint reads one endpoint of a runtime.
+func (c collections) endpoint(r store.Reader, scope store.Scope, id, name string) (endpointDoc, error) {
+	doc, err := c.endpoints.Get(r, scope, endpointID(id, name))
+	if errors.Is(err, store.ErrNotFound) {
+		return doc, fault.NotFound("No endpoint '%s' found for agent runtime '%s'", name, id)
+	}
+	return doc, err
+}
+
+// provider reads a capacity provider.
+func (c collections) provider(r store.Reader, scope store.Scope, id string) (providerDoc, error) {
+	doc, err := c.providers.Get(r, scope, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return doc, fault.NotFound("No capacity provider found with id '%s'", id)
+	}
+	return doc, err
+}
+
+// page is the part of a listing that the wire asks for.
+func page(size *int32, token *string) store.Page {
+	p := store.Page{Size: store.DefaultPageSize, Token: text(token)}
+	if size != nil {
+		p.Size = int(*size)
+	}
+	return p
+}
+
+// listFault words what is wrong with a page.
+func listFault(err error) error {
+	if errors.Is(err, store.ErrBadToken) {
+		return invalid("nextToken", "nextToken is not one that this operation returned")
+	}
+	return err
 }
 
 // workKey keeps the items of one runtime in order.

@@ -8,21 +8,27 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/resourcepolicy"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
 )
 
 // The kinds of this service's work items.
 const (
-	prepareKind = "runtime.prepare"
-	deleteKind  = "runtime.delete"
-	pruneKind   = "runtime.prune"
+	prepareKind        = "runtime.prepare"
+	deleteKind         = "runtime.delete"
+	deleteVersionKind  = "runtime.delete-version"
+	rollKind           = "runtime.roll"
+	deleteEndpointKind = "runtime.delete-endpoint"
+	providerKind       = "runtime.capacity-provider"
+	pruneKind          = "runtime.prune"
 	// snapshotKind comes after READY and changes no status.
 	snapshotKind = "runtime.snapshot"
 )
@@ -34,8 +40,9 @@ type payload struct {
 	Version int         `json:"version,omitempty"`
 	// Digests are the code that may have lost its last user, for pruneKind.
 	Digests []string `json:"digests,omitempty"`
-	// Endpoint is whose sessions a snapshot is for, and Again says that it
-	// replaces one that is about to be too old, for snapshotKind.
+	// Endpoint is the one that is meant; for snapshotKind the one whose sessions a
+	// snapshot is for, and Again says that it replaces one that is about to be too
+	// old.
 	Endpoint string `json:"endpoint,omitempty"`
 	Again    bool   `json:"again,omitempty"`
 	// Failure is why sessions could not be restored from the last one; it is
@@ -43,18 +50,31 @@ type payload struct {
 	Failure string `json:"-"`
 }
 
+// enqueue adds an item. Endpoints and versions that go do not wait for what is
+// done to their runtime.
 func enqueue(tx store.Tx, kind string, job payload) error {
 	body, err := json.Marshal(job)
 	if err != nil {
 		return err
 	}
-	_, err = tx.EnqueueWork(store.Work{Kind: kind, Key: workKey(job.Scope, job.ID), Payload: body})
+	key := workKey(job.Scope, job.ID)
+	switch kind {
+	case rollKind, deleteEndpointKind:
+		key += "/endpoint/" + job.Endpoint
+	case deleteVersionKind:
+		key += "/version/" + strconv.Itoa(job.Version)
+	}
+	_, err = tx.EnqueueWork(store.Work{Kind: kind, Key: key, Payload: body})
 	return err
 }
 
 // Handlers are the work handlers of the service, by kind.
 func (s *Service) Handlers() map[string]work.Handler {
-	return map[string]work.Handler{prepareKind: prepare{s}, deleteKind: remove{s}, pruneKind: prune{s}, snapshotKind: makeSnapshot{s}}
+	return map[string]work.Handler{
+		prepareKind: prepare{s}, deleteKind: remove{s}, deleteVersionKind: removeVersion{s},
+		rollKind: roll{s}, deleteEndpointKind: removeEndpoint{s},
+		providerKind: settleProvider{s}, pruneKind: prune{s}, snapshotKind: makeSnapshot{s},
+	}
 }
 
 // prepare brings a version's artifact onto this host, checks that it can be
@@ -69,10 +89,7 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 	}
 	on, err := s.startable(ctx, v)
 	if err != nil {
-		if f := fault.From(err); f.Status < http.StatusInternalServerError {
-			return work.Permanent(err)
-		}
-		return err
+		return permanent(err)
 	}
 	defer on.release()
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
@@ -92,7 +109,7 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 			return err
 		}
 		_, err = s.docs.endpoints.Update(tx, job.Scope, endpointID(job.ID, DefaultEndpoint), func(d *endpointDoc) error {
-			d.State = endpointState{Status: agentcorecontrol.AgentRuntimeEndpointStatusREADY, Live: job.Version, Target: job.Version}
+			d.State.run(job.Version, now)
 			return nil
 		})
 		if err != nil {
@@ -147,10 +164,7 @@ func (p prepare) Failed(tx store.Tx, w store.Work, cause error) error {
 		return err
 	}
 	_, err = s.docs.endpoints.Update(tx, job.Scope, endpointID(job.ID, DefaultEndpoint), func(d *endpointDoc) error {
-		d.State.Status = agentcorecontrol.AgentRuntimeEndpointStatusUPDATE_FAILED
-		if d.State.Live == 0 {
-			d.State.Status = agentcorecontrol.AgentRuntimeEndpointStatusCREATE_FAILED
-		}
+		d.State.fail(reason, now)
 		return nil
 	})
 	return err
@@ -212,7 +226,7 @@ func (d remove) Do(ctx context.Context, item *work.Item) error {
 			if err != nil {
 				return err
 			}
-			if err := s.docs.versions.Delete(tx, job.Scope, v.ID); err != nil {
+			if err := s.dropVersion(tx, v); err != nil {
 				return err
 			}
 			if v.State.Digest != "" && !slices.Contains(job.Digests, v.State.Digest) {
@@ -223,14 +237,11 @@ func (d remove) Do(ctx context.Context, item *work.Item) error {
 			if err != nil {
 				return err
 			}
-			if err := s.docs.endpoints.Delete(tx, job.Scope, e.ID); err != nil {
-				return err
-			}
-			if _, err := tx.CancelWork(snapshotKey(payload{Scope: job.Scope, ID: job.ID, Endpoint: e.Name})); err != nil {
+			if err := s.dropEndpoint(tx, job.Scope, job.ID, e.Name); err != nil {
 				return err
 			}
 		}
-		if err := s.docs.runtimes.Delete(tx, job.Scope, job.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := errors.Join(gone(s.docs.runtimes.Delete(tx, job.Scope, job.ID)), resourcepolicy.Forget(tx, job.Scope, ARN(job.Scope, job.ID))); err != nil {
 			return err
 		}
 		if len(job.Digests) > 0 {

@@ -208,6 +208,21 @@ func (m *Manager) StopOwner(ctx context.Context, scope store.Scope, owner string
 	return nil
 }
 
+// StopEndpoint is StopOwner for one endpoint of a resource.
+func (m *Manager) StopEndpoint(ctx context.Context, scope store.Scope, owner, endpoint string) error {
+	err := m.stopAll(ctx, "its endpoint was deleted", Grace, func(k Key) bool { return k.Scope == scope && k.Owner == owner && k.Endpoint == endpoint })
+	if err != nil {
+		return err
+	}
+	if m.cfg.Templates != nil {
+		m.cfg.Templates.DropOthers(TemplateOf(Key{Scope: scope, Owner: owner, Endpoint: endpoint})) // no template has an empty ID
+	}
+	if m.cfg.Storage != nil {
+		return m.cfg.Storage.DropEndpoint(resource(scope, owner), endpoint)
+	}
+	return nil
+}
+
 func (m *Manager) stopAll(ctx context.Context, why string, grace time.Duration, which func(Key) bool) error {
 	m.mu.Lock()
 	for s, give := range m.makers { // a template that nobody will use

@@ -313,6 +313,26 @@ func TestStopOwner(t *testing.T) {
 	})
 }
 
+func TestStopEndpoint(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
+		other := key("a")
+		other.Endpoint = "other"
+		for _, k := range []session.Key{key("a"), other} {
+			use, err := m.Acquire(t.Context(), k, plan(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			use.Release()
+		}
+		if err := m.StopEndpoint(t.Context(), scope, other.Owner, other.Endpoint); err != nil {
+			t.Errorf("StopEndpoint: %v", err)
+		}
+		if got := m.List(all); len(got) != 1 || got[0].Key != key("a") {
+			t.Errorf("List = %+v, want only the other endpoint's", got)
+		}
+	})
+}
+
 func TestCloseRefuses(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, e *sandboxfake.Engine, m *session.Manager) {
 		acquire(t, m, "a", plan(nil)).Release()

@@ -170,8 +170,9 @@ func TestMakeTemplateFails(t *testing.T) {
 // for a guest that is not ready.
 func TestTemplateGivenUp(t *testing.T) {
 	for name, end := range map[string]func(r *rig) error{
-		"owner":  func(r *rig) error { return r.StopOwner(r.Context(), scope, key("a").Owner) },
-		"server": func(r *rig) error { return r.Close(r.Context()) },
+		"owner":    func(r *rig) error { return r.StopOwner(r.Context(), scope, key("a").Owner) },
+		"endpoint": func(r *rig) error { return r.StopEndpoint(r.Context(), scope, key("a").Owner, key("a").Endpoint) },
+		"server":   func(r *rig) error { return r.Close(r.Context()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			with(t, func(r *rig) {
@@ -213,6 +214,19 @@ func TestNewTemplateReplaces(t *testing.T) {
 		}
 		if n := r.sealed("templates"); n != 0 {
 			t.Errorf("%d templates", n)
+		}
+	})
+}
+
+// TestEndpointTakesItsTemplate, and no other's.
+func TestEndpointTakesItsTemplate(t *testing.T) {
+	with(t, func(r *rig) {
+		r.template()
+		if err := r.StopEndpoint(r.Context(), scope, key("a").Owner, "other"); err != nil || r.sealed("templates") != 1 {
+			t.Errorf("another endpoint: %d templates, %v", r.sealed("templates"), err)
+		}
+		if err := r.StopEndpoint(r.Context(), scope, key("a").Owner, key("a").Endpoint); err != nil || r.sealed("templates") != 0 {
+			t.Errorf("its own: %d templates, %v", r.sealed("templates"), err)
 		}
 	})
 }

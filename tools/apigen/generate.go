@@ -18,7 +18,7 @@ type generator struct {
 	ops      []string          // operation names, sorted
 	group    map[string]int    // operation -> index in overlay.Groups
 	refused  map[string]string // operation -> reason
-	metadata map[string]bool
+	metadata map[string]string // operation -> reason
 	secret   map[string]bool
 	shapes   []string       // shape names that are emitted, sorted
 	index    map[string]int // shape name -> index
@@ -38,7 +38,12 @@ func (g *generator) prepare() error {
 	if g.group, g.refused, err = g.overlay.decided(); err != nil {
 		return err
 	}
-	g.metadata, g.secret = words(g.overlay.Metadata), words(g.overlay.Secret)
+	g.metadata, g.secret = map[string]string{}, words(g.overlay.Secret)
+	for reason, list := range g.overlay.Metadata {
+		for op := range words(list) {
+			g.metadata[op] = reason
+		}
+	}
 	g.ops = sortedKeys(g.model.Operations)
 	var undecided []string
 	for _, op := range g.ops {

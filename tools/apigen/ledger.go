@@ -26,8 +26,8 @@ func (g *generator) ledger() ledgerService {
 		switch {
 		case g.refused[op] != "":
 			status = "refused: " + g.refused[op]
-		case g.metadata[op]:
-			status = "metadata only"
+		case g.metadata[op] != "":
+			status = "metadata only: " + g.metadata[op]
 		}
 		var reqs []string
 		for _, r := range g.requires[op] {

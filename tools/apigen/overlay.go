@@ -34,8 +34,9 @@ type service struct {
 	Roots map[string]string
 	// Secret are the operations whose answers hand out a secret.
 	Secret string
-	// Metadata are the operations that are stored and echoed without effect.
-	Metadata string
+	// Metadata lists the operations that are stored and echoed without effect, by
+	// the reason.
+	Metadata map[string]string
 }
 
 // override is a constraint of ours in place of the model's.
@@ -79,12 +80,13 @@ var services = []service{
 	{
 		Model: "bedrock-agentcore-control", Package: "agentcorecontrol", Signing: "bedrock-agentcore",
 		Groups: []group{
-			{Name: "Runtime", Doc: "agent runtimes, their versions and endpoints",
-				Served: "CreateAgentRuntime GetAgentRuntime ListAgentRuntimes UpdateAgentRuntime DeleteAgentRuntime",
-				Refused: map[string]string{laterRuntime: `CreateAgentRuntimeEndpoint CreateCapacityProvider DeleteAgentRuntimeEndpoint
-					DeleteCapacityProvider DeleteResourcePolicy GetAgentRuntimeEndpoint GetCapacityProvider GetResourcePolicy
-					ListAgentRuntimeEndpoints ListAgentRuntimeVersions ListAgentRuntimeVersionsByCapacityProvider ListCapacityProviders
-					ListTagsForResource PutResourcePolicy TagResource UntagResource UpdateAgentRuntimeEndpoint UpdateCapacityProvider`}},
+			{Name: "Runtime", Doc: "agent runtimes, their versions and endpoints, and capacity providers",
+				Served: `CreateAgentRuntime CreateAgentRuntimeEndpoint CreateCapacityProvider DeleteAgentRuntime DeleteAgentRuntimeEndpoint
+					DeleteCapacityProvider GetAgentRuntime GetAgentRuntimeEndpoint GetCapacityProvider ListAgentRuntimeEndpoints
+					ListAgentRuntimeVersions ListAgentRuntimeVersionsByCapacityProvider ListAgentRuntimes ListCapacityProviders
+					UpdateAgentRuntime UpdateAgentRuntimeEndpoint UpdateCapacityProvider`},
+			{Name: "Resources", Doc: "what any resource can have attached to it: tags and a policy",
+				Served: `DeleteResourcePolicy GetResourcePolicy ListTagsForResource PutResourcePolicy TagResource UntagResource`},
 			{Name: "Gateway", Refused: map[string]string{laterGateway: `BatchPutGatewayRateLimits CreateGateway CreateGatewayRateLimit
 				CreateGatewayRule CreateGatewayTarget DeleteGateway DeleteGatewayRateLimit DeleteGatewayRule DeleteGatewayTarget GetGateway
 				GetGatewayRateLimit GetGatewayRule GetGatewayTarget ListGatewayRateLimits ListGatewayRules ListGatewayTargets ListGateways
@@ -127,15 +129,33 @@ var services = []service{
 				"bedrock-agentcore:CreateWorkloadIdentity arn:aws:bedrock-agentcore:{region}:{account}:workload-identity-directory/default",
 			},
 			"UpdateAgentRuntime": {
-				"bedrock-agentcore:UpdateAgentRuntime arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeId}",
+				"bedrock-agentcore:UpdateAgentRuntime " + controlARN,
 				"iam:PassRole {roleArn}",
 			},
+			"GetAgentRuntimeEndpoint": {
+				"bedrock-agentcore:GetAgentRuntimeEndpoint " + controlARN,
+				"bedrock-agentcore:GetAgentRuntimeEndpoint " + controlARN + "/runtime-endpoint/{endpointName}",
+			},
+			"UpdateAgentRuntimeEndpoint": {
+				"bedrock-agentcore:UpdateAgentRuntimeEndpoint " + controlARN,
+				"bedrock-agentcore:UpdateAgentRuntimeEndpoint " + controlARN + "/runtime-endpoint/{endpointName}",
+			},
+			"DeleteAgentRuntimeEndpoint": {
+				"bedrock-agentcore:DeleteAgentRuntimeEndpoint " + controlARN,
+				"bedrock-agentcore:DeleteAgentRuntimeEndpoint " + controlARN + "/runtime-endpoint/{endpointName}",
+			},
+			"ListAgentRuntimeEndpoints": {"bedrock-agentcore:ListAgentRuntimeEndpoints " + controlARN},
+
 			"TagResource":          {"bedrock-agentcore:TagResource {resourceArn}"},
 			"UntagResource":        {"bedrock-agentcore:UntagResource {resourceArn}"},
 			"ListTagsForResource":  {"bedrock-agentcore:ListTagsForResource {resourceArn}"},
 			"PutResourcePolicy":    {"bedrock-agentcore:PutResourcePolicy {resourceArn}"},
 			"GetResourcePolicy":    {"bedrock-agentcore:GetResourcePolicy {resourceArn}"},
 			"DeleteResourcePolicy": {"bedrock-agentcore:DeleteResourcePolicy {resourceArn}"},
+		},
+		Metadata: map[string]string{
+			"nothing evaluates policies yet, so one that denies is refused": `DeleteResourcePolicy GetResourcePolicy PutResourcePolicy`,
+			"a capacity provider is a name for this one machine":            `CreateCapacityProvider DeleteCapacityProvider GetCapacityProvider ListCapacityProviders UpdateCapacityProvider`,
 		},
 		// The Go SDK v1.77 still lists in these ways.
 		Former: map[string]string{
@@ -144,11 +164,6 @@ var services = []service{
 			"ListDatasets":        "GET /datasets",
 		},
 		RefusedMembers: runtimeMembers,
-		RefusedValues: map[string]string{
-			"ServerProtocol=MCP":  "only the HTTP protocol is built yet",
-			"ServerProtocol=A2A":  "only the HTTP protocol is built yet",
-			"ServerProtocol=AGUI": "only the HTTP protocol is built yet",
-		},
 	},
 	{
 		Model: "bedrock-agentcore", Package: "agentcore", Signing: "bedrock-agentcore",
@@ -340,6 +355,7 @@ var services = []service{
 // ARN templates. A value that is an ARN itself replaces everything before it,
 // and {member:X} stands for X where the member is absent.
 const (
+	controlARN  = "arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeId}"
 	runtimeARN  = "arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeArn}"
 	endpointARN = runtimeARN + "/runtime-endpoint/{qualifier:DEFAULT}"
 	bucketARN   = "arn:aws:s3:::{Bucket}"
@@ -350,23 +366,16 @@ const (
 // service does not give an effect yet. Accepting them would be a lie.
 var runtimeMembers = func() map[string]string {
 	reasons := map[string]string{
-		"authorizerConfiguration":       "JWT authorizers are not enforced yet, and a runtime that asks for one must not be open",
-		"capacityProviderConfiguration": "capacity providers are not built yet",
-		"platformVersion":               "there is one platform, this host's",
-		"allowedPorts":                  "per-session ports are not built yet",
-		"hooksConfiguration":            "lifecycle hooks are not built yet",
-		"resourceConfigurations":        "limits per session are not built yet",
+		"authorizerConfiguration": "JWT authorizers are not enforced yet, and a runtime that asks for one must not be open",
+		"hooksConfiguration":      "lifecycle hooks are not built yet",
+		"resourceConfigurations":  "limits per session are not built yet",
 	}
 	out := map[string]string{
-		"DeleteAgentRuntimeRequest.agentRuntimeVersion":   "deleting one version is not built yet; without it the whole runtime goes",
-		"AgentRuntimeArtifact.containerConfiguration":     "container images are not built yet; deploy a code zip (codeConfiguration)",
-		"VpcConfig.requireServiceS3Endpoint":              "S3 is this server, which every sandbox reaches without an endpoint of a network",
-		"ProtocolConfiguration.port":                      "port overrides are not built yet",
-		"ProtocolConfiguration.path":                      "path overrides are not built yet",
-		"FilesystemConfiguration.s3FilesAccessPoint":      "there is no S3 Files service here; sessionStorage is a directory of this server",
-		"FilesystemConfiguration.efsAccessPoint":          "there is no EFS here; sessionStorage is a directory of this server",
-		"FilesystemConfiguration.capacityProviderVolume":  "capacity providers are not built yet",
-		"UpdateAgentRuntimeRequest.metadataConfiguration": "the metadata service is not built yet",
+		"AgentRuntimeArtifact.containerConfiguration":    "container images are not built yet; deploy a code zip (codeConfiguration)",
+		"VpcConfig.requireServiceS3Endpoint":             "S3 is this server, which every sandbox reaches without an endpoint of a network",
+		"FilesystemConfiguration.s3FilesAccessPoint":     "there is no S3 Files service here; sessionStorage is a directory of this server",
+		"FilesystemConfiguration.efsAccessPoint":         "there is no EFS here; sessionStorage is a directory of this server",
+		"FilesystemConfiguration.capacityProviderVolume": "a capacity provider is a name here and has no volumes; sessionStorage is a directory of this server",
 	}
 	for member, reason := range reasons {
 		out["CreateAgentRuntimeRequest."+member] = reason

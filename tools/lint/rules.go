@@ -31,9 +31,9 @@ func (r rule) forbids(imp string) bool {
 // The layers, top to bottom (AGENTS.md).
 var (
 	program    = []string{"cmd", "internal/app", "internal/cli", "internal/client", "internal/bundle"}
-	services   = []string{"internal/runtime", "internal/operator", "internal/aws", "internal/console"}
+	services   = []string{"internal/runtime", "internal/resource", "internal/operator", "internal/aws", "internal/console"}
 	machinery  = []string{"internal/api", "internal/work", "internal/session"}
-	leaves     = []string{"internal/principal", "internal/secret", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/netprofile", "internal/telemetry"}
+	leaves     = []string{"internal/principal", "internal/secret", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/netprofile", "internal/resourcepolicy", "internal/tag", "internal/telemetry"}
 	foundation = []string{"internal/auth", "internal/sandbox", "internal/store", "internal/fault", "internal/durable"}
 )
 
@@ -51,9 +51,10 @@ var rules = []rule{
 	{packages: machinery, imports: join(program, services), why: "imports run downwards; machinery serves all services alike"},
 	{packages: services, imports: program, why: "imports run downwards; only app builds services"},
 	{packages: join(leaves, foundation), imports: []string{"internal/api/model", "internal/api/schema"}, why: "generated shapes belong to the wire; give the leaf types of its own"},
-	{packages: []string{"internal/runtime"}, imports: []string{"internal/operator", "internal/aws", "internal/console"}, why: "services never import each other; declare a small interface and let app pass it in"},
-	{packages: []string{"internal/operator"}, imports: []string{"internal/runtime", "internal/aws", "internal/console"}, why: "services never import each other; declare a small interface and let app pass it in"},
-	{packages: []string{"internal/aws"}, imports: []string{"internal/runtime", "internal/operator", "internal/console"}, why: "services never import each other; declare a small interface and let app pass it in"},
+	{packages: []string{"internal/runtime"}, imports: []string{"internal/resource", "internal/operator", "internal/aws", "internal/console"}, why: "services never import each other; declare a small interface and let app pass it in"},
+	{packages: []string{"internal/operator"}, imports: []string{"internal/runtime", "internal/resource", "internal/aws", "internal/console"}, why: "services never import each other; declare a small interface and let app pass it in"},
+	{packages: []string{"internal/resource"}, imports: []string{"internal/runtime", "internal/operator", "internal/aws", "internal/console"}, why: "services never import each other; declare a small interface and let app pass it in"},
+	{packages: []string{"internal/aws"}, imports: []string{"internal/runtime", "internal/resource", "internal/operator", "internal/console"}, why: "services never import each other; declare a small interface and let app pass it in"},
 	{packages: []string{"internal/store"}, except: []string{"internal/store/sqlite"}, imports: []string{"modernc.org/sqlite", "database/sql", "internal/store/sqlite"}, why: "nothing of SQLite shows in the contract"},
 	{packages: join(program, services, machinery, leaves), except: []string{"internal/app", "internal/telemetry", "cmd/outcrop-sandbox"}, imports: []string{"internal/store/sqlite", "internal/sandbox/gvisor"}, why: "users of a contract do not name its implementation; app chooses it"},
 	{packages: []string{"internal"}, except: []string{"internal/sandbox/gvisor"}, imports: []string{"gvisor.dev/gvisor"}, why: "gVisor stays behind the sandbox contract"},

@@ -60,10 +60,9 @@ func TestBadBodies(t *testing.T) {
 		{"a repeated member, not merged", with(`,"lifecycleConfiguration":{"maxLifetime":1},"lifecycleConfiguration":{}`), "", 202, ""},
 		{"a repeated member, null", with(`,"agentRuntimeName":null`), "", 400, "Value null at 'agentRuntimeName'"},
 		{"many values", with(`,"environmentVariables":{` + strings.Repeat(`"a":"",`, 140_000) + `"a":""}`), "", 400, "more than 131072 list members and map entries"},
-		{"refused member", with(`,"platformVersion":"1"`), "", 400, "platformVersion is not available in Outcrop 0.0.0-test: there is one platform, this host's"},
+		{"refused member", with(`,"hooksConfiguration":{}`), "", 400, "hooksConfiguration is not available in Outcrop 0.0.0-test: lifecycle hooks are not built yet"},
 		{"refused member, empty", with(`,"filesystemConfigurations":[]`), "", 202, ""},
-		{"refused value", with(`,"protocolConfiguration":{"serverProtocol":"MCP"}`), "", 400, "protocolConfiguration.serverProtocol MCP is not available in Outcrop 0.0.0-test: only the HTTP"},
-		{"invalid before refused", with(`,"platformVersion":"1","description":""`), "", 400, "1 validation error detected: Value at 'description'"},
+		{"invalid before refused", with(`,"hooksConfiguration":{},"description":""`), "", 400, "1 validation error detected: Value at 'description'"},
 	}
 	k := newKit(t)
 	for _, c := range cases {

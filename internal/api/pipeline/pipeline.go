@@ -37,7 +37,8 @@ type Auditor interface {
 	AuditDurable(ctx context.Context, r telemetry.Record) error
 }
 
-// Config is what a Pipeline is built from. All members are required but Open.
+// Config is what a Pipeline is built from. All members are required but Throttle
+// and Open.
 type Config struct {
 	// Version is named in refusals.
 	Version string
@@ -50,6 +51,8 @@ type Config struct {
 	Audit      Auditor
 	Log        *slog.Logger
 	Now        func() time.Time
+	// Throttle refuses a call that comes too soon after others; nil refuses none.
+	Throttle func(store.Scope, *schema.Service, *schema.Operation) error
 	// Open are the paths that are served without credentials. The list is
 	// short, and a test holds it.
 	Open map[string]http.Handler
@@ -191,6 +194,11 @@ func (e *exchange) serve() (any, error) {
 		return nil, err
 	}
 	op := e.match.op
+	if e.p.cfg.Throttle != nil {
+		if err := e.p.cfg.Throttle(e.call.Scope, e.match.svc, op); err != nil {
+			return nil, err
+		}
+	}
 	if err := validation.Check(e.match.svc, op, in, e.p.cfg.Version); err != nil {
 		return nil, err
 	}

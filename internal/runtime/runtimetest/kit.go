@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ import (
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/object"
+	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/invoke"
 	"github.com/outcrop/outcrop/internal/sandbox/sandboxfake"
@@ -69,6 +71,7 @@ type Options struct {
 	Snapshots bool
 	// SnapshotLife is that of the service when it is 0.
 	SnapshotLife time.Duration
+	Quotas       runtime.Quotas
 }
 
 // Kit is the service and what is around it.
@@ -105,7 +108,7 @@ func New(t testing.TB, o Options) *Kit {
 	k.Sessions = session.NewManager(k.sessions(o, box, log))
 	k.Service = runtime.New(runtime.Config{
 		Store: k.Store, Objects: zips{k.Objects}, Code: code, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
-		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Log: log, Now: time.Now,
+		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Quotas: o.Quotas, Log: log, Now: time.Now,
 	})
 	k.background(k.Service.Run)
 	k.runner = work.New(k.Store, work.Options{Owner: store.Owner{Node: "test", Process: "1"}, Log: log})
@@ -117,7 +120,8 @@ func New(t testing.TB, o Options) *Kit {
 	}
 	p, err := pipeline.New(pipeline.Config{
 		Version: "test", Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service},
-		Handlers: append(agentcorecontrol.RuntimeHandlers(k.Service), agentcore.RuntimeHandlers(invoke.New(k.Service, k.Sessions, k.Store))...),
+		Handlers: slices.Concat(agentcorecontrol.RuntimeHandlers(k.Service), agentcore.RuntimeHandlers(invoke.New(k.Service, k.Sessions, k.Store)),
+			agentcorecontrol.ResourcesHandlers(resource.New(k.Store, map[string]resource.Owner{"runtime": k.Service, "capacity-provider": k.Service}))),
 		Verifier: sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: k.Dir}), Authorizer: auth.NewAuthorizer(),
 		Store: k.Store, Audit: k.Telemetry, Log: log, Now: time.Now,
 	})

@@ -71,7 +71,8 @@ const (
 
 // info is what is known of a place. Its file's time is that of the last use.
 type info struct {
-	Version string `json:"version"`
+	Version  string `json:"version"`
+	Endpoint string `json:"endpoint,omitempty"`
 }
 
 // New opens a Store and removes what a killed process was removing.
@@ -112,16 +113,12 @@ func (s *Store) Open(key Key) (*Volume, error) {
 	place := s.place(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var have info
-	raw, err := os.ReadFile(filepath.Join(place, infoName))
-	if err == nil {
-		err = json.Unmarshal(raw, &have)
-	}
+	have, err := readInfo(place)
 	if err != nil || have.Version != key.Version {
 		if err := s.discard(place); err != nil {
 			return nil, fmt.Errorf("reset session storage: %w", err)
 		}
-		if err := create(place, info{key.Version}); err != nil {
+		if err := create(place, info{key.Version, key.Endpoint}); err != nil {
 			return nil, fmt.Errorf("make session storage: %w", err)
 		}
 	}
@@ -131,6 +128,14 @@ func (s *Store) Open(key Key) (*Volume, error) {
 	}
 	s.open[place]++
 	return v, nil
+}
+
+func readInfo(place string) (i info, err error) {
+	raw, err := os.ReadFile(filepath.Join(place, infoName))
+	if err != nil {
+		return i, err
+	}
+	return i, json.Unmarshal(raw, &i)
 }
 
 // create makes a place whose data any guest may write to; that nobody else
@@ -240,6 +245,27 @@ func (s *Store) DropOwner(owner string) error {
 	defer s.mu.Unlock()
 	if err := s.discard(s.ownerDir(owner)); err != nil {
 		return fmt.Errorf("remove session storage: %w", err)
+	}
+	return nil
+}
+
+// DropEndpoint removes the directories of one endpoint of an owner.
+func (s *Store) DropEndpoint(owner, endpoint string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir := s.ownerDir(owner)
+	places, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove session storage: %w", err)
+	}
+	for _, p := range places {
+		place := filepath.Join(dir, p.Name())
+		if i, err := readInfo(place); err != nil || i.Endpoint != endpoint {
+			continue // what cannot be read is no session's; it goes with its age
+		}
+		if err := s.discard(place); err != nil {
+			return fmt.Errorf("remove session storage: %w", err)
+		}
 	}
 	return nil
 }

@@ -150,6 +150,32 @@ func TestAges(t *testing.T) {
 	})
 }
 
+// TestDropEndpoint: what another endpoint's sessions keep stays.
+func TestDropEndpoint(t *testing.T) {
+	s := open(t, t.TempDir())
+	other := key
+	other.Endpoint = "other"
+	for _, k := range []storage.Key{key, other} {
+		v := volume(t, s, k)
+		write(t, v, "mine")
+		v.Close()
+	}
+	for range 2 { // the second finds nothing
+		if err := s.DropEndpoint(key.Owner, key.Endpoint); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.DropEndpoint("nobody", key.Endpoint); err != nil {
+		t.Error(err)
+	}
+	if v := volume(t, s, key); read(t, v) != "" {
+		t.Error("it outlives its endpoint")
+	}
+	if v := volume(t, s, other); read(t, v) != "mine" {
+		t.Error("another endpoint's went too")
+	}
+}
+
 func TestDropOwnerAndScratch(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

@@ -8,13 +8,25 @@ import (
 	"github.com/outcrop/outcrop/internal/api/schema"
 )
 
-// Runtime serves agent runtimes, their versions and endpoints.
+// Runtime serves agent runtimes, their versions and endpoints, and capacity providers.
 type Runtime interface {
 	CreateAgentRuntime(ctx context.Context, in *CreateAgentRuntimeRequest) (*CreateAgentRuntimeResponse, error)
+	CreateAgentRuntimeEndpoint(ctx context.Context, in *CreateAgentRuntimeEndpointRequest) (*CreateAgentRuntimeEndpointResponse, error)
+	CreateCapacityProvider(ctx context.Context, in *CreateCapacityProviderInput) (*CreateCapacityProviderOutput, error)
 	DeleteAgentRuntime(ctx context.Context, in *DeleteAgentRuntimeRequest) (*DeleteAgentRuntimeResponse, error)
+	DeleteAgentRuntimeEndpoint(ctx context.Context, in *DeleteAgentRuntimeEndpointRequest) (*DeleteAgentRuntimeEndpointResponse, error)
+	DeleteCapacityProvider(ctx context.Context, in *DeleteCapacityProviderInput) (*DeleteCapacityProviderOutput, error)
 	GetAgentRuntime(ctx context.Context, in *GetAgentRuntimeRequest) (*GetAgentRuntimeResponse, error)
+	GetAgentRuntimeEndpoint(ctx context.Context, in *GetAgentRuntimeEndpointRequest) (*GetAgentRuntimeEndpointResponse, error)
+	GetCapacityProvider(ctx context.Context, in *GetCapacityProviderInput) (*GetCapacityProviderOutput, error)
+	ListAgentRuntimeEndpoints(ctx context.Context, in *ListAgentRuntimeEndpointsRequest) (*ListAgentRuntimeEndpointsResponse, error)
+	ListAgentRuntimeVersions(ctx context.Context, in *ListAgentRuntimeVersionsRequest) (*ListAgentRuntimeVersionsResponse, error)
+	ListAgentRuntimeVersionsByCapacityProvider(ctx context.Context, in *ListAgentRuntimeVersionsByCapacityProviderInput) (*ListAgentRuntimeVersionsByCapacityProviderOutput, error)
 	ListAgentRuntimes(ctx context.Context, in *ListAgentRuntimesRequest) (*ListAgentRuntimesResponse, error)
+	ListCapacityProviders(ctx context.Context, in *ListCapacityProvidersInput) (*ListCapacityProvidersOutput, error)
 	UpdateAgentRuntime(ctx context.Context, in *UpdateAgentRuntimeRequest) (*UpdateAgentRuntimeResponse, error)
+	UpdateAgentRuntimeEndpoint(ctx context.Context, in *UpdateAgentRuntimeEndpointRequest) (*UpdateAgentRuntimeEndpointResponse, error)
+	UpdateCapacityProvider(ctx context.Context, in *UpdateCapacityProviderInput) (*UpdateCapacityProviderOutput, error)
 }
 
 // RuntimeHandlers joins h with the operations it serves.
@@ -23,17 +35,85 @@ func RuntimeHandlers(h Runtime) []schema.Handler {
 		{Service: &Service, Operation: &operations[2], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.CreateAgentRuntime(ctx, in.(*CreateAgentRuntimeRequest))
 		}},
+		{Service: &Service, Operation: &operations[3], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateAgentRuntimeEndpoint(ctx, in.(*CreateAgentRuntimeEndpointRequest))
+		}},
+		{Service: &Service, Operation: &operations[7], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateCapacityProvider(ctx, in.(*CreateCapacityProviderInput))
+		}},
 		{Service: &Service, Operation: &operations[31], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.DeleteAgentRuntime(ctx, in.(*DeleteAgentRuntimeRequest))
+		}},
+		{Service: &Service, Operation: &operations[32], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteAgentRuntimeEndpoint(ctx, in.(*DeleteAgentRuntimeEndpointRequest))
+		}},
+		{Service: &Service, Operation: &operations[36], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteCapacityProvider(ctx, in.(*DeleteCapacityProviderInput))
 		}},
 		{Service: &Service, Operation: &operations[62], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetAgentRuntime(ctx, in.(*GetAgentRuntimeRequest))
 		}},
+		{Service: &Service, Operation: &operations[63], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetAgentRuntimeEndpoint(ctx, in.(*GetAgentRuntimeEndpointRequest))
+		}},
+		{Service: &Service, Operation: &operations[67], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetCapacityProvider(ctx, in.(*GetCapacityProviderInput))
+		}},
+		{Service: &Service, Operation: &operations[98], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListAgentRuntimeEndpoints(ctx, in.(*ListAgentRuntimeEndpointsRequest))
+		}},
+		{Service: &Service, Operation: &operations[99], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListAgentRuntimeVersions(ctx, in.(*ListAgentRuntimeVersionsRequest))
+		}},
+		{Service: &Service, Operation: &operations[100], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListAgentRuntimeVersionsByCapacityProvider(ctx, in.(*ListAgentRuntimeVersionsByCapacityProviderInput))
+		}},
 		{Service: &Service, Operation: &operations[101], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.ListAgentRuntimes(ctx, in.(*ListAgentRuntimesRequest))
 		}},
+		{Service: &Service, Operation: &operations[105], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListCapacityProviders(ctx, in.(*ListCapacityProvidersInput))
+		}},
 		{Service: &Service, Operation: &operations[148], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.UpdateAgentRuntime(ctx, in.(*UpdateAgentRuntimeRequest))
+		}},
+		{Service: &Service, Operation: &operations[149], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateAgentRuntimeEndpoint(ctx, in.(*UpdateAgentRuntimeEndpointRequest))
+		}},
+		{Service: &Service, Operation: &operations[151], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateCapacityProvider(ctx, in.(*UpdateCapacityProviderInput))
+		}},
+	}
+}
+
+// Resources serves what any resource can have attached to it: tags and a policy.
+type Resources interface {
+	DeleteResourcePolicy(ctx context.Context, in *DeleteResourcePolicyRequest) (*DeleteResourcePolicyResponse, error)
+	GetResourcePolicy(ctx context.Context, in *GetResourcePolicyRequest) (*GetResourcePolicyResponse, error)
+	ListTagsForResource(ctx context.Context, in *ListTagsForResourceRequest) (*ListTagsForResourceResponse, error)
+	PutResourcePolicy(ctx context.Context, in *PutResourcePolicyRequest) (*PutResourcePolicyResponse, error)
+	TagResource(ctx context.Context, in *TagResourceRequest) (*TagResourceResponse, error)
+	UntagResource(ctx context.Context, in *UntagResourceRequest) (*UntagResourceResponse, error)
+}
+
+// ResourcesHandlers joins h with the operations it serves.
+func ResourcesHandlers(h Resources) []schema.Handler {
+	return []schema.Handler{
+		{Service: &Service, Operation: &operations[59], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteResourcePolicy(ctx, in.(*DeleteResourcePolicyRequest))
+		}},
+		{Service: &Service, Operation: &operations[94], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetResourcePolicy(ctx, in.(*GetResourcePolicyRequest))
+		}},
+		{Service: &Service, Operation: &operations[136], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListTagsForResource(ctx, in.(*ListTagsForResourceRequest))
+		}},
+		{Service: &Service, Operation: &operations[138], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.PutResourcePolicy(ctx, in.(*PutResourcePolicyRequest))
+		}},
+		{Service: &Service, Operation: &operations[145], Serve: func(ctx context.Context, in any) (any, error) { return h.TagResource(ctx, in.(*TagResourceRequest)) }},
+		{Service: &Service, Operation: &operations[146], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UntagResource(ctx, in.(*UntagResourceRequest))
 		}},
 	}
 }
