@@ -20,11 +20,12 @@ type files struct {
 	// Code are the digests of unpacked zips.
 	Code []string
 	// Others are all other files. Those that any server may or may not have at
-	// the moment (SQLite's log, the sandbox executable, snapshots) are left out.
+	// the moment (SQLite's log, the sandbox executable, snapshots, what agents store)
+	// are left out.
 	Others []string
 }
 
-var passing = regexp.MustCompile(`^(.*\.db-(wal|shm|journal)|sandbox/outcrop-sandbox-[0-9a-f]{16}|code/python/[0-9a-f]{16}/.*|snapshots/(versions|sessions)/[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{32}\.sealed)$`)
+var passing = regexp.MustCompile(`^(.*\.db-(wal|shm|journal)|sandbox/outcrop-sandbox-[0-9a-f]{16}|code/python/[0-9a-f]{16}/.*|snapshots/(versions|sessions)/[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{32}\.sealed|session-storage/[0-9a-f]+/.*)$`)
 
 func inventory(t *testing.T, dataDir string) files {
 	t.Helper()

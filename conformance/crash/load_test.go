@@ -41,22 +41,34 @@ const (
 	versionedBucket = "crash-versioned"
 )
 
-// begin starts the workers. Each has random numbers of its own, so that one seed
-// gives each the same choices whatever the others do.
+// worker does one thing again and again; the last argument tells those of a kind
+// apart.
+type worker func(context.Context, *rand.Rand, int) error
+
+// workers are so many of a kind.
+type workers struct {
+	n   int
+	run worker
+}
+
+// begin starts the workers of TestKill.
 func (l *load) begin(ctx context.Context, random *rand.Rand, found map[string]string) {
-	for _, kind := range []struct {
-		n   int
-		run func(context.Context, *rand.Rand, int) error
-	}{
+	l.spread(ctx, random, []workers{
 		{3, func(ctx context.Context, r *rand.Rand, i int) error { return l.runtimesWorker(ctx, r, i, found) }},
 		{3, l.putWorker}, {1, l.versionWorker}, {2, l.multipartWorker}, {2, l.bucketWorker}, {3, l.streamWorker}, {2, l.sessionWorker},
-	} {
+	})
+}
+
+// spread starts workers. Each has random numbers of its own, so that one seed
+// gives each the same choices whatever the others do.
+func (l *load) spread(ctx context.Context, random *rand.Rand, kinds []workers) {
+	for _, kind := range kinds {
 		for i := range kind.n {
 			own := rand.New(rand.NewPCG(random.Uint64(), 0))
 			l.workers.Go(func() {
 				for ctx.Err() == nil && !l.dead.Load() {
 					if err := kind.run(ctx, own, i); err != nil && !l.dead.Load() {
-						l.t.Errorf("before the kill: %v", err)
+						l.t.Errorf("before the end of the load: %v", err)
 						return
 					}
 				}
@@ -237,7 +249,7 @@ func (l *load) bucketWorker(ctx context.Context, r *rand.Rand, i int) error {
 // streamWorker holds one endless answer open.
 func (l *load) streamWorker(ctx context.Context, _ *rand.Rand, i int) error {
 	return l.fly(func() error {
-		body, err := l.open(ctx, server.SessionID("stream", i), question{Stream: 1 << 30, Every: 20})
+		body, err := l.open(ctx, l.base.AgentRuntimeArn, server.SessionID("stream", i), question{Stream: 1 << 30, Every: 20})
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/server"
+	"github.com/outcrop/outcrop/internal/client"
 )
 
 // TestMain makes this process the one that inherits what a killed server
@@ -41,16 +42,24 @@ func TestMain(m *testing.M) {
 // nightly tells whether there is time.
 func nightly() bool { return os.Getenv("OUTCROP_NIGHTLY") != "" }
 
+// setting is what an environment variable says, or else a default.
+func setting[T any](t *testing.T, name string, parse func(string) (T, error), otherwise T) T {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	v, err := parse(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return v
+}
+
 // newRand is seeded by OUTCROP_CRASH_SEED or else by chance, and says so.
 func newRand(t *testing.T) *rand.Rand {
 	t.Helper()
-	seed := rand.Uint64()
-	if text := os.Getenv("OUTCROP_CRASH_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	seed := setting(t, "OUTCROP_CRASH_SEED", func(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) }, rand.Uint64())
 	t.Logf("OUTCROP_CRASH_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
@@ -78,6 +87,7 @@ type rig struct {
 	runtimes *control.Client
 	agents   *data.Client
 	objects  *s3.Client
+	own      *client.Client
 }
 
 const codeBucket = "crash-code"
@@ -103,6 +113,7 @@ func (r *rig) connect() {
 	r.account = agent.Account{ID: r.Account, Config: cfg}
 	r.runtimes, r.agents = control.NewFromConfig(cfg), data.NewFromConfig(cfg)
 	r.objects = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	r.own = r.Client()
 }
 
 // python is the runtime that this host was found to have.
@@ -110,14 +121,14 @@ func (r *rig) python() types.AgentManagedRuntimeType {
 	return r.base.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration).Value.Runtime
 }
 
-// open invokes the base runtime and returns its answer's body.
-func (r *rig) open(ctx context.Context, session string, q question) (io.ReadCloser, error) {
+// open invokes a runtime and returns its answer's body.
+func (r *rig) open(ctx context.Context, arn *string, session string, q question) (io.ReadCloser, error) {
 	payload, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
 	out, err := r.agents.InvokeAgentRuntime(ctx, &data.InvokeAgentRuntimeInput{
-		AgentRuntimeArn: r.base.AgentRuntimeArn, RuntimeSessionId: &session, Payload: payload,
+		AgentRuntimeArn: arn, RuntimeSessionId: &session, Payload: payload,
 	})
 	if err != nil {
 		return nil, err
@@ -127,8 +138,13 @@ func (r *rig) open(ctx context.Context, session string, q question) (io.ReadClos
 
 // ask invokes the base runtime for one answer.
 func (r *rig) ask(ctx context.Context, session string, q question) (answer, error) {
+	return r.askOf(ctx, r.base.AgentRuntimeArn, session, q)
+}
+
+// askOf invokes a runtime for one answer.
+func (r *rig) askOf(ctx context.Context, arn *string, session string, q question) (answer, error) {
 	var a answer
-	body, err := r.open(ctx, session, q)
+	body, err := r.open(ctx, arn, session, q)
 	if err != nil {
 		return a, err
 	}
@@ -138,7 +154,12 @@ func (r *rig) ask(ctx context.Context, session string, q question) (answer, erro
 
 // end stops a session of the base runtime.
 func (r *rig) end(ctx context.Context, session string) error {
-	_, err := r.agents.StopRuntimeSession(ctx, &data.StopRuntimeSessionInput{AgentRuntimeArn: r.base.AgentRuntimeArn, RuntimeSessionId: &session})
+	return r.endOf(ctx, r.base.AgentRuntimeArn, session)
+}
+
+// endOf stops a session of a runtime.
+func (r *rig) endOf(ctx context.Context, arn *string, session string) error {
+	_, err := r.agents.StopRuntimeSession(ctx, &data.StopRuntimeSessionInput{AgentRuntimeArn: arn, RuntimeSessionId: &session})
 	return err
 }
 
@@ -149,12 +170,15 @@ type question struct {
 	Text             string
 	Read, List, Dial []string
 	Env              bool
+	Keep, Say        string
+	Die              bool
 }
 
 type answer struct {
 	Write, Read, Dial map[string]string
 	List              []string
 	Env               []string
+	Kept, Said        []string
 }
 
 // eventually wants check to return nil within limit, and says in the log what

@@ -3,182 +3,191 @@ package crash
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+
 	"github.com/outcrop/outcrop/conformance/server"
+	"github.com/outcrop/outcrop/internal/api/model/outcrop"
 )
 
-// footprint is what grows when something leaks.
-type footprint struct {
-	census census
-	// Files are open descriptors, Memory is resident bytes; of the server and
-	// of the supervisor of its sandboxes.
-	serverFiles, supervisorFiles   int
-	serverMemory, supervisorMemory int64
-	// mounts and what runsc keeps of sandboxes are in the supervisor's namespace.
-	mounts int
-	kept   []string
-}
+// soakSample is how often a soak looks at what the server takes.
+const soakSample = 2 * time.Second
 
-// TestSoak starts and stops sessions one after the other and wants the server to
-// be as it was.
+// TestSoak has sessions begin, end, store, hibernate and wake, and runtimes come,
+// change and go, for half an hour or OUTCROP_SOAK, and wants memory and
+// descriptors of server and supervisor to be flat over the second half.
 func TestSoak(t *testing.T) {
-	sessions := 30
-	if nightly() {
-		sessions = 500
+	if !nightly() && os.Getenv("OUTCROP_SOAK") == "" {
+		t.Skip("it takes half an hour; OUTCROP_NIGHTLY=1 runs it, and OUTCROP_SOAK=5m for five minutes")
 	}
-	const together, warm = 2, 6
-	r := newRig(t, server.Options{})
-	begun := time.Now()
-	pass := func(from, to int) {
-		for i := from; i < to; i += together {
-			errs := make(chan error, together)
-			for n := range together {
-				go func() { errs <- r.visit(t.Context(), server.SessionID("soak", i+n)) }()
+	length := setting(t, "OUTCROP_SOAK", time.ParseDuration, 30*time.Minute)
+	random := newRand(t)
+	s := &soak{comings: comings{rig: newRig(t, server.Options{Args: []string{"--hibernate-after", "1s"}})}}
+	s.keeper = s.createKeeper(t, "keeper")
+	s.broken = s.createFrom(t, "broken", s.brokenCode(t))
+	for i := range 6 {
+		s.keepers = append(s.keepers, newKeeper(s.keeper, server.SessionID("keeper", i)))
+	}
+	s.rolled = s.createKeeper(t, "rolled")
+	s.haveSnapshots(t, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	l := &load{rig: s.rig, t: t, journal: newJournal()}
+	l.spread(ctx, random, []workers{{len(s.keepers), s.keeperWorker(l)}, {2, s.lifeWorker(l)}, {1, s.deployWorker(l)}, {1, s.tidyWorker(l)}})
+	var samples []footprint
+	for ticks := time.NewTicker(soakSample); ctx.Err() == nil; {
+		select {
+		case <-ticks.C:
+			f, err := s.footprint(t)
+			if err != nil {
+				t.Fatal(err)
 			}
-			for range together {
-				if err := <-errs; err != nil {
-					t.Fatalf("%v\n%s", err, tail(r.Log()))
-				}
-			}
+			samples = append(samples, f)
+		case <-ctx.Done():
+			ticks.Stop()
 		}
 	}
-	pass(0, warm)
-	r.quiet(t)
-	before, err := r.footprint(t)
-	if err != nil {
-		t.Fatal(err)
+	l.workers.Wait()
+	if t.Failed() {
+		t.Fatalf("the server said:\n%s", tail(s.Log()))
 	}
-	pass(warm, warm+sessions)
-	var after footprint
-	eventually(t, 30*time.Second, func() (err error) {
-		if after, err = r.footprint(t); err != nil {
+	t.Logf("figure: %d calls in %v, of which %d turns of sessions that went on and %d new versions", l.acks.Load(), length, s.turns(), s.rolls)
+	s.flat(t, samples)
+}
+
+// soak is a load that goes on.
+type soak struct {
+	comings
+	keepers []*keeper
+	rolled  *control.GetAgentRuntimeOutput
+	rolls   int
+}
+
+func (s *soak) turns() int {
+	n := 0
+	for _, k := range s.keepers {
+		n += len(k.kept)
+	}
+	return n
+}
+
+// keeperWorker talks with one session, with pauses in which it hibernates. It
+// loses nothing.
+func (s *soak) keeperWorker(l *load) worker {
+	return func(ctx context.Context, r *rand.Rand, i int) error {
+		// What was begun is finished: nothing breaks in a soak.
+		if err := l.fly(func() error {
+			_, err := s.keepers[i].turn(l.t.Context(), s.rig, false)
+			return err
+		}); err != nil {
 			return err
 		}
-		return after.level(before)
-	})
-	t.Logf("%d sessions in %v: server %d -> %d descriptors, %d -> %d KiB; supervisor %d -> %d descriptors, %d -> %d KiB, %d -> %d mounts, %v kept",
-		sessions, time.Since(begun).Round(time.Millisecond), before.serverFiles, after.serverFiles, before.serverMemory>>10, after.serverMemory>>10,
-		before.supervisorFiles, after.supervisorFiles, before.supervisorMemory>>10, after.supervisorMemory>>10, before.mounts, after.mounts, after.kept)
-	r.goroutines(t, sessions)
+		pause(ctx, time.Duration(r.IntN(8000))*time.Millisecond)
+		return nil
+	}
 }
 
-// visit is the life of one session.
-func (r *rig) visit(ctx context.Context, session string) error {
-	if _, err := r.ask(ctx, session, question{Write: []string{"/tmp/file"}, Text: strings.Repeat("x", 512<<10)}); err != nil {
-		return fmt.Errorf("invoke in session %s: %w", session, err)
+// lifeWorker has sessions of all kinds begin and end.
+func (s *soak) lifeWorker(l *load) worker {
+	kinds := s.kinds()
+	return func(_ context.Context, r *rand.Rand, i int) error {
+		id := server.SessionID("life", i, "-", r.Uint64())
+		return l.fly(func() error { return kinds[r.IntN(len(kinds))](l.t.Context(), id) })
 	}
-	if err := r.end(ctx, session); err != nil {
-		return fmt.Errorf("stop session %s: %w", session, err)
-	}
-	return nil
 }
 
-func (r *rig) footprint(t *testing.T) (footprint, error) {
-	f := footprint{census: take(t, r.DataDir, r.Cmd.Process.Pid)}
-	var supervisor int
-	for _, p := range below(r.Cmd.Process.Pid) {
-		if p.parent == r.Cmd.Process.Pid {
-			supervisor = p.pid
+// deployWorker gives a runtime new versions, and makes and deletes others.
+func (s *soak) deployWorker(l *load) worker {
+	return func(ctx context.Context, r *rand.Rand, _ int) error {
+		within := l.t.Context()
+		s.rolls++
+		if err := l.fly(func() error { return s.roll(within, s.rolled, s.rolls) }); err != nil {
+			return err
 		}
-	}
-	if supervisor == 0 {
-		return f, fmt.Errorf("there is no supervisor: %+v", f.census)
-	}
-	var err error
-	if f.serverFiles, f.serverMemory, err = usage(r.Cmd.Process.Pid); err != nil {
-		return f, err
-	}
-	if f.supervisorFiles, f.supervisorMemory, err = usage(supervisor); err != nil {
-		return f, err
-	}
-	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", supervisor))
-	if err != nil {
-		return f, err
-	}
-	f.mounts = strings.Count(string(table), "\n")
-	for _, dir := range []string{"bundles", "state"} {
-		left, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(supervisor), "root", dir))
-		if err != nil {
-			return f, err
+		if _, err := s.account.Settle(within, *s.rolled.AgentRuntimeId); err != nil {
+			return err
 		}
-		for _, e := range left {
-			f.kept = append(f.kept, dir+"/"+e.Name())
+		if r.IntN(4) == 0 {
+			made, err := s.account.Create(within, s.account.Input(codeBucket, fmt.Sprintf("passing_%d", s.rolls), s.python()))
+			if err != nil {
+				return err
+			}
+			if _, err := s.askOf(within, made.AgentRuntimeArn, server.SessionID("passing"), question{}); err != nil {
+				return err
+			}
+			if err := l.fly(func() error {
+				_, err := s.runtimes.DeleteAgentRuntime(within, &control.DeleteAgentRuntimeInput{AgentRuntimeId: made.AgentRuntimeId})
+				return err
+			}); err != nil {
+				return err
+			}
 		}
+		pause(ctx, 3*time.Second)
+		return nil
 	}
-	return f, nil
 }
 
-// usage counts descriptors and resident bytes of a process.
-func usage(pid int) (descriptors int, resident int64, err error) {
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return 0, 0, err
+// tidyWorker removes what nobody needs.
+func (s *soak) tidyWorker(l *load) worker {
+	return func(ctx context.Context, _ *rand.Rand, _ int) error {
+		if err := l.fly(func() error { return s.prune(l.t.Context(), outcrop.PruneRequest{}) }); err != nil {
+			return err
+		}
+		pause(ctx, 5*time.Second)
+		return nil
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	m := regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`).FindSubmatch(status)
-	if m == nil {
-		return 0, 0, fmt.Errorf("process %d has no VmRSS", pid)
-	}
-	kib, err := strconv.ParseInt(string(m[1]), 10, 64)
-	return len(fds), kib << 10, err
 }
 
-// How much two footprints may differ: kept connections come and go, and what the
-// runtime keeps of freed memory varies.
-const (
-	spareFiles  = 8
-	spareMemory = 24 << 20
-)
-
-func (f footprint) level(before footprint) error {
-	if err := f.census.same(before.census); err != nil {
-		return err
-	}
-	switch {
-	case f.serverFiles > before.serverFiles+spareFiles, f.supervisorFiles > before.supervisorFiles,
-		f.serverMemory > before.serverMemory+spareMemory, f.supervisorMemory > before.supervisorMemory+spareMemory,
-		f.mounts != before.mounts, !slices.Equal(f.kept, before.kept):
-		return fmt.Errorf("it grew from %+v to %+v", before, f)
-	}
-	return nil
-}
-
-var goroutine = regexp.MustCompile(`(?m)^goroutine \d+ `)
-
-// goroutines has the server print them, which ends it, and wants fewer than half
-// as many as there were sessions, however few each leaves.
-func (r *rig) goroutines(t *testing.T, sessions int) {
+// flat wants what was sampled not to grow over the second half by more than it may
+// differ between two looks at a server at rest.
+func (s *soak) flat(t *testing.T, samples []footprint) {
 	t.Helper()
-	if err := r.End(syscall.SIGQUIT, 30*time.Second); err == nil {
-		t.Fatal("SIGQUIT ended the server with status 0")
-	}
-	creators := map[string]int{}
-	for line := range strings.Lines(r.Log()) {
-		if rest, ok := strings.CutPrefix(line, "created by "); ok {
-			name, _, _ := strings.Cut(rest, " ")
-			creators[strings.TrimSpace(name)]++
+	half := samples[len(samples)/2:]
+	for _, c := range []struct {
+		what  string
+		of    func(footprint) float64
+		spare float64
+	}{
+		{"server: bytes of memory", func(f footprint) float64 { return float64(f.serverMemory) }, spareMemory},
+		{"supervisor: bytes of memory", func(f footprint) float64 { return float64(f.supervisorMemory) }, spareMemory},
+		{"server: descriptors", func(f footprint) float64 { return float64(f.serverFiles) }, spareFiles},
+		{"supervisor: descriptors", func(f footprint) float64 { return float64(f.supervisorFiles) }, spareFiles},
+		{"supervisor: mounts", func(f footprint) float64 { return float64(f.mounts) }, spareFiles},
+	} {
+		var values []float64
+		for _, f := range half {
+			values = append(values, c.of(f))
+		}
+		grown := slope(values) * float64(len(values))
+		t.Logf("figure: %s: median %.0f of the second half, in which it grew by %.0f", c.what, median(values), grown)
+		if grown > c.spare {
+			t.Errorf("%s grew by %.0f over the second half, at most %.0f are allowed", c.what, grown, c.spare)
 		}
 	}
-	all := len(goroutine.FindAllString(r.Log(), -1))
-	if all == 0 {
-		t.Fatalf("the server did not print its goroutines:\n%s", tail(r.Log()))
-	}
-	for name, n := range creators {
-		if n >= sessions/2 {
-			t.Errorf("%d goroutines made by %s are left of %d sessions", n, name, sessions)
+}
+
+// slope is the median of the slopes between all pairs of values, by their index
+// (Theil and Sen): a few that stick out, such as before a collection of garbage, do
+// not move it.
+func slope(values []float64) float64 {
+	var all []float64
+	for i := range values {
+		for j := i + 1; j < len(values); j++ {
+			all = append(all, (values[j]-values[i])/float64(j-i))
 		}
 	}
-	t.Logf("%d goroutines", all)
+	return median(all)
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }

@@ -105,7 +105,7 @@ func startStreams(t *testing.T, grace string, q question) *streams {
 	s := &streams{rig: newRig(t, server.Options{Args: []string{"--grace", grace}})}
 	s.idle = take(t, s.DataDir, s.Cmd.Process.Pid)
 	for i := range 3 {
-		body, err := s.open(t.Context(), server.SessionID("graceful", i), q)
+		body, err := s.open(t.Context(), s.base.AgentRuntimeArn, server.SessionID("graceful", i), q)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,29 @@ func TestJournalContradicts(t *testing.T) {
 		}
 		if wrong := j.reconcile(c.found); len(wrong) != 0 {
 			t.Errorf("%s: what was found is not taken as the truth: %v", what, wrong)
+		}
+	}
+}
+
+// TestSlopeNotices wants growth to be seen through noise, and noise not to be taken
+// for growth.
+func TestSlopeNotices(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for what, c := range map[string]struct{ each, least, most float64 }{
+		"flat":      {0, -0.05, 0.05},
+		"growing":   {1, 0.9, 1.1},
+		"shrinking": {-1, -1.1, -0.9},
+	} {
+		var values []float64
+		for i := range 300 {
+			v := 1000 + c.each*float64(i) + 20*random.Float64()
+			if random.IntN(10) == 0 {
+				v += 500 // before a collection
+			}
+			values = append(values, v)
+		}
+		if got := slope(values); got < c.least || got > c.most {
+			t.Errorf("%s: %f", what, got)
 		}
 	}
 }

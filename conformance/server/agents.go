@@ -18,8 +18,8 @@ import (
 // Agents is where agents of this server are deployed.
 func (s *Server) Agents() agent.Account { return agent.Account{ID: s.Account, Config: s.AWS()} }
 
-// Targets are what the server's sandboxes can run, for packing an agent.
-func (s *Server) Targets() []bundle.Target {
+// Client is what the command line asks the server with.
+func (s *Server) Client() *client.Client {
 	s.t.Helper()
 	c, err := client.New(client.Config{Target: client.Target{
 		Endpoint: s.URL, Region: s.Region, AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey,
@@ -27,7 +27,13 @@ func (s *Server) Targets() []bundle.Target {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	info, err := c.Server(s.t.Context())
+	return c
+}
+
+// Targets are what the server's sandboxes can run, for packing an agent.
+func (s *Server) Targets() []bundle.Target {
+	s.t.Helper()
+	info, err := s.Client().Server(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log"
@@ -13,7 +14,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -29,6 +32,11 @@ type question struct {
 	Read, List, Dial []string
 	// Env asks for the environment.
 	Env bool
+	// Keep is a line for the session storage, where it is before the answer; Say
+	// is remembered.
+	Keep, Say string
+	// Die ends the program instead of an answer.
+	Die bool
 }
 
 // answer tells for each path or address what came of it.
@@ -36,6 +44,18 @@ type answer struct {
 	Write, Read, Dial map[string]string
 	List              []string
 	Env               []string
+	// Kept are the lines of the session storage, Said is what the program
+	// remembers.
+	Kept, Said []string
+}
+
+// kept is where lines are kept.
+const kept = "/mnt/work/kept"
+
+// memory is what the program was told since it began.
+type memory struct {
+	mu   sync.Mutex
+	said []string
 }
 
 func main() {
@@ -45,7 +65,7 @@ func main() {
 	mux.HandleFunc("GET /ping", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprint(w, `{"status":"Healthy"}`)
 	})
-	mux.HandleFunc("POST /invocations", invoke)
+	mux.HandleFunc("POST /invocations", new(memory).invoke)
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: mux}
 	go func() {
 		<-ctx.Done()
@@ -56,13 +76,16 @@ func main() {
 	}
 }
 
-func invoke(w http.ResponseWriter, r *http.Request) {
+func (m *memory) invoke(w http.ResponseWriter, r *http.Request) {
 	var q question
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if q.Stream > 0 {
+	switch {
+	case q.Die:
+		os.Exit(3)
+	case q.Stream > 0:
 		stream(w, r, q)
 		return
 	}
@@ -82,8 +105,35 @@ func invoke(w http.ResponseWriter, r *http.Request) {
 	if q.Env {
 		a.Env = os.Environ()
 	}
+	if q.Keep != "" {
+		var err error
+		if a.Kept, err = keep(q.Keep); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
+	m.mu.Lock()
+	if q.Say != "" {
+		m.said = append(m.said, q.Say)
+	}
+	a.Said = slices.Clone(m.said)
+	m.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(a)
+}
+
+// keep writes a line to the disk and returns all that are there.
+func keep(line string) ([]string, error) {
+	f, err := os.OpenFile(kept, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.WriteString(line + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(kept)
+	return strings.Fields(string(text)), err
 }
 
 func stream(w http.ResponseWriter, r *http.Request, q question) {
