@@ -46,7 +46,7 @@ func config(opt cli.ServeOptions) app.Config {
 	}
 	return app.Config{
 		Listener: opt.Listener, DataDir: opt.DataDir, Region: opt.Region, Sandbox: opt.Sandbox,
-		InterpreterPrefixes: opt.InterpreterPrefixes, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
+		InterpreterPrefixes: opt.InterpreterPrefixes, Passthrough: opt.Passthrough, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
 		Sessions: app.SessionConfig{
 			HibernateAfter: opt.Sessions.HibernateAfter, KeepHibernated: opt.Sessions.KeepHibernated, MemoryBudget: opt.Sessions.Memory,
 			SnapshotLife: opt.Sessions.SnapshotLife, SnapshotBytes: opt.Sessions.Snapshots, StorageBytes: opt.Sessions.Storage,

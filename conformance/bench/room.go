@@ -47,9 +47,11 @@ func roomRow(ctx context.Context, o options, report *figures.Report) error {
 	if err := p.end(); err != nil {
 		return err
 	}
-	if p, err = serve(ctx, o, data, "--hibernate-after", "2s"); err != nil {
+	next, err := serve(ctx, o, data, "--hibernate-after", "2s")
+	if err != nil {
 		return err
 	}
+	p = next
 	woken, err := p.hibernated(ctx, arn, room)
 	if err != nil {
 		return err

@@ -33,15 +33,22 @@ const (
 	storage = "/mnt/work"
 )
 
-// TestIsolation has a session try everything of probes, each its own test.
+// TestIsolation has a session try everything of probes, each its own test, with
+// either network stack.
 func TestIsolation(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the server needs Linux")
 	}
-	t.Run("as whoever runs the tests", func(t *testing.T) {
-		isolated(t, server.Options{DataDir: filepath.Join(server.OpenDir(t), "data")})
-	})
-	t.Run("as an ordinary user", func(t *testing.T) { isolated(t, server.AsNobody(t)) })
+	for stack, args := range map[string][]string{"gVisor's TCP": nil, "the host's TCP": {"--passthrough", "*"}} {
+		t.Run("as whoever runs the tests, "+stack, func(t *testing.T) {
+			isolated(t, server.Options{DataDir: filepath.Join(server.OpenDir(t), "data"), Args: args})
+		})
+		t.Run("as an ordinary user, "+stack, func(t *testing.T) {
+			opt := server.AsNobody(t)
+			opt.Args = args
+			isolated(t, opt)
+		})
+	}
 }
 
 func must(t testing.TB, err error) {

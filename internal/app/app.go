@@ -36,6 +36,8 @@ type Config struct {
 	Sandbox string
 	// InterpreterPrefixes are further directories that hold interpreters.
 	InterpreterPrefixes []string
+	// Passthrough names the runtimes of runtime.Config.Passthrough.
+	Passthrough []string
 	// MaxSessions bounds the sessions alive at once; 0 is DefaultMaxSessions.
 	MaxSessions int
 	// Sessions says how they are kept.

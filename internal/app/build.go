@@ -129,6 +129,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
 		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), SnapshotLife: cfg.Sessions.SnapshotLife, Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,
+		Passthrough: cfg.Passthrough, // runtimes alone have it, never a code interpreter
 	})
 	s.caches.code, s.caches.engine, s.caches.runtimes = code, engineConfig, runtimes
 	s.caches.uploads = uploads{account: s.account, objects: objects, used: runtimes.CodeObjects, now: time.Now}

@@ -39,6 +39,7 @@ type serveFlags struct {
 	listenSet    bool
 	sandbox      string
 	interpreters []string
+	passthrough  []string
 	maxSessions  int
 	grace        time.Duration
 	sessions     SessionOptions
@@ -55,6 +56,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 		Example: `  outcrop serve
   outcrop serve --listen 127.0.0.1:9000 --data ~/other
   outcrop serve --interpreter /opt/python3.13
+  outcrop serve --passthrough hello
   outcrop serve --quota endpoints=50 --quota lists=100`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,6 +67,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVar(&s.listen, "listen", p.address, "`HOST:PORT` to listen on; port 0 takes a free one")
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
+	fs.StringArrayVar(&s.passthrough, "passthrough", nil, "`name` of an agent you trust with this host's own TCP/IP, which is faster, or '*' for all (may be repeated; see docs/network.md)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)
 	s.quotas.register(fs)
@@ -95,6 +98,9 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	if err := checkInterpreters(s.interpreters); err != nil {
 		return err
 	}
+	if err := checkPassthrough(s.passthrough); err != nil {
+		return err
+	}
 	if running, err := p.alreadyServes(dir, s); running || err != nil {
 		return err
 	}
@@ -104,7 +110,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	opt := ServeOptions{
 		Listener: listener, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
-		MaxSessions: s.maxSessions, Sessions: s.sessions, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
+		Passthrough: s.passthrough, MaxSessions: s.maxSessions, Sessions: s.sessions, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
 		opt.Region = client.DefaultRegion
@@ -140,6 +146,17 @@ func checkInterpreters(paths []string) error {
 	for _, path := range paths {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return misuse("--interpreter %s: there is no such directory", path)
+		}
+	}
+	return nil
+}
+
+// checkPassthrough refuses what no agent can be called: a server would wait for it
+// in vain. One that is not deployed yet may be named.
+func checkPassthrough(names []string) error {
+	for _, name := range names {
+		if name != "*" && !namePattern.MatchString(name) {
+			return misuse("--passthrough %s: no agent can have that name (a letter, then letters, digits and _, 48 at most); name it as outcrop ls does, or '*' for all", name)
 		}
 	}
 	return nil

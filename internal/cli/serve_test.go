@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,7 +52,10 @@ func TestServeCanBeFoundWhileItRuns(t *testing.T) {
 				t.Errorf("%v: %s", args, r)
 			}
 		}
-	}, "--listen", "127.0.0.1:0", "--interpreter", u.home)
+		if !slices.Equal(opt.Passthrough, []string{"hello", "*"}) {
+			t.Errorf("passed through: %q", opt.Passthrough)
+		}
+	}, "--listen", "127.0.0.1:0", "--interpreter", u.home, "--passthrough", "hello", "--passthrough", "*")
 	u.golden("serve/runs", r)
 	if live, err := u.program().state().List(); err != nil || len(live) != 0 {
 		t.Errorf("after the end: %+v, %v", live, err)

@@ -28,6 +28,9 @@ type ServeOptions struct {
 	// InterpreterPrefixes are directories, absolute, that hold interpreters to
 	// run agents with besides the host's own.
 	InterpreterPrefixes []string
+	// Passthrough are names of agents whose sandboxes use the network stack of the
+	// host's kernel; "*" is all agents.
+	Passthrough []string
 	// MaxSessions bounds the sessions alive at once; 0 is the server's default.
 	MaxSessions int
 	// Sessions says how they are kept.

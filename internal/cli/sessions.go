@@ -87,6 +87,7 @@ func (p *Program) printSessions(all []outcrop.Session, asJSON bool) error {
 	}
 	err := p.printTable([]string{"AGENT", "SESSION", "STATUS", "VERSION", "REQUESTS", "STARTED", "ACTIVE", "ENDS", "MEMORY", "DISK", "BEGAN"}, table)
 	p.sayCold(all)
+	p.sayPassthrough(all)
 	return err
 }
 
@@ -120,6 +121,18 @@ func (p *Program) sayCold(all []outcrop.Session) {
 	}
 }
 
+// sayPassthrough says once for each agent that it runs by the operator's leave on the
+// host's own network stack.
+func (p *Program) sayPassthrough(all []outcrop.Session) {
+	said := map[string]bool{}
+	for _, s := range all {
+		if name := aws.ToString(s.AgentRuntimeName); aws.ToBool(s.Passthrough) && !said[name] {
+			said[name] = true
+			p.say("%s uses this server's own TCP/IP (serve --passthrough)", name)
+		}
+	}
+}
+
 // sessionRow is one session in JSON, under the names of the wire.
 func sessionRow(s outcrop.Session) map[string]any {
 	row := map[string]any{}
@@ -140,6 +153,7 @@ func sessionRow(s outcrop.Session) map[string]any {
 	put(row, "memoryBytes", s.MemoryBytes)
 	put(row, "snapshotBytes", s.SnapshotBytes)
 	put(row, "storageBytes", s.StorageBytes)
+	put(row, "passthrough", s.Passthrough)
 	return row
 }
 

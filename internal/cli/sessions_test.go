@@ -7,13 +7,13 @@ import (
 )
 
 // TestSessionsTell what they use and how they began, and once why one was not
-// restored.
+// restored and that one is passed through to the host's network stack.
 func TestSessionsTell(t *testing.T) {
 	u, f := withServer(t)
 	f.add("hello")
 	now := time.Now().UTC()
 	for i, rest := range []string{
-		`"status":"IDLE","origin":"RESTORED","memoryBytes":125829120`,
+		`"status":"IDLE","origin":"RESTORED","memoryBytes":125829120,"passthrough":true`,
 		`"status":"HIBERNATED","snapshotBytes":41943040,"storageBytes":1048576`,
 		`"status":"ACTIVE","origin":"COLD","originReason":"there is no snapshot yet","memoryBytes":131072000`,
 		`"status":"ACTIVE","origin":"COLD","originReason":"there is no snapshot yet"`,

@@ -133,6 +133,9 @@ func (s *Service) describe(i session.Info) outcrop.Session {
 	if i.Why != "" {
 		out.OriginReason = &i.Why
 	}
+	if i.Passthrough {
+		out.Passthrough = &i.Passthrough
+	}
 	for member, bytes := range map[**int64]int64{&out.MemoryBytes: i.Memory, &out.SnapshotBytes: i.Snapshot, &out.StorageBytes: i.Storage} {
 		if bytes > 0 {
 			*member = &bytes

@@ -121,7 +121,7 @@ func TestListSessionsPages(t *testing.T) {
 // TestSessionsTell how they began and what they use; what is unknown is absent.
 func TestSessionsTell(t *testing.T) {
 	cold := info(scope, "hello-0123456789", "cold")
-	cold.Origin, cold.Why, cold.Memory = session.Cold, "there is no snapshot yet", 5<<20
+	cold.Origin, cold.Why, cold.Memory, cold.Passthrough = session.Cold, "there is no snapshot yet", 5<<20, true
 	asleep := info(scope, "hello-0123456789", "sleeper")
 	asleep.Status, asleep.Snapshot, asleep.Storage = session.Hibernated, 7, 8
 	svc, _, ctx := newService(t, sessions{cold, asleep}, "")
@@ -129,10 +129,10 @@ func TestSessionsTell(t *testing.T) {
 	if err != nil || len(out.Sessions) != 2 {
 		t.Fatalf("%+v, %v", out, err)
 	}
-	if s := out.Sessions[0]; *s.Origin != "COLD" || *s.OriginReason != cold.Why || *s.MemoryBytes != 5<<20 || s.SnapshotBytes != nil || s.StorageBytes != nil {
+	if s := out.Sessions[0]; *s.Origin != "COLD" || *s.OriginReason != cold.Why || *s.MemoryBytes != 5<<20 || s.Passthrough == nil || !*s.Passthrough || s.SnapshotBytes != nil || s.StorageBytes != nil {
 		t.Errorf("%+v", s)
 	}
-	if s := out.Sessions[1]; *s.Status != "HIBERNATED" || s.Origin != nil || s.OriginReason != nil || s.MemoryBytes != nil || *s.SnapshotBytes != 7 || *s.StorageBytes != 8 {
+	if s := out.Sessions[1]; *s.Status != "HIBERNATED" || s.Origin != nil || s.OriginReason != nil || s.MemoryBytes != nil || s.Passthrough != nil || *s.SnapshotBytes != 7 || *s.StorageBytes != 8 {
 		t.Errorf("%+v", s)
 	}
 }

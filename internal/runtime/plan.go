@@ -74,6 +74,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 	}
 	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), userEnv(env))
 	plan.Spec.Stdout, plan.Spec.Stderr = out.stdout, out.stderr
+	plan.Spec.Passthrough = s.passesThrough(rt.Name)
 	s.saved(&plan, rt, v, env, key)
 	guest := Guest{
 		Scope: key.Scope, Role: text(spec.RoleArn), RoleSession: roleSession(key), Template: key.ID == templateID,
@@ -84,6 +85,13 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 		return session.Plan{}, err
 	}
 	return plan, nil
+}
+
+// passesThrough tells whether the operator trusts a runtime's guests with the
+// machine's network stack. Nobody else's may have it: a code interpreter, say, runs
+// what its callers write.
+func (s *Service) passesThrough(name string) bool {
+	return slices.Contains(s.cfg.Passthrough, name) || slices.Contains(s.cfg.Passthrough, AllRuntimes)
 }
 
 // storagePath is where a session finds its storage, or empty.

@@ -55,12 +55,19 @@ type Config struct {
 	// GuestAPI is the URL at which guests reach this server over their own wire;
 	// empty where they have none.
 	GuestAPI string
-	Quotas   Quotas
+	// Passthrough are the names of the runtimes whose guests get the network stack of
+	// the machine's kernel (sandbox.Spec.Passthrough), AllRuntimes every one. It is the
+	// operator's choice: nothing that a caller sends leads there.
+	Passthrough []string
+	Quotas      Quotas
 	// Strict holds AWS's own limits where Outcrop's are wider.
 	Strict bool
 	Log    *slog.Logger
 	Now    func() time.Time
 }
+
+// AllRuntimes stands for every name in Config.Passthrough.
+const AllRuntimes = "*"
 
 // Service implements agentcorecontrol.Runtime.
 type Service struct {

@@ -252,6 +252,31 @@ func (k kit) logged(id, line string) {
 	}
 }
 
+// TestPassthrough: whom the operator names, and nobody else, is passed through to the
+// machine's network stack, the guest that is saved for a snapshot included.
+func TestPassthrough(t *testing.T) {
+	for _, tt := range []struct {
+		names []string
+		want  bool
+	}{{nil, false}, {[]string{"other", "trusted2"}, false}, {[]string{"other", "trusted"}, true}, {[]string{runtime.AllRuntimes}, true}} {
+		k := newKit(t, runtimetest.Options{Snapshots: true, Passthrough: tt.names})
+		in := create("trusted")
+		in.EnvironmentVariables = map[string]string{"passthrough": "true", "OUTCROP_PASSTHROUGH": "*"} // not an agent's to say
+		id := k.made(in)
+		if _, err := k.invoke(arn(id), "one", "hi"); err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range k.Engine.Specs() {
+			if spec.Passthrough != tt.want {
+				t.Errorf("%q: Passthrough is %t", tt.names, spec.Passthrough)
+			}
+		}
+		if s := k.session(); s.Origin != session.Restored || s.Passthrough != tt.want {
+			t.Errorf("%q: %+v", tt.names, s)
+		}
+	}
+}
+
 // TestSnapshotWishes: what a runtime says about its snapshots.
 func TestSnapshotWishes(t *testing.T) {
 	tests := []struct {

@@ -195,6 +195,9 @@ type Capabilities struct {
 	// Outbound: guests can reach something besides their own loopback.
 	Outbound bool
 
+	// Passthrough: guests can have the network stack of the machine's kernel.
+	Passthrough bool
+
 	// Snapshots: sandboxes can be saved and resumed.
 	Snapshots bool
 

@@ -372,7 +372,7 @@ func (s *session) info() Info {
 		return i
 	}
 	i.Version, i.LifeDeadline = s.plan.Version, s.started.Add(s.plan.MaxLife)
-	i.Origin, i.Why = s.origin, s.reason
+	i.Origin, i.Why, i.Passthrough = s.origin, s.reason, s.plan.Spec.Passthrough
 	if s.volume != nil {
 		i.Storage = s.volume.Size()
 	}

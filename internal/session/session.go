@@ -156,6 +156,8 @@ type Info struct {
 	// Memory is what its sandbox uses, Snapshot the size of the file it
 	// hibernates in, Storage of its directory, in bytes; as last measured.
 	Memory, Snapshot, Storage int64
+	// Passthrough: its sandbox has the network stack of the machine's kernel.
+	Passthrough bool
 }
 
 // Origin is how a session's sandbox began.

@@ -201,7 +201,7 @@ func (m *Manager) describe(plan Plan, spec sandbox.Spec, env []string) string {
 	}
 	body, _ := json.Marshal([]any{ // text and numbers
 		m.cfg.Engine.Capabilities().SnapshotKey, plan.Basis, plan.Storage, spec.Args, env, spec.Dir, spec.Code, spec.Mounts, spec.Root, spec.User, spec.Group,
-		volumes, spec.Network != nil, spec.Limits, spec.Savable, spec.SafeToCopy, spec.RestoreHook, spec.TmpBytes,
+		volumes, spec.Network != nil, spec.Limits, spec.Savable, spec.SafeToCopy, spec.RestoreHook, spec.TmpBytes, spec.Passthrough,
 	})
 	return string(body)
 }

@@ -74,6 +74,7 @@ func TestStartsCold(t *testing.T) {
 		{"another environment", "there is no snapshot yet", func(r *rig) { r.plan.Spec.Env = []string{"API_KEY=other"} }, "<nil>", false},
 		{"another build of the interpreter", "there is no snapshot yet", func(r *rig) { r.plan.Basis = "sha256:2" }, "<nil>", false},
 		{"other surroundings", "there is no snapshot yet", func(r *rig) { r.plan.Surroundings = "VPC" }, "<nil>", false},
+		{"another network stack", "there is no snapshot yet", func(r *rig) { r.plan.Spec.Passthrough = true }, "<nil>", false},
 		{"another version", "there is no snapshot yet", func(r *rig) { r.plan.Version = "2" }, "<nil>", false},
 		{"refused by the engine", "its snapshot could not be resumed: snapshot cannot be resumed: other processor", func(r *rig) {
 			r.engine.FailResume = fmt.Errorf("%w: other processor", sandbox.ErrSnapshot)

@@ -37,6 +37,7 @@ const (
 	fileServer    = "runsc/fsgofer/lisafs.go"
 	sandboxes     = "runsc/sandbox/sandbox.go"
 	restores      = "runsc/boot/restore.go"
+	containers    = "runsc/container/container.go"
 )
 
 // repairs are the changes to the pinned gVisor that Outcrop cannot do without.
@@ -68,6 +69,11 @@ const (
 // And guests see as much memory and as many processors as the machine has unless
 // gVisor itself makes the control group, though programs choose the sizes of their
 // heaps and pools by them: annotations say how much they see.
+//
+// With the machine's network stack a sandbox's process would stay in the user
+// namespace that owns its network namespace, as its root: it could reconfigure that,
+// and would be the machine's root where there is one. It uses none of that, so it
+// gets a user namespace of its own as with the other stack.
 //
 // A checkpoint fails while a connection is forwarded, whose waiters cannot be
 // saved. They are meant to be closed by it.
@@ -129,6 +135,20 @@ func (fd *checkpointFD)`,
 		cmd.Args = append(cmd.Args, "--cpu-num", strconv.Itoa(v))
 	}
 	cmd.Args = append(cmd.Args, "--total-memory", strconv.FormatUint(mem, 10))
+`,
+	},
+	{
+		file: sandboxes,
+		old:  "	if conf.Network == config.NetworkHost || conf.DirectFS {\n",
+		new:  "	if conf.DirectFS {\n",
+	},
+	{
+		file: containers,
+		old: `	if conf.Network == config.NetworkHost {
+		// Hostnet feature requires the sandbox to run in the current user
+		// namespace, in which the network namespace is configured.
+		return nil
+	}
 `,
 	},
 	{

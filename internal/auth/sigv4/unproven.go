@@ -29,10 +29,7 @@ func DefaultUnproven() Unproven {
 // kept is an amount in bytes.
 type kept struct{ memory, disk int64 }
 
-func (k *kept) add(n kept) {
-	k.memory += n.memory
-	k.disk += n.disk
-}
+func (k kept) plus(n kept) kept { return kept{k.memory + n.memory, k.disk + n.disk} }
 
 // ledger counts what is kept unproven. Only known keys enter, and leave with
 // their last byte, so that nobody can make it grow.
@@ -41,11 +38,11 @@ type ledger struct {
 
 	mu  sync.Mutex
 	all kept
-	key map[string]*kept
+	key map[string]kept
 }
 
 func newLedger(bound Unproven) *ledger {
-	return &ledger{bound: bound, key: map[string]*kept{}}
+	return &ledger{bound: bound, key: map[string]kept{}}
 }
 
 // hold is what one request keeps unproven. The nil hold is that of a proven
@@ -66,28 +63,17 @@ func (h *hold) set(n kept) error {
 	l := h.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	mine := l.key[h.key]
-	if mine == nil {
-		mine = &kept{}
-		l.key[h.key] = mine
-	}
 	more := kept{n.memory - h.now.memory, n.disk - h.now.disk}
-	mine.add(more)
-	l.all.add(more)
-	full := more.memory > 0 && (mine.memory > l.bound.KeyMemory || l.all.memory > l.bound.Memory) ||
-		more.disk > 0 && (mine.disk > l.bound.KeyDisk || l.all.disk > l.bound.Disk)
-	if full {
-		back := kept{-more.memory, -more.disk}
-		mine.add(back)
-		l.all.add(back)
-	} else {
-		h.now = n
-	}
-	if *mine == (kept{}) {
-		delete(l.key, h.key)
-	}
-	if full {
+	mine, all := l.key[h.key].plus(more), l.all.plus(more)
+	if more.memory > 0 && (mine.memory > l.bound.KeyMemory || all.memory > l.bound.Memory) ||
+		more.disk > 0 && (mine.disk > l.bound.KeyDisk || all.disk > l.bound.Disk) {
 		return refuse(TooMuchUnproven)
+	}
+	h.now, l.all = n, all
+	if mine == (kept{}) {
+		delete(l.key, h.key)
+	} else {
+		l.key[h.key] = mine
 	}
 	return nil
 }

@@ -72,6 +72,8 @@ type Options struct {
 	// SnapshotLife is that of the service when it is 0.
 	SnapshotLife time.Duration
 	Quotas       runtime.Quotas
+	// Passthrough is that of runtime.Config.
+	Passthrough []string
 }
 
 // Kit is the service and what is around it.
@@ -108,7 +110,7 @@ func New(t testing.TB, o Options) *Kit {
 	k.Sessions = session.NewManager(k.sessions(o, box, log))
 	k.Service = runtime.New(runtime.Config{
 		Store: k.Store, Objects: zips{k.Objects}, Code: code, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
-		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Quotas: o.Quotas, Log: log, Now: time.Now,
+		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Passthrough: o.Passthrough, Quotas: o.Quotas, Log: log, Now: time.Now,
 	})
 	k.background(k.Service.Run)
 	k.runner = work.New(k.Store, work.Options{Owner: store.Owner{Node: "test", Process: "1"}, Log: log})

@@ -82,7 +82,7 @@ func (e *engine) Capabilities() sandbox.Capabilities {
 		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes,
 		Owners:    !e.host.privileges().userNamespace,
 		HalfClose: true, // with the forwarder that tools/embedsandbox repaired
-		Outbound:  true,
+		Outbound:  true, Passthrough: true,
 		Limits:    limits,
 		Snapshots: key != "", SnapshotKey: key,
 	}
@@ -301,8 +301,8 @@ func (e *engine) Close(ctx context.Context) error {
 // requestOf turns a valid spec into what the supervisor is told.
 func requestOf(spec sandbox.Spec) (*wire.Start, error) {
 	m := &wire.Start{
-		Cable: cable(spec),
-		Args:  spec.Args, Env: environment(spec.Env), Dir: spec.Dir,
+		Cable: cable(spec), Passthrough: spec.Passthrough,
+		Args: spec.Args, Env: environment(spec.Env), Dir: spec.Dir,
 		UID: GuestUID, GID: GuestGID, TmpBytes: spec.TmpBytes,
 		Resume: spec.Snapshot != nil, RestoreHook: spec.RestoreHook, Savable: spec.Savable,
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,8 +41,10 @@ type guest struct {
 	// saving holds a token while somebody saves the guest.
 	saving chan struct{}
 
-	mu     sync.Mutex
-	saved  bool          // Save ends it
+	mu    sync.Mutex
+	saved bool // Save ends it
+	// open are connections that are not the sandbox's to break.
+	open   map[*throughConn]struct{}
 	used   wire.Measured // when it had ended
 	link   *link         // nil until there is a supervisor to talk to
 	asked  bool          // somebody called Stop, Close or gave up starting
@@ -195,7 +198,8 @@ func (g *guest) Exit() sandbox.Status {
 }
 
 // Dial implements sandbox.Sandbox. The bytes flow between the engine's end of a
-// socket pair and the sandbox's process; nobody else copies them.
+// socket pair and the sandbox's process, or over a socket of the guest's network
+// namespace; nobody else copies them.
 func (g *guest) Dial(ctx context.Context, port uint16) (net.Conn, error) {
 	c, err := g.dial(ctx, port)
 	if err != nil {
@@ -210,31 +214,47 @@ func (g *guest) dial(ctx context.Context, port uint16) (net.Conn, error) {
 		return nil, sandbox.ErrStopped
 	default:
 	}
+	if g.spec.Passthrough {
+		return g.dialThrough(ctx, port)
+	}
 	ours, theirs, err := socketpair.Files(socketpair.Stream)
 	if err != nil {
 		return nil, err
 	}
-	defer ours.Close()
 	defer theirs.Close()
 	if err := g.link.call(ctx, &wire.Message{Dial: &wire.Dial{Sandbox: g.start.Sandbox, Port: port}}, theirs); err != nil {
+		ours.Close()
 		return nil, translate(err)
 	}
-	c, err := net.FileConn(ours)
-	if err != nil {
-		return nil, err
-	}
-	sock, ok := c.(*net.UnixConn)
-	if !ok {
-		c.Close()
-		return nil, fmt.Errorf("%T is not a Unix socket", c)
-	}
-	return &conn{UnixConn: sock, peer: addr{g.spec.ID, port}}, nil
+	return newConn(ours, addr{g.spec.ID, port})
+}
+
+// A stream is what connected stream sockets of both kinds are.
+type stream interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
 }
 
 // A conn is a connection to a guest.
 type conn struct {
-	*net.UnixConn
+	stream
 	peer addr
+}
+
+// newConn takes a socket over.
+func newConn(file *os.File, peer addr) (*conn, error) {
+	defer file.Close() // the connection has a descriptor of its own
+	c, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := c.(stream)
+	if !ok {
+		c.Close()
+		return nil, fmt.Errorf("%T is not a stream", c)
+	}
+	return &conn{stream: s, peer: peer}, nil
 }
 
 // RemoteAddr names the sandbox and the port.

@@ -141,7 +141,12 @@ func (l *link) listen(exited <-chan struct{}) {
 		if err != nil {
 			break
 		}
-		for _, f := range files {
+		a := answer{m: m}
+		for i, f := range files {
+			if i == 0 && m.Seq != 0 {
+				a.file = f
+				continue
+			}
 			f.Close() // none are expected
 		}
 		if m.Ended != nil {
@@ -152,7 +157,6 @@ func (l *link) listen(exited <-chan struct{}) {
 			l.connects(l, m.Connect)
 			continue
 		}
-		a := answer{m: m}
 		if m.Failed != nil {
 			a.err = m.Failed
 		}
@@ -160,6 +164,8 @@ func (l *link) listen(exited <-chan struct{}) {
 		if c, ok := l.waiting[m.Seq]; ok {
 			delete(l.waiting, m.Seq)
 			c <- a
+		} else {
+			a.drop()
 		}
 		l.mu.Unlock()
 	}
@@ -177,8 +183,16 @@ func (l *link) listen(exited <-chan struct{}) {
 
 // An answer is what a request led to; m is nil when it got none.
 type answer struct {
-	m   *wire.Message
-	err error
+	m    *wire.Message
+	file *os.File // may come with it
+	err  error
+}
+
+// drop closes what nobody has asked for, or waits for any more.
+func (a answer) drop() {
+	if a.file != nil {
+		a.file.Close()
+	}
 }
 
 // call sends a request and waits until it succeeded.
@@ -189,11 +203,26 @@ func (l *link) call(ctx context.Context, m *wire.Message, files ...*os.File) err
 
 // ask sends a request and waits for its answer.
 func (l *link) ask(ctx context.Context, m *wire.Message, files ...*os.File) (*wire.Message, error) {
+	a := l.await(ctx, m, files...)
+	a.drop()
+	return a.m, a.err
+}
+
+// askFile sends a request whose answer is a file.
+func (l *link) askFile(ctx context.Context, m *wire.Message) (*os.File, error) {
+	a := l.await(ctx, m)
+	if a.err == nil && a.file == nil {
+		a.err = errors.New("the answer came without its file")
+	}
+	return a.file, a.err
+}
+
+func (l *link) await(ctx context.Context, m *wire.Message, files ...*os.File) answer {
 	c := make(chan answer, 1)
 	l.mu.Lock()
 	if l.broken {
 		l.mu.Unlock()
-		return nil, errLost
+		return answer{err: errLost}
 	}
 	l.seq++
 	m.Seq = l.seq
@@ -201,14 +230,19 @@ func (l *link) ask(ctx context.Context, m *wire.Message, files ...*os.File) (*wi
 	l.mu.Unlock()
 	if err := l.conn.Send(m, files...); err != nil {
 		l.forget(m.Seq)
-		return nil, fmt.Errorf("%w: %w", errLost, err)
+		return answer{err: fmt.Errorf("%w: %w", errLost, err)}
 	}
 	select {
 	case a := <-c:
-		return a.m, a.err
+		return a
 	case <-ctx.Done():
 		l.forget(m.Seq)
-		return nil, context.Cause(ctx)
+		select {
+		case a := <-c: // just before
+			a.drop()
+		default:
+		}
+		return answer{err: context.Cause(ctx)}
 	}
 }
 

@@ -78,8 +78,22 @@ func open(t testing.TB) sandbox.Engine {
 	return e
 }
 
-func TestContract(t *testing.T) {
-	sandboxtest.Run(t, sandboxtest.Harness{
-		Open: open, Guest: os.Getenv(guestVariable), Dir: os.Getenv(dirVariable), Python: python(t), Node: node(t),
-	})
+func TestContract(t *testing.T) { sandboxtest.Run(t, harness(t, open)) }
+
+// TestContractPassthrough holds guests with the machine's network stack to the same.
+func TestContractPassthrough(t *testing.T) {
+	sandboxtest.Run(t, harness(t, func(t testing.TB) sandbox.Engine { return passingThrough{open(t)} }))
+}
+
+func harness(t *testing.T, open func(testing.TB) sandbox.Engine) sandboxtest.Harness {
+	return sandboxtest.Harness{Open: open, Guest: os.Getenv(guestVariable), Dir: os.Getenv(dirVariable), Python: python(t), Node: node(t)}
+}
+
+// passingThrough is an engine that gives every guest the machine's network stack.
+type passingThrough struct{ sandbox.Engine }
+
+// Start implements sandbox.Engine.
+func (e passingThrough) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	spec.Passthrough = true
+	return e.Engine.Start(ctx, spec)
 }

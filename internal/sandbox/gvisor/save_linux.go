@@ -77,11 +77,15 @@ func (g *guest) freeze(keep bool) (*snapshot, error) {
 	g.hooks.reset()
 	// Of those that go on alone or cannot answer nobody is asked.
 	request := &wire.Save{Sandbox: g.start.Sandbox, Keep: keep, List: keep && g.spec.Savable}
+	connections := g.connections()
 	m, err := g.link.ask(context.Background(), &wire.Message{Save: request}, s.files[:]...)
 	if err == nil && m.Saved == nil {
 		err = errors.New("the supervisor did not say what it saved")
 	}
 	if err == nil {
+		for _, c := range connections {
+			c.Close()
+		}
 		s.head.Told = m.Saved.Processes
 		err = s.seal()
 		if err != nil && !keep {

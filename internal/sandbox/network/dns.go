@@ -89,18 +89,11 @@ func (s *Session) serveStream(c net.Conn) {
 	defer c.Close()
 	stop := context.AfterFunc(s.ctx, func() { c.Close() })
 	defer stop()
-	var head [2]byte
 	buf := make([]byte, maxQuery)
 	for {
 		_ = c.SetReadDeadline(time.Now().Add(streamIdle))
-		if _, err := io.ReadFull(c, head[:]); err != nil {
-			return
-		}
-		n := int(binary.BigEndian.Uint16(head[:]))
-		if n > maxQuery {
-			return
-		}
-		if _, err := io.ReadFull(c, buf[:n]); err != nil {
+		n, err := readFramed(c, buf)
+		if err != nil {
 			return
 		}
 		select {
@@ -114,10 +107,29 @@ func (s *Session) serveStream(c net.Conn) {
 			return
 		}
 		_ = c.SetWriteDeadline(time.Now().Add(streamIdle))
-		if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)); err != nil {
+		if _, err := c.Write(framed(answer)); err != nil {
 			return
 		}
 	}
+}
+
+// framed is a message as it goes over TCP: with its length before it (RFC 1035
+// 4.2.2).
+func framed(message []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
+}
+
+// readFramed reads such a message. One that buf does not hold is an error.
+func readFramed(r io.Reader, buf []byte) (int, error) {
+	var head [2]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, err
+	}
+	n := int(binary.BigEndian.Uint16(head[:]))
+	if n > len(buf) {
+		return 0, io.ErrShortBuffer
+	}
+	return io.ReadFull(r, buf[:n])
 }
 
 // A query is what a guest asks.

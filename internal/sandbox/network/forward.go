@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -144,7 +143,7 @@ func (f *Forwarder) exchange(ctx context.Context, network string, server netip.A
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if network == "tcp" {
-		message = append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
+		message = framed(message)
 	}
 	if _, err := c.Write(message); err != nil {
 		return a, false, err
@@ -169,11 +168,7 @@ func receive(c net.Conn, network string, buf []byte) (int, error) {
 	if network == "udp" {
 		return c.Read(buf)
 	}
-	var head [2]byte
-	if _, err := io.ReadFull(c, head[:]); err != nil {
-		return 0, err
-	}
-	return io.ReadFull(c, buf[:binary.BigEndian.Uint16(head[:])])
+	return readFramed(c, buf)
 }
 
 func queryID() (uint16, error) {

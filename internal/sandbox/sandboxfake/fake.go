@@ -59,7 +59,7 @@ var _ sandbox.Engine = (*Engine)(nil)
 
 // Capabilities implements sandbox.Engine.
 func (e *Engine) Capabilities() sandbox.Capabilities {
-	return sandbox.Capabilities{Engine: "fake", Snapshots: true, SnapshotKey: cmp.Or(e.Key, "fake")}
+	return sandbox.Capabilities{Engine: "fake", Snapshots: true, Passthrough: true, SnapshotKey: cmp.Or(e.Key, "fake")}
 }
 
 // Close implements sandbox.Engine.

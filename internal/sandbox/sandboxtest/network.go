@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/sandbox"
 )
 
 // networkTests are about what guests reach beyond themselves.
@@ -29,6 +31,8 @@ func networkTests() []test {
 		{"NetworkApart", testNetworkApart},
 		{"NetworkSlowReader", testNetworkSlowReader},
 		{"NetworkBandwidth", testNetworkBandwidth},
+		{"NetworkPing", testNetworkPing},
+		{"Passthrough", testPassthrough},
 	}
 }
 
@@ -364,5 +368,45 @@ func testNetworkBandwidth(t *testing.T, b *bench) {
 	}
 	if took := time.Since(begin); took < 3*size/rate*time.Second/4 {
 		t.Errorf("%d bytes took %v at %d bytes a second", size, took, rate)
+	}
+}
+
+// testNetworkPing: the gateway answers.
+func testNetworkPing(t *testing.T, b *bench) {
+	needsOutbound(t, b)
+	spec := b.spec(t, "probe", "self", "ping:192.0.0.1")
+	spec.Network = both(t)
+	if out, _, _ := b.output(t, spec); !strings.Contains(out, "\tgot: ") {
+		t.Errorf("the guest says %q", out)
+	}
+}
+
+// testPassthrough: a guest with the machine's network stack serves as all others do,
+// or is refused where there is none.
+func testPassthrough(t *testing.T, b *bench) {
+	spec := b.spec(t, "serve", "127.0.0.1:80")
+	spec.Passthrough = true
+	var ready Buffer
+	spec.Stdout = &ready
+	if !b.engine.Capabilities().Passthrough {
+		if _, err := b.engine.Start(t.Context(), spec); !errors.Is(err, sandbox.ErrInvalid) {
+			t.Errorf("Start() = %v, and Capabilities().Passthrough is false", err)
+		}
+		return
+	}
+	s := b.start(t, spec)
+	ready.WaitFor(t, "ready\n")
+	c, done := Client(s, 80)
+	defer done()
+	if got := post(t, c, "/", "hello"); got != "hello" {
+		t.Errorf("the guest says %q", got)
+	}
+	if _, err := s.Dial(t.Context(), 81); !errors.Is(err, sandbox.ErrRefused) {
+		t.Errorf("Dial() of a port where nobody listens = %v", err)
+	}
+	dials := b.spec(t, "dial", "192.0.0.2:80", "127.0.0.1:80") // where nobody else's is
+	dials.ID, dials.Passthrough = "dials", true
+	if out, _, _ := b.output(t, dials); strings.Contains(out, ": ok") || strings.Count(out, "\n") != 2 {
+		t.Errorf("another guest of its kind reaches it:\n%s", out)
 	}
 }

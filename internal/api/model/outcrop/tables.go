@@ -156,6 +156,7 @@ var shapes = [...]schema.Shape{
 		{Name: "memoryBytes", Shape: 19, Wire: "memoryBytes"},
 		{Name: "snapshotBytes", Shape: 19, Wire: "snapshotBytes"},
 		{Name: "storageBytes", Shape: 19, Wire: "storageBytes"},
+		{Name: "passthrough", Shape: 1, Wire: "passthrough"},
 	}},
 	/* 41 */ {Name: "SessionId", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 256, Has: schema.HasMin | schema.HasMax}},
 	/* 42 */ {Name: "SessionOrigin", Kind: schema.String, Enum: []string{"COLD", "RESTORED", "WOKEN"}},

@@ -191,6 +191,7 @@ type Session struct {
 	MemoryBytes         *int64
 	SnapshotBytes       *int64
 	StorageBytes        *int64
+	Passthrough         *bool
 }
 
 // The values of SessionOrigin.

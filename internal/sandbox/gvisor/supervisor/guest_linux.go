@@ -37,6 +37,8 @@ type guest struct {
 
 	// uplink is nil where there is no wire.
 	uplink *uplink.Uplink
+	// passed is the network namespace of a guest that is passed through to it, else nil.
+	passed *os.File
 
 	// saving keeps new connections out: what forwards them cannot be saved.
 	saving sync.RWMutex
@@ -113,11 +115,13 @@ func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File, snapshot []*o
 
 // boot runs runsc and returns the sandbox's pid.
 func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snapshot []*os.File) (int, error) {
-	ns, err := s.plug(g, m.Cable)
+	ns, err := s.plug(g, m.Cable, m.Passthrough)
 	if err != nil {
 		return 0, err
 	}
-	defer ns.Close()
+	if g.passed == nil {
+		defer ns.Close()
+	}
 	unmount, err := g.mountVolumes(m)
 	if err != nil {
 		return 0, err
@@ -198,7 +202,7 @@ func (s *supervisor) runscArgs(g *guest, resume bool) []string {
 		"--log=" + g.bundle.log(), "--log-format=json",
 		"--panic-log=" + g.bundle.panics(),
 		"--platform=systrap",
-		"--network=sandbox",
+		"--network=" + g.network(),
 		// Limits do not come from control groups.
 		"--ignore-cgroups",
 	}, g.overlayArgs(), []string{

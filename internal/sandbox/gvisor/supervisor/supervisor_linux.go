@@ -84,6 +84,10 @@ func Run(socket *os.File) error {
 			go s.answerWait(m.Seq, m.Wait)
 			continue
 		}
+		if m.Dial != nil && len(files) == 0 {
+			go s.answerDial(m.Seq, m.Dial)
+			continue
+		}
 		go func() {
 			err := s.handle(m, files)
 			for _, f := range files {
@@ -123,7 +127,7 @@ func (s *supervisor) setup(m *wire.Setup) error {
 		return classify("make the hooks", err)
 	}
 	// A network namespace each start needs one; find out now whether it may.
-	ns, far, err := newNetNS(true)
+	ns, far, err := newNetNS(true, false)
 	if err != nil {
 		return classify("make a network namespace", err)
 	}

@@ -14,10 +14,18 @@ import (
 )
 
 // plug makes a guest's network namespace, and its wire where it has one.
-func (s *supervisor) plug(g *guest, cable *wire.Cable) (*os.File, error) {
-	ns, far, err := newNetNS(cable != nil)
-	if err != nil || cable == nil {
-		return ns, err
+func (s *supervisor) plug(g *guest, cable *wire.Cable, passthrough bool) (*os.File, error) {
+	ns, far, err := newNetNS(cable != nil, passthrough)
+	if err != nil {
+		return nil, err
+	}
+	if passthrough {
+		g.mu.Lock()
+		g.passed = ns
+		g.mu.Unlock()
+	}
+	if cable == nil {
+		return ns, nil
 	}
 	link, err := uplink.Link(far)
 	if err != nil {
@@ -56,10 +64,21 @@ func connectionSlots() uplink.Slots {
 	return uplink.NewSlots(int(max(min(limit.Cur, 1<<20), 2*sparedFiles)-sparedFiles) / 2)
 }
 
+// network is the kind of the guest's network stack, as runsc calls it.
+func (g *guest) network() string {
+	if g.passed != nil {
+		return "host"
+	}
+	return "sandbox"
+}
+
 // unplug ends the guest's wire, if it has one.
 func (g *guest) unplug() {
 	if g.uplink != nil {
 		g.uplink.Close()
+	}
+	if g.passed != nil {
+		g.passed.Close()
 	}
 }
 

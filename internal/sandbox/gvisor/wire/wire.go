@@ -84,6 +84,8 @@ type Start struct {
 
 	// Cable is nil for a guest that has its loopback alone.
 	Cable *Cable `json:"cable,omitempty"`
+	// Passthrough gives it the network stack of the machine's kernel.
+	Passthrough bool `json:"passthrough,omitempty"`
 
 	// Savable shows the guest the hooks (package hooks).
 	Savable bool `json:"savable,omitempty"`
@@ -117,7 +119,8 @@ type Mount struct {
 }
 
 // Dial connects the file that comes with it, one end of a socket pair, to a TCP
-// port on the guest's loopback.
+// port on the guest's loopback. For one with Passthrough no file comes with it, and a
+// connected socket with its answer.
 type Dial struct {
 	Sandbox string `json:"sandbox"`
 	Port    uint16 `json:"port"`

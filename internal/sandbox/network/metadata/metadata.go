@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // The addresses at which AWS's SDKs ask for it.
@@ -69,7 +71,7 @@ type Config struct {
 type Handler struct {
 	cfg    Config
 	tokens *tokens
-	rate   bucket
+	rate   *rate.Limiter
 	tree   map[string]string // path without the last slash: text
 
 	mu      sync.Mutex
@@ -78,7 +80,7 @@ type Handler struct {
 
 // New returns the Handler of one session.
 func New(cfg Config) *Handler {
-	h := &Handler{cfg: cfg, rate: bucket{now: cfg.Now, level: rateBurst, filled: cfg.Now()}}
+	h := &Handler{cfg: cfg, rate: rate.NewLimiter(ratePerSecond, rateBurst)}
 	h.tokens = newTokens(rand.Reader, cfg.Now)
 	h.tree = tree(cfg)
 	return h
@@ -114,7 +116,7 @@ const tokenPath = "/latest/api/token"
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	if !h.rate.take() {
+	if !h.rate.AllowN(h.cfg.Now(), 1) {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusTooManyRequests)
 		return

@@ -3,11 +3,11 @@ package metadata
 import (
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 )
 
-// What a guest may take of the service. EC2 answers some thousand packets a
+// What a guest may take of the service: ratePerSecond requests on average, and
+// rateBurst at once. EC2 answers some thousand packets a
 // second; an SDK asks for three things an hour.
 const (
 	ratePerSecond = 100
@@ -28,28 +28,4 @@ func NewServer(h *Handler) *http.Server {
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(h.cfg.Log.Handler(), slog.LevelDebug),
 	}
-}
-
-// bucket lets ratePerSecond requests through on average and rateBurst at once.
-type bucket struct {
-	now func() time.Time
-
-	mu     sync.Mutex
-	level  float64
-	filled time.Time
-}
-
-func (b *bucket) take() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.now()
-	if passed := now.Sub(b.filled); passed > 0 {
-		b.level = min(rateBurst, b.level+passed.Seconds()*ratePerSecond)
-		b.filled = now
-	}
-	if b.level < 1 {
-		return false
-	}
-	b.level--
-	return true
 }

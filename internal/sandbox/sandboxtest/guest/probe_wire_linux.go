@@ -9,6 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,20 +22,23 @@ import (
 // wireProbes are about what is beyond the guest's network interface, and about what
 // it can make of that itself.
 var wireProbes = map[string]probe{
-	"dial":      connectTo,  // NETWORK ADDRESS, and have an answer or at least a connection
-	"socket":    openSocket, // FAMILY TYPE PROTOCOL
-	"vsock":     dialVsock,  // CID PORT
-	"from":      dialFrom,   // ADDRESS NETWORK ADDRESS, from what is not its own
-	"ping":      ping,       // ADDRESS
-	"broadcast": broadcast,  // ADDRESS
-	"tap":       makeTap,
-	"ports":     openPorts,       // ADDRESS FROM TO
-	"interface": changeInterface, // FLAG of what is changed
-	"netlink":   changeByNetlink,
-	"firewall":  func(string) (string, error) { return changeFirewall() },
-	"addresses": addresses,
-	"http":      request, // a JSON object
-	"hook":      hook,    // COUNT TEXT, sends the text to the engine's own port by so many connections
+	"dial":       connectTo,     // NETWORK ADDRESS, and have an answer or at least a connection
+	"socket":     openSocket,    // FAMILY TYPE PROTOCOL
+	"vsock":      dialVsock,     // CID PORT
+	"from":       dialFrom,      // ADDRESS NETWORK ADDRESS, from what is not its own
+	"claim":      claim,         // ADDRESS TO, a datagram that says it is from there
+	"device":     throughDevice, // NAME TO, a datagram by an interface
+	"ping":       ping,          // ADDRESS
+	"broadcast":  broadcast,     // ADDRESS
+	"tap":        makeTap,
+	"ports":      openPorts, // ADDRESS FROM TO
+	"interfaces": interfaces,
+	"interface":  changeInterface, // FLAG of what is changed
+	"netlink":    changeByNetlink,
+	"firewall":   func(string) (string, error) { return changeFirewall() },
+	"addresses":  addresses,
+	"http":       request, // a JSON object
+	"hook":       hook,    // COUNT TEXT, sends the text to the engine's own port by so many connections
 	"lookup": func(name string) (string, error) {
 		a, err := net.DefaultResolver.LookupHost(context.Background(), name)
 		return strings.Join(a, ","), err
@@ -115,6 +121,75 @@ func dialFrom(arg string) (string, error) {
 	return fmt.Sprint(n, " bytes"), err
 }
 
+// claim sends a datagram whose ancillary data says where it is from (IP_PKTINFO).
+func claim(arg string) (string, error) {
+	source, to, _ := strings.Cut(arg, " ")
+	at, err := netip.ParseAddrPort(to)
+	if err != nil {
+		return "", err
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	info := &unix.Inet4Pktinfo{Spec_dst: netip.MustParseAddr(source).As4()}
+	if err := unix.Sendmsg(fd, []byte("probe"), unix.PktInfo4(info), &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}, 0); err != nil {
+		return "", err
+	}
+	return answered(fd)
+}
+
+// throughDevice sends a datagram by an interface that it names.
+func throughDevice(arg string) (string, error) {
+	name, to, _ := strings.Cut(arg, " ")
+	at, err := netip.ParseAddrPort(to)
+	if err != nil {
+		return "", err
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	if err := unix.BindToDevice(fd, name); err != nil {
+		return "", err
+	}
+	if err := unix.Sendto(fd, []byte("probe"), 0, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}); err != nil {
+		return "", err
+	}
+	return answered(fd)
+}
+
+// answered waits for a datagram.
+func answered(fd int) (string, error) {
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1})
+	n, _, err := unix.Recvfrom(fd, make([]byte, 512), 0)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprint(n, " bytes"), nil
+}
+
+// interfaces lists those that it is told of, and those that /proc counts.
+func interfaces(string) (string, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, i := range all {
+		names = append(names, i.Name)
+	}
+	text, err := os.ReadFile("/proc/net/dev")
+	for line := range strings.Lines(string(text)) {
+		if name, _, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " "), err
+}
+
 func ping(address string) (string, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
 	if err != nil {
@@ -141,14 +216,12 @@ func broadcast(address string) (string, error) {
 	}
 	defer unix.Close(fd)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
-	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1})
 	host, port, _ := net.SplitHostPort(address)
 	to := &unix.SockaddrInet4{Addr: [4]byte(net.ParseIP(host).To4()), Port: number(port)}
 	if err := unix.Sendto(fd, []byte("probe"), 0, to); err != nil {
 		return "", err
 	}
-	n, _, err := unix.Recvfrom(fd, make([]byte, 512), 0)
-	return fmt.Sprint(n, " bytes"), err
+	return answered(fd)
 }
 
 // changeInterface changes the first interface that is not the loopback.
@@ -222,6 +295,8 @@ func changeByNetlink(what string) (string, error) {
 	return what, nil
 }
 
+// changeFirewall replaces a table, and looks for it: some take options that they do not
+// know, and do nothing.
 func changeFirewall() (string, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW)
 	if err != nil {
@@ -229,8 +304,13 @@ func changeFirewall() (string, error) {
 			return "", err
 		}
 	}
-	const replace = 64 // IPT_SO_SET_REPLACE
-	return "a table", unix.SetsockoptString(fd, unix.SOL_IP, replace, string(make([]byte, 1024)))
+	defer unix.Close(fd)
+	const table = 64 // IPT_SO_SET_REPLACE, and IPT_SO_GET_INFO
+	if err := unix.SetsockoptString(fd, unix.SOL_IP, table, string(make([]byte, 1024))); err != nil {
+		return "", err
+	}
+	_, err = unix.GetsockoptString(fd, unix.SOL_IP, table)
+	return "a table", err
 }
 
 func addresses(string) (string, error) {

@@ -164,11 +164,12 @@ func (l *link) AddHeader(pkt *stack.PacketBuffer) {
 // ParseHeader implements stack.LinkEndpoint. Nothing is delivered with one.
 func (l *link) ParseHeader(*stack.PacketBuffer) bool { return true }
 
-// Capabilities implements stack.LinkEndpoint. Frames that cross a veth carry
+// Capabilities implements stack.LinkEndpoint. Frames that come across a veth carry
 // what a device would put in place of a checksum; both ends are memory of one
-// machine.
+// machine. Those that go to the guest are summed up here unless segmentHeader says
+// who does: the machine's kernel, where it is the receiver, trusts no other.
 func (l *link) Capabilities() stack.LinkEndpointCapabilities {
-	return stack.CapabilityRXChecksumOffload | stack.CapabilityTXChecksumOffload
+	return stack.CapabilityRXChecksumOffload
 }
 
 // GSOMaxSize implements stack.GSOEndpoint.

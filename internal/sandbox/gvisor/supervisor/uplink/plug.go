@@ -25,17 +25,16 @@ const (
 
 // Plug makes a wire in the network namespace of the calling thread, in which
 // nothing but a loopback interface may be, and returns the socket at its far
-// end. The namespace is what keeps the interfaces: they go with it.
-func Plug() (*os.File, error) {
-	// New interfaces shall not get IPv6 addresses: nobody answers them.
-	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("plug wire: %w", err)
-	}
+// end. The near end is in the same namespace, or in that of near, which the thread
+// is in afterwards. The namespaces are what keeps the interfaces: they go with them.
+func Plug(near *os.File) (*os.File, error) {
 	pair := &netlink.Veth{
 		LinkAttrs:        netlink.LinkAttrs{Name: nearName, MTU: mtu, HardwareAddr: net.HardwareAddr(guestMAC)},
 		PeerName:         farName,
 		PeerHardwareAddr: net.HardwareAddr(farMAC),
+	}
+	if near != nil {
+		pair.Namespace = netlink.NsFd(near.Fd())
 	}
 	if err := netlink.LinkAdd(pair); err != nil {
 		return nil, fmt.Errorf("plug wire: make veth pair: %w", err)
@@ -47,10 +46,21 @@ func Plug() (*os.File, error) {
 	if err := errors.Join(netlink.LinkSetMTU(far, mtu), netlink.LinkSetARPOff(far), netlink.LinkSetUp(far)); err != nil {
 		return nil, fmt.Errorf("plug wire: set its far end up: %w", err)
 	}
-	if err := nearEnd(); err != nil {
+	socket, err := packetSocket(far.Attrs().Index)
+	if err != nil {
+		return nil, err
+	}
+	if near != nil {
+		err = unix.Setns(int(near.Fd()), unix.CLONE_NEWNET)
+	}
+	if err == nil {
+		err = nearEnd()
+	}
+	if err != nil {
+		socket.Close()
 		return nil, fmt.Errorf("plug wire: set its near end up: %w", err)
 	}
-	return packetSocket(far.Attrs().Index)
+	return socket, nil
 }
 
 // nearEnd configures what runsc reads and shows to the guest.

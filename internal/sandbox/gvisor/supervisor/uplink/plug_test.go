@@ -17,7 +17,7 @@ func plugged() (file *os.File, err error) {
 		defer close(done)
 		runtime.LockOSThread()
 		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
-			file, err = Plug()
+			file, err = Plug(nil)
 		}
 	}()
 	<-done

@@ -3,12 +3,13 @@
 // Package uplink ends the wires of sandboxes.
 //
 // A sandbox's only interface is one end of a veth pair in a network namespace of
-// its own. The other end, in the same namespace, has no address: a packet socket
-// bound to it is given to a network stack in this process, one for each sandbox,
-// which takes whatever address the guest sends to as its own. So what arrives at
-// a stack is that sandbox's for certain, no packet of a guest is ever routed by
-// the machine, and what the guest reaches is decided a connection at a time:
-// somebody else connects and hands over the open socket, and the two are spliced.
+// its own. The other end, in the same namespace or in one with nothing else in it,
+// has no address: a packet socket bound to it is given to a network stack in this
+// process, one for each sandbox, which takes whatever address the guest sends to as
+// its own. So what arrives at a stack is that sandbox's for certain, no packet of a
+// guest is ever routed by the machine, and what the guest reaches is decided a
+// connection at a time: somebody else connects and hands over the open socket, and
+// the two are spliced.
 //
 // Each wire holds a bounded number of connections, and each connection a bounded
 // number of bytes. Reading waits for writing in both directions.
@@ -301,15 +302,11 @@ func (u *Uplink) Close() {
 	u.mu.Unlock()
 	u.cancel()
 	u.link.shut()
-	if u.stack != nil {
-		for _, e := range u.stack.RegisteredEndpoints() {
-			e.Abort() // what is still shaking hands, too
-		}
-		u.flows.Wait()
+	for _, e := range u.stack.RegisteredEndpoints() {
+		e.Abort() // what is still shaking hands, too
 	}
+	u.flows.Wait()
 	u.link.Close()
 	u.link.Wait() // before Destroy, which would hold what a last delivery needs
-	if u.stack != nil {
-		u.stack.Destroy()
-	}
+	u.stack.Destroy()
 }
