@@ -183,6 +183,11 @@ func (u *Use) Context() context.Context { return u.s.life }
 // all requests of the session and keeps connections.
 func (u *Use) Transport() http.RoundTripper { return u.s.transport }
 
+// Execute starts a command in the guest; see sandbox.Sandbox.
+func (u *Use) Execute(ctx context.Context, c sandbox.Command) (sandbox.Process, error) {
+	return u.s.box.Execute(ctx, c)
+}
+
 // Detail is the Plan's.
 func (u *Use) Detail() any { return u.s.plan.Detail }
 

@@ -169,8 +169,8 @@ var services = []service{
 		Model: "bedrock-agentcore", Package: "agentcore", Signing: "bedrock-agentcore",
 		Groups: []group{
 			{Name: "Runtime", Doc: "invocations of agents and their sessions",
-				Served:  "InvokeAgentRuntime StopRuntimeSession",
-				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard InvokeAgentRuntimeCommand`}},
+				Served:  "InvokeAgentRuntime InvokeAgentRuntimeCommand StopRuntimeSession",
+				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard`}},
 			{Name: "Identity", Refused: map[string]string{laterIdentity: `CompleteResourceTokenAuth GetResourceApiKey GetResourceOauth2Token
 				GetWorkloadAccessToken GetWorkloadAccessTokenForJWT GetWorkloadAccessTokenForUserId`}},
 			{Name: "Memory", Refused: map[string]string{laterMemory: `BatchCreateMemoryRecords BatchDeleteMemoryRecords BatchUpdateMemoryRecords

@@ -67,18 +67,29 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 	if err != nil {
 		return nil, err
 	}
-	// A guest that has just died is found out by the first who dials it. That
-	// one gets a fresh session: nothing was sent yet.
+	var out *agentcore.InvokeAgentRuntimeResponse
+	err = s.reach(ctx, key, func(use *session.Use) (err error) {
+		out, err = ask(ctx, use, call, in, id)
+		return err
+	})
+	return out, err
+}
+
+// reach lets do use a session, which is started if need be. If do succeeds it
+// releases the session. A guest that has just died is found out by the first who
+// turns to it. That one gets a fresh session: nothing was sent yet.
+func (s *Service) reach(ctx context.Context, key session.Key, do func(*session.Use) error) error {
 	for again := true; ; again = false {
 		use, err := s.sessions.Acquire(ctx, key, func(ctx context.Context, version string) (session.Plan, error) {
 			return s.plans.Plan(ctx, key, version)
 		})
 		if err != nil {
-			return nil, acquireFault(err)
+			return acquireFault(err)
 		}
-		out, err := ask(ctx, use, call, in, id)
-		if err == nil {
-			return out, nil
+		if use.Context().Err() != nil {
+			err = acquireFault(session.ErrStopping)
+		} else if err = do(use); err == nil {
+			return nil
 		}
 		lost := again && unreached(err) && gone(ctx, use)
 		if !lost && unreached(err) && ctx.Err() == nil {
@@ -86,7 +97,7 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 		}
 		use.Release()
 		if !lost {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -95,7 +106,7 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 // being taken down answers to a dial depends on the moment.
 func unreached(err error) bool {
 	_, ok := errors.AsType[*session.DialError](err)
-	return ok
+	return ok || errors.Is(err, sandbox.ErrStopped)
 }
 
 // farewell is how long a guest that refuses connections is given to turn out
@@ -151,9 +162,6 @@ func noteUnreached(use *session.Use, err error) {
 // ask sends one request. On success the session is released when the answer's
 // body is closed.
 func ask(ctx context.Context, use *session.Use, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string) (*agentcore.InvokeAgentRuntimeResponse, error) {
-	if use.Context().Err() != nil {
-		return nil, acquireFault(session.ErrStopping)
-	}
 	detail := use.Detail().(runtime.Detail)
 	ctx, cancel := context.WithCancelCause(ctx)
 	req, trace, err := agentRequest(ctx, call, in, id, detail)

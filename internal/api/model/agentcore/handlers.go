@@ -11,6 +11,7 @@ import (
 // Runtime serves invocations of agents and their sessions.
 type Runtime interface {
 	InvokeAgentRuntime(ctx context.Context, in *InvokeAgentRuntimeRequest) (*InvokeAgentRuntimeResponse, error)
+	InvokeAgentRuntimeCommand(ctx context.Context, in *InvokeAgentRuntimeCommandRequest) (*InvokeAgentRuntimeCommandResponse, error)
 	StopRuntimeSession(ctx context.Context, in *StopRuntimeSessionRequest) (*StopRuntimeSessionResponse, error)
 }
 
@@ -19,6 +20,9 @@ func RuntimeHandlers(h Runtime) []schema.Handler {
 	return []schema.Handler{
 		{Service: &Service, Operation: &operations[38], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.InvokeAgentRuntime(ctx, in.(*InvokeAgentRuntimeRequest))
+		}},
+		{Service: &Service, Operation: &operations[39], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
 		}},
 		{Service: &Service, Operation: &operations[71], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.StopRuntimeSession(ctx, in.(*StopRuntimeSessionRequest))
