@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outcrop/outcrop/internal/api/throttle"
+	"github.com/outcrop/outcrop/internal/gate"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
@@ -83,7 +84,9 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 		group.Go(func() error { return ended(run(background)) })
 	}
 	server, inside := s.server(), s.server()
-	group.Go(func() error { return answer(server, cfg.Listener) })
+	door := s.gate()
+	server.Handler, server.ConnContext = door.Handler(server.Handler), door.Context
+	group.Go(func() error { return answer(server, door.Listen(cfg.Listener)) })
 	group.Go(func() error { return answer(inside, s.guests.api) })
 	cfg.Ready(s.account, s.region)
 
@@ -97,11 +100,25 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 	return group.Wait()
 }
 
+// maxHeader bounds a request's line and headers, in bytes. What clients send has a
+// few KiB; the largest that S3 allows has 10, and a token seldom more than that.
+const maxHeader = 32 << 10
+
+// gate bounds the connections of those who have shown no credentials.
+func (s *Server) gate() *gate.Gate {
+	return gate.New(gate.Config{Shut: func(address net.Addr, total int64) {
+		if total%1000 == 1 { // a flood is no reason to fill the log
+			s.cfg.Log.Warn("more connections without a request than are kept: the longest silent ones are closed",
+				"kept", gate.DefaultStrangers, "closed", total, "last", address.String())
+		}
+	}})
+}
+
 // server answers API calls. Guests have one of their own: they may call while
 // running requests end, and their idle connections hold up nobody.
 func (s *Server) server() *http.Server {
 	return &http.Server{
-		Handler: s.pipeline, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: s.pipeline, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }

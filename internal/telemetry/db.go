@@ -187,15 +187,15 @@ func (d *DB) Dropped() int64 {
 	return d.queue.dropped
 }
 
-// Audit queues the record of a call. It waits only while the queue is full, and
-// fails only when the queue is full and cannot be written.
+// Audit queues the record of a call. It waits only while the queue is full. With
+// an error the record is lost: there is no room for it, and none can be made.
 func (d *DB) Audit(ctx context.Context, r Record) error {
 	_, room, err := d.pushAudit(ctx, r, false)
-	if err == nil && !room {
-		err = d.Flush(ctx)
-	}
 	if err != nil {
 		return fmt.Errorf("audit %s %s: %w", r.Event, r.RequestID, err)
+	}
+	if !room {
+		_ = d.Flush(ctx) // it is queued all the same, and Run says what fails
 	}
 	return nil
 }

@@ -306,7 +306,7 @@ func TestAWriteThatFailsKeepsAuditRecords(t *testing.T) {
 	if err := d.AuditDurable(t.Context(), record("durable")); err == nil {
 		t.Fatal("a record that could not be written was taken for durable")
 	}
-	for i := range 5000 { // until the queue is full, and then it says so
+	for i := range 6000 { // until the queue is full, and then it says so
 		if err = d.Audit(t.Context(), record(fmt.Sprint(i))); err != nil {
 			break
 		}

@@ -65,14 +65,15 @@ type recorder struct {
 	records []telemetry.Record
 	durable int
 	fail    error // of AuditDurable
+	full    error // of Audit
 	forget  bool  // for benchmarks
 }
 
 func (a *recorder) Audit(_ context.Context, r telemetry.Record) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.forget {
-		return nil
+	if a.forget || a.full != nil {
+		return a.full
 	}
 	a.records = append(a.records, r)
 	return nil

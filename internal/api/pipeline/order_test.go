@@ -364,6 +364,28 @@ func TestSecretAnswer(t *testing.T) {
 	}
 }
 
+// TestLostAudit: calls go on without a record, and what is lost is counted and
+// said, once for a thousand; only secrets stay where they are.
+func TestLostAudit(t *testing.T) {
+	k := newKit(t, &agentcorecontrol.Service, served(&agentcore.Service))
+	k.audit.full = errors.New("disk full")
+	for range 3 {
+		if w := k.call(t, "bedrock-agentcore", "GET", "/runtimes/hello-0123456789/", ""); w.Code != 200 {
+			t.Errorf("a call without a record is answered %d %s", w.Code, w.Body)
+		}
+	}
+	if w := k.do(newRequest("GET", "/runtimes/hello-0123456789/", "")); w.Code != 403 {
+		t.Errorf("a refusal without a record is %d %s", w.Code, w.Body)
+	}
+	k.audit.fail = k.audit.full
+	if w := k.call(t, "bedrock-agentcore", "POST", "/identities/GetWorkloadAccessToken", `{"workloadName":"hello"}`); w.Code != 500 {
+		t.Errorf("a secret without a record is answered %d %s", w.Code, w.Body)
+	}
+	if n := strings.Count(k.log.String(), "audit records are lost"); n != 1 || k.lost.Load() != 5 {
+		t.Errorf("%d lost, said %d times:\n%s", k.lost.Load(), n, k.log)
+	}
+}
+
 // served is the service as if every operation of it were built.
 func served(svc *schema.Service) *schema.Service {
 	s := *svc

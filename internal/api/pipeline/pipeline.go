@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,6 +26,7 @@ import (
 	"github.com/outcrop/outcrop/internal/auth/sigv2"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/gate"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/telemetry"
 )
@@ -65,7 +67,8 @@ type Pipeline struct {
 	query    map[string]map[string]*schema.Operation
 	byName   map[string][]*schema.Service
 	handlers map[*schema.Operation]schema.Handler
-	buffers  sync.Pool // of *[protocol.CopyBuffer]byte
+	buffers  sync.Pool    // of *[protocol.CopyBuffer]byte
+	lost     atomic.Int64 // audit records
 }
 
 // New checks that handlers and tables agree: every operation is either served
@@ -144,6 +147,11 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}}
 	defer e.close()
 	defer e.recover()
+	if len(r.TransferEncoding) > 0 {
+		// What stands before us may have gone by a Content-Length beside it, which
+		// net/http drops: what it took for the body's end is no request of anybody's.
+		w.Header().Set("Connection", "close")
+	}
 	if open := p.openRoute(r); open != nil {
 		e.hurry()
 		open.ServeHTTP(e.w, r)
@@ -158,10 +166,11 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // openRoute returns the handler of a path that needs no credentials. A signed
-// request is an API call whatever its path (S3 lists buckets at "/").
+// request is an API call whatever its path (S3 lists buckets at "/"), and so is
+// any to the host of a bucket.
 func (p *Pipeline) openRoute(r *http.Request) http.Handler {
 	h := p.cfg.Open[r.URL.Path]
-	if h == nil || r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-") || strings.Contains(r.URL.RawQuery, "AWSAccessKeyId=") {
+	if h == nil || bucketOfHost(r.Host) != "" || r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-") || strings.Contains(r.URL.RawQuery, "AWSAccessKeyId=") {
 		return nil
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -185,6 +194,9 @@ func (e *exchange) serve() (any, error) {
 	}
 	if err := e.authenticate(claimErr); err != nil {
 		return nil, err
+	}
+	if e.call.Principal.Kind != auth.Nobody {
+		gate.Known(e.r.Context())
 	}
 	in, err := e.decode()
 	if err != nil {
@@ -351,9 +363,7 @@ func (e *exchange) refuse(err error) {
 		f = e.internal(f)
 	}
 	e.logRefusal(f)
-	if err := e.audit(f, f.Status); err != nil {
-		e.p.cfg.Log.ErrorContext(e.r.Context(), "audit of a refusal was lost", "request", e.call.RequestID, "error", err)
-	}
+	_ = e.audit(f, f.Status) // of a refusal none fails
 	if e.call.Principal.Kind == auth.Nobody {
 		e.hurry()
 	}

@@ -264,7 +264,8 @@ func storeFault(err error) error {
 	return err
 }
 
-// audit tells the call. Only what a secret hangs on is waited for.
+// audit tells the call. Only what a secret hangs on is waited for, and fails with
+// its record.
 func (e *exchange) audit(f *fault.Error, status int) error {
 	if e.match.op == nil || e.audited {
 		return nil // not a call of any operation, or its answer broke off
@@ -279,13 +280,24 @@ func (e *exchange) audit(f *fault.Error, status int) error {
 	}
 	// The record is kept even if the client has gone.
 	ctx := context.WithoutCancel(e.r.Context())
-	tell := e.p.cfg.Audit.Audit
 	if e.match.op.Secret && f == nil {
-		tell = e.p.cfg.Audit.AuditDurable
+		err := e.p.cfg.Audit.AuditDurable(ctx, rec)
+		e.audited = err == nil
+		return err
 	}
-	err := tell(ctx, rec)
-	e.audited = err == nil
-	return err
+	e.audited = true
+	if err := e.p.cfg.Audit.Audit(ctx, rec); err != nil {
+		e.p.lose(err)
+	}
+	return nil
+}
+
+// lose counts an audit record that could not be kept. The call it is of goes on:
+// on a full disk a call may be what makes room. One line stands for a thousand.
+func (p *Pipeline) lose(err error) {
+	if n := p.lost.Add(1); n%1000 == 1 {
+		p.cfg.Log.Error("audit records are lost; calls go on, those that hand out a secret are refused", "lost", n, "error", err)
+	}
 }
 
 func sourceIP(r *http.Request) netip.Addr {
