@@ -12,18 +12,40 @@ import (
 )
 
 func newDelete(p *Program, f *flags) *cobra.Command {
-	wait := true
+	wait, version := true, ""
 	cmd := &cobra.Command{
 		Use: "delete NAME|ARN", Aliases: []string{"rm"},
-		Short:   "Delete an agent, all its versions and its sessions",
-		Example: "  outcrop delete hello\n  outcrop delete hello --wait=false",
+		Short: "Delete an agent, all its versions and its sessions",
+		Long: `Deletes an agent with its versions and sessions. One that has endpoints besides DEFAULT is not deleted: somebody
+made them on purpose, and deletes them first. With --version only that version goes, if no endpoint runs it.`,
+		Example: "  outcrop delete hello\n  outcrop delete hello --wait=false\n  outcrop delete hello --version 2",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if version != "" {
+				if !versionPattern.MatchString(version) {
+					return below(cmd, "%q is no version; outcrop ls NAME shows which there are", version)
+				}
+				return p.deleteVersion(cmd.Context(), f, args[0], version)
+			}
 			return p.deleteRuntime(cmd.Context(), f, args[0], wait)
 		},
 	}
 	cmd.Flags().BoolVar(&wait, "wait", true, "wait until it is gone")
+	cmd.Flags().StringVar(&version, "version", "", "delete only this `version`")
 	return cmd
+}
+
+func (p *Program) deleteVersion(ctx context.Context, f *flags, ref, version string) error {
+	c, r, err := p.openRuntime(ctx, f, ref)
+	if err != nil {
+		return err
+	}
+	_, err = c.Control().DeleteAgentRuntime(ctx, &bedrockagentcorecontrol.DeleteAgentRuntimeInput{AgentRuntimeId: r.AgentRuntimeId, AgentRuntimeVersion: &version})
+	if err != nil {
+		return err
+	}
+	p.say("Version %s of %s is deleted. Sessions that run it go on.", version, aws.ToString(r.AgentRuntimeName))
+	return nil
 }
 
 func (p *Program) deleteRuntime(ctx context.Context, f *flags, ref string, wait bool) error {
@@ -37,6 +59,11 @@ func (p *Program) deleteRuntime(ctx context.Context, f *flags, ref string, wait 
 		busy = liveSessions(ctx, c, r, "")
 	}
 	_, err = c.Control().DeleteAgentRuntime(ctx, &bedrockagentcorecontrol.DeleteAgentRuntimeInput{AgentRuntimeId: r.AgentRuntimeId})
+	if client.Is(err, "ConflictException") {
+		refusal := p.explain(ctx, err)
+		refusal.fix = "Its endpoints: outcrop endpoint list " + name + f.suffix() + "\nDelete one: outcrop endpoint delete " + name + " ENDPOINT" + f.suffix()
+		return refusal
+	}
 	if err != nil && !client.Is(err, "ResourceNotFoundException") {
 		return err
 	}

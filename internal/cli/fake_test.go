@@ -25,13 +25,14 @@ type fake struct {
 	closeAll func() error // ends the server as a kill does
 	verifier *sigv4.Verifier
 
-	mu       sync.Mutex
-	runtimes map[string]map[string]any // by id
-	buckets  map[string]bool
-	objects  map[string]int64  // by bucket/key, their sizes
-	sums     map[string]string // and their checksums
-	calls    []string
-	looks    map[string]int // GetAgentRuntime calls by id, since its last change
+	mu        sync.Mutex
+	runtimes  map[string]map[string]any // by id
+	endpoints []map[string]any          // besides DEFAULT, of all runtimes
+	buckets   map[string]bool
+	objects   map[string]int64  // by bucket/key, their sizes
+	sums      map[string]string // and their checksums
+	calls     []string
+	looks     map[string]int // GetAgentRuntime calls by id, since its last change
 
 	// The script.
 	server   string // what GetServer answers
@@ -77,6 +78,7 @@ func newFake(t *testing.T) *fake {
 	mux.HandleFunc("GET /runtimes/{id}/{$}", f.get)
 	mux.HandleFunc("PUT /runtimes/{id}/{$}", f.change)
 	mux.HandleFunc("DELETE /runtimes/{id}/{$}", f.remove)
+	f.serveEndpoints(mux)
 	mux.HandleFunc("POST /runtimes/{arn}/invocations", func(w http.ResponseWriter, r *http.Request) { f.invoke(w, r) })
 	mux.HandleFunc("POST /runtimes/{arn}/stopruntimesession", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"statusCode":200}`) })
 	mux.HandleFunc("PUT /{bucket}/{$}", f.makeBucket)

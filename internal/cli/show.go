@@ -1,14 +1,19 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+
+	"github.com/outcrop/outcrop/internal/client"
 )
 
 // settingsRow is how an agent is deployed, in JSON. The values of its environment
@@ -65,6 +70,78 @@ type agentRow struct {
 	Role        string   `json:"roleArn,omitempty"`
 	Environment []string `json:"environmentNames,omitempty"`
 	Reason      string   `json:"failureReason,omitempty"`
+
+	Endpoints []endpointRow `json:"endpoints"`
+	Versions  []versionRow  `json:"versions"`
+}
+
+// versionRow is one version of an agent in JSON.
+type versionRow struct {
+	Version     string     `json:"agentRuntimeVersion"`
+	Status      string     `json:"status"`
+	UpdatedAt   *time.Time `json:"lastUpdatedAt,omitempty"`
+	Description string     `json:"description,omitempty"`
+}
+
+// listVersions returns all versions of a runtime, oldest first.
+func listVersions(ctx context.Context, c *client.Client, id *string) ([]versionRow, error) {
+	rows := []versionRow{}
+	pages := bedrockagentcorecontrol.NewListAgentRuntimeVersionsPaginator(c.Control(), &bedrockagentcorecontrol.ListAgentRuntimeVersionsInput{AgentRuntimeId: id})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range page.AgentRuntimes {
+			rows = append(rows, versionRow{aws.ToString(v.AgentRuntimeVersion), string(v.Status), v.LastUpdatedAt, aws.ToString(v.Description)})
+		}
+	}
+	return rows, nil
+}
+
+// endpointLines say what each endpoint runs, and what is out of the ordinary.
+func endpointLines(rows []endpointRow) [][]string {
+	var lines [][]string
+	for i, e := range rows {
+		text := e.Name + ": version " + cmp.Or(e.Live, "none")
+		if e.Status != string(types.AgentRuntimeEndpointStatusReady) {
+			text += ", " + e.Status
+			if e.Target != e.Live {
+				text += " to " + e.Target
+			}
+		}
+		head := "endpoints"
+		if i > 0 {
+			head = ""
+		}
+		lines = append(lines, []string{head, text})
+	}
+	return lines
+}
+
+// versionLine says which versions there are, as 1-3, 5, and which failed.
+func versionLine(rows []versionRow) string {
+	var parts []string
+	for i := 0; i < len(rows); i++ {
+		from, to := rows[i].Version, i
+		for to+1 < len(rows) && rows[to+1].Status == rows[i].Status && number(rows[to+1].Version) == number(rows[to].Version)+1 {
+			to++
+		}
+		if to > i {
+			from += "-" + rows[to].Version
+		}
+		if rows[i].Status != string(types.AgentRuntimeStatusReady) {
+			from += " " + rows[i].Status
+		}
+		parts = append(parts, from)
+		i = to
+	}
+	return strings.Join(parts, ", ")
+}
+
+func number(version string) int {
+	n, _ := strconv.Atoi(version) // the server's own
+	return n
 }
 
 // showRuntime prints all there is to know of an agent.
@@ -81,6 +158,12 @@ func (p *Program) showRuntime(ctx context.Context, f *flags, ref string, asJSON 
 		runtimeRow: rowOf(*found), settingsRow: settingsOf(r), Role: aws.ToString(r.RoleArn),
 		Environment: slices.Sorted(maps.Keys(r.EnvironmentVariables)), Reason: aws.ToString(r.FailureReason),
 	}
+	if row.Endpoints, err = listEndpoints(ctx, c, found.AgentRuntimeId); err != nil {
+		return err
+	}
+	if row.Versions, err = listVersions(ctx, c, found.AgentRuntimeId); err != nil {
+		return err
+	}
 	if artifact, ok := r.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration); ok {
 		row.Runtime, row.EntryPoint = string(artifact.Value.Runtime), artifact.Value.EntryPoint
 		if code, ok := artifact.Value.Code.(*types.CodeMemberS3); ok {
@@ -91,10 +174,10 @@ func (p *Program) showRuntime(ctx context.Context, f *flags, ref string, asJSON 
 		return p.printJSON(row)
 	}
 	lines := [][]string{
-		{"name", row.Name}, {"status", row.Status}, {"reason", row.Reason}, {"version", row.Version}, {"updated", p.age(row.UpdatedAt)},
+		{"name", row.Name}, {"status", row.Status}, {"reason", row.Reason}, {"version", row.Version}, {"versions", versionLine(row.Versions)}, {"updated", p.age(row.UpdatedAt)},
 		{"description", row.Description}, {"runtime", row.Runtime}, {"entry point", strings.Join(row.EntryPoint, " ")}, {"code", row.Code},
 		{"role", row.Role}, {"environment", strings.Join(row.Environment, ", ")},
 	}
-	lines = append(append(lines, row.lines()...), []string{"ARN", row.ARN})
+	lines = slices.Concat(lines, row.lines(), endpointLines(row.Endpoints), [][]string{{"ARN", row.ARN}})
 	return p.printTable(nil, slices.DeleteFunc(lines, func(line []string) bool { return line[1] == "" }))
 }
