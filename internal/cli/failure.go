@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"syscall"
 
 	"github.com/aws/smithy-go"
 
@@ -67,7 +66,7 @@ func (p *Program) explain(ctx context.Context, err error) *failure {
 		return p.explainForeign(foreign)
 	case errors.As(err, &unpackable):
 		return &failure{text: unpackable.Reason, fix: unpackable.Fix, cause: err}
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrFull):
+	case store.IsFull(err):
 		return fail("Free some space, then try again.", "the disk is full: %w", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fail("Run outcrop as the user who owns the file.", "%w", err)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -273,7 +272,7 @@ func (p *Program) explainServe(err error, dir string) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrFull):
+	case store.IsFull(err):
 		return fail("Free some space, or choose another place with --data.", "the disk that holds %s is full: %w", dir, err)
 	case errors.Is(err, os.ErrPermission):
 		if owner := ownerOf(dir); owner != "" {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/durable"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/image/flight"
 )
 
 // Limits bound one code zip.
@@ -72,8 +73,8 @@ type Cache struct {
 	limits Limits
 
 	mu      sync.Mutex
-	holds   map[string]int           // by digest
-	flights map[string]chan struct{} // digests being unpacked or pruned now
+	holds   map[string]int // by digest
+	flights flight.Group   // digests being unpacked or pruned now
 }
 
 const (
@@ -118,7 +119,7 @@ func NewCache(dir string, limits Limits) (*Cache, error) {
 			}
 		}
 	}
-	return &Cache{dir: dir, limits: limits, holds: map[string]int{}, flights: map[string]chan struct{}{}}, nil
+	return &Cache{dir: dir, limits: limits, holds: map[string]int{}}, nil
 }
 
 // Open returns the code with that digest. The error matches fs.ErrNotExist when
@@ -200,7 +201,7 @@ func (c *Cache) Unpack(ctx context.Context, zip io.ReaderAt, size int64, digest 
 	}
 	digest = digestPrefix + hash
 
-	land, err := c.takeOff(ctx, digest)
+	land, err := c.flights.TakeOff(ctx, digest)
 	if err != nil {
 		return nil, fmt.Errorf("unpack code %s: %w", digest, err)
 	}
@@ -217,32 +218,6 @@ func (c *Cache) Unpack(ctx context.Context, zip io.ReaderAt, size int64, digest 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.open(digest, hash)
-}
-
-// takeOff waits until nobody else works on digest and claims it until the
-// returned function is called.
-func (c *Cache) takeOff(ctx context.Context, digest string) (land func(), err error) {
-	for {
-		c.mu.Lock()
-		other := c.flights[digest]
-		if other == nil {
-			mine := make(chan struct{})
-			c.flights[digest] = mine
-			c.mu.Unlock()
-			return func() {
-				c.mu.Lock()
-				delete(c.flights, digest)
-				c.mu.Unlock()
-				close(mine)
-			}, nil
-		}
-		c.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 // unpack writes the entry under a temporary name and renames it once everything
@@ -313,7 +288,7 @@ func (c *Cache) Prune(ctx context.Context, digests []string, used func() (map[st
 		if _, err := parseDigest(digest); err != nil {
 			return done, fmt.Errorf("prune code cache: %w", err)
 		}
-		land, err := c.takeOff(ctx, digest)
+		land, err := c.flights.TakeOff(ctx, digest)
 		if err != nil {
 			return done, fmt.Errorf("prune code %s: %w", digest, err)
 		}

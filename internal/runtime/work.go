@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
@@ -174,7 +173,7 @@ func (p prepare) Failed(tx store.Tx, w store.Work, cause error) error {
 // secret, and nothing can be done about "an internal error".
 func reasonOf(cause error) string {
 	f := fault.From(cause)
-	if f.Status == http.StatusInternalServerError && (errors.Is(cause, store.ErrFull) || errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EDQUOT)) {
+	if f.Status == http.StatusInternalServerError && store.IsFull(cause) {
 		return "The disk of this server is full. Free some space and try again."
 	}
 	return f.Message

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"syscall"
 
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -20,7 +19,7 @@ func (e *exchange) fullDisk(err error) error {
 	if errors.As(err, &told) && told.Status != http.StatusInternalServerError {
 		return err // it says something better
 	}
-	if !errors.Is(err, store.ErrFull) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+	if !store.IsFull(err) {
 		return err
 	}
 	if told != nil {

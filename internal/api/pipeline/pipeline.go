@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -300,7 +299,6 @@ func (e *exchange) authorize(in any) error {
 // the disk before the first byte of the answer is out.
 func (e *exchange) answer(out any) {
 	if err := e.audit(nil, e.match.op.Status); err != nil {
-		e.giveUp(out)
 		e.refuse(fault.Internal(err))
 		return
 	}
@@ -321,21 +319,6 @@ func (e *exchange) answer(out any) {
 	default:
 		e.p.cfg.Log.DebugContext(e.r.Context(), "answer broke off", "request", e.call.RequestID, "operation", e.match.op.Name, "error", err)
 		e.abort()
-	}
-}
-
-// giveUp closes the body of an answer that will not be written.
-func (e *exchange) giveUp(out any) {
-	op, svc := e.match.op, e.match.svc
-	if op.Output < 0 {
-		return
-	}
-	sh := svc.Shape(op.Output)
-	if m := sh.PayloadMember(); m == nil || !m.Streaming {
-		return
-	}
-	if body, ok := reflect.ValueOf(out).Elem().Field(sh.Payload - 1).Interface().(io.Closer); ok && body != nil {
-		_ = body.Close() // nobody reads it
 	}
 }
 

@@ -120,7 +120,7 @@ func (s *Store) unpin(left map[string]bool) error {
 	}
 	for _, top := range pins {
 		digest, err := os.ReadFile(s.path(pinsName, top))
-		if err == nil && !left[string(digest)] && s.flights[string(digest)] == nil {
+		if err == nil && !left[string(digest)] && !s.flights.Under(string(digest)) {
 			err = os.Remove(s.path(pinsName, top))
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -147,7 +147,7 @@ func (s *Store) Pull(ctx context.Context, reference string, o PullOptions) (*Ima
 
 func (s *Store) pull(ctx context.Context, f *found, progress func(Progress)) (*Image, error) {
 	digest := f.digest.String()
-	land, err := s.takeOff(ctx, digest)
+	land, err := s.flights.TakeOff(ctx, digest)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (s *Store) fetch(ctx context.Context, f *found, diffIDs []v1.Hash, b *budge
 
 // layer makes one layer, unless it is there.
 func (s *Store) layer(ctx context.Context, c *client, d v1.Descriptor, diffID v1.Hash, b *budget, progress func(int64)) error {
-	land, err := s.takeOff(ctx, diffID.String())
+	land, err := s.flights.TakeOff(ctx, diffID.String())
 	if err != nil {
 		return err
 	}

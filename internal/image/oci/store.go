@@ -3,7 +3,6 @@ package oci
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/outcrop/outcrop/internal/durable"
+	"github.com/outcrop/outcrop/internal/image/flight"
 )
 
 // StoreConfig is what a Store needs.
@@ -54,9 +54,9 @@ type Store struct {
 	registries *registries
 
 	mu      sync.Mutex
-	images  map[string]int           // holds of images by digest
-	layers  map[string]int           // holds of layers by diff id
-	flights map[string]chan struct{} // what is being made now
+	images  map[string]int // holds of images by digest
+	layers  map[string]int // holds of layers by diff id
+	flights flight.Group   // what is being made now
 }
 
 const (
@@ -166,7 +166,7 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 	}
 	return &Store{
 		cfg: cfg, platform: hostPlatform(), registries: newRegistries(cfg.Registry),
-		images: map[string]int{}, layers: map[string]int{}, flights: map[string]chan struct{}{},
+		images: map[string]int{}, layers: map[string]int{},
 	}, nil
 }
 
@@ -259,32 +259,6 @@ func (s *Store) hold(diffIDs []string) (release func()) {
 func drop(holds map[string]int, key string) {
 	if holds[key]--; holds[key] <= 0 {
 		delete(holds, key)
-	}
-}
-
-// takeOff waits until nobody else makes key and claims it until the returned
-// function is called.
-func (s *Store) takeOff(ctx context.Context, key string) (land func(), err error) {
-	for {
-		s.mu.Lock()
-		other := s.flights[key]
-		if other == nil {
-			mine := make(chan struct{})
-			s.flights[key] = mine
-			s.mu.Unlock()
-			return func() {
-				s.mu.Lock()
-				delete(s.flights, key)
-				s.mu.Unlock()
-				close(mine)
-			}, nil
-		}
-		s.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
 	}
 }
 
