@@ -49,7 +49,7 @@ clean: ## Remove what was built
 	rm -f internal/sandbox/gvisor/embedded/outcrop-sandbox-linux-*
 
 # The sandbox executable is gVisor: minutes of compiling, once.
-$(SANDBOX): go.mod go.sum $(wildcard tools/embedsandbox/*.go internal/sandbox/gvisor/hooks/files/*/*) $(shell find cmd/outcrop-sandbox internal/sandbox/gvisor -name '*.go' -not -name '*_test.go' 2>/dev/null)
+$(SANDBOX): go.mod go.sum $(wildcard tools/embedsandbox/*.go tools/embedsandbox/*/*.go internal/sandbox/gvisor/hooks/files/*/*) $(shell find cmd/outcrop-sandbox internal/sandbox/gvisor -name '*.go' -not -name '*_test.go' 2>/dev/null)
 	@scripts/preflight go
 	@$(GO) run ./tools/embedsandbox
 

@@ -48,7 +48,7 @@ func run(arch, out, plain string) error {
 		executable = filepath.Join(dir, "outcrop-sandbox")
 	}
 	progress("building the sandbox executable (the first time, gVisor takes minutes)")
-	if err := build(gvisor, dir, arch, executable); err != nil {
+	if err := build(gvisor, arch, executable); err != nil {
 		return err
 	}
 	if plain != "" {
@@ -60,15 +60,29 @@ func run(arch, out, plain string) error {
 // build compiles cmd/outcrop-sandbox against the repaired gVisor. It is static,
 // since the sandbox's process executes itself in an empty root, and the same
 // source always gives the same file.
-func build(gvisor, dir, arch, executable string) error {
+func build(gvisor, arch, executable string) error {
 	executable, err := filepath.Abs(executable)
 	if err != nil {
 		return err
 	}
+	if err := goCommand(gvisor, arch, "build", "-o", executable, "./cmd/outcrop-sandbox"); err != nil {
+		return fmt.Errorf("build sandbox executable: %w", err)
+	}
+	return nil
+}
+
+// goCommand runs the go command in Outcrop's source tree with the gVisor in a
+// directory, and always with the same flags, so that nothing is compiled twice.
+func goCommand(gvisor, arch, verb string, args ...string) error {
 	root, err := moduleRoot()
 	if err != nil {
 		return err
 	}
+	dir, err := os.MkdirTemp("", "embedsandbox-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
 	for _, name := range []string{"go.mod", "go.sum"} {
 		data, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
@@ -81,15 +95,12 @@ func build(gvisor, dir, arch, executable string) error {
 			return err
 		}
 	}
-	cmd := exec.Command("go", "build", "-v", "-modfile="+filepath.Join(dir, "go.mod"), "-tags=outcrop_sandbox",
-		"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", executable, "./cmd/outcrop-sandbox")
+	cmd := exec.Command("go", append([]string{verb, "-v", "-modfile=" + filepath.Join(dir, "go.mod"), "-tags=outcrop_sandbox",
+		"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="}, args...)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOWORK=off")
 	cmd.Stdout, cmd.Stderr = os.Stderr, &packages{w: os.Stderr}
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build sandbox executable: %w", err)
-	}
-	return nil
+	return cmd.Run()
 }
 
 // packages turns the names of compiled packages, which go build -v writes, into

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +41,10 @@ const (
 	containers    = "runsc/container/container.go"
 )
 
-// repairs are the changes to the pinned gVisor that Outcrop cannot do without.
+// repairs are all changes to the pinned gVisor.
+var repairs = slices.Concat(mends, speedups)
+
+// mends are the changes that Outcrop cannot do without.
 //
 // Its port forwarder drops what a short write did not take. The guest's TCP
 // takes less than it is given once its send buffer is nearly full, so a request
@@ -77,7 +81,7 @@ const (
 //
 // A checkpoint fails while a connection is forwarded, whose waiters cannot be
 // saved. They are meant to be closed by it.
-var repairs = []repair{
+var mends = []repair{
 	{
 		file: hostFiles,
 		old: `		n, err := f.writeToHostFD(ctx, src, -1, opts.Flags)
@@ -383,7 +387,8 @@ func (n *netstackConn) closeWrite() bool {
 }
 
 // repaired returns a directory with the pinned gVisor and the repairs in it. It
-// is kept in the user's cache, by version and repairs; earlier ones are removed.
+// is kept in the user's cache, by version and repairs; earlier ones are removed. Its
+// system call filters are compiled.
 func repaired() (string, error) {
 	version, source, err := module()
 	if err != nil {
@@ -399,7 +404,7 @@ func repaired() (string, error) {
 		}
 		cache = filepath.Join(root, ".cache")
 	}
-	text, err := json.Marshal(fmt.Sprint(notice, repairs))
+	text, err := json.Marshal(fmt.Sprint(notice, repairs, pageCopier, precompile))
 	if err != nil {
 		return "", err
 	}
@@ -422,6 +427,12 @@ func repaired() (string, error) {
 	}
 	if err := repairAll(dir); err != nil {
 		return "", fmt.Errorf("repair gVisor %s: %w", version, err)
+	}
+	if err := add(dir); err != nil {
+		return "", fmt.Errorf("add to gVisor: %w", err)
+	}
+	if err := compileFilters(dir); err != nil {
+		return "", err
 	}
 	if err := os.Rename(dir, target); err != nil {
 		if _, gone := os.Stat(target); gone == nil { // another run was faster

@@ -13,20 +13,23 @@ import (
 //go:embed embedded
 var embedded embed.FS
 
-// packed returns the embedded executable for an architecture as it was embedded,
-// and the SHA-256 of what it unpacks to, in hexadecimal.
-func packed(files fs.FS, goarch string) (data []byte, digest string, err error) {
-	name := packedName(goarch)
-	line, err := fs.ReadFile(files, name+".sha256")
+// packed opens the embedded executable for an architecture as it was embedded.
+func packed(files fs.FS, goarch string) (fs.File, error) {
+	return files.Open(packedName(goarch) + ".zst")
+}
+
+// packedDigest is the SHA-256 of what packed unpacks to, in hexadecimal.
+func packedDigest(files fs.FS, goarch string) (string, error) {
+	name := packedName(goarch) + ".sha256"
+	line, err := fs.ReadFile(files, name)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
-	digest, _, _ = strings.Cut(string(line), " ")
+	digest, _, _ := strings.Cut(string(line), " ")
 	if len(digest) != 64 || strings.Trim(digest, "0123456789abcdef") != "" {
-		return nil, "", fmt.Errorf("read %s.sha256: %q is no digest", name, digest)
+		return "", fmt.Errorf("read %s: %q is no digest", name, digest)
 	}
-	data, err = fs.ReadFile(files, name+".zst")
-	return data, digest, err
+	return digest, nil
 }
 
 // packedName is that of the embedded files without their extensions.

@@ -61,7 +61,7 @@ func newEngine(cfg Config, h host, files fs.FS) (*engine, error) {
 		return nil, fmt.Errorf("make gvisor engine: %w", err)
 	}
 	cfg.Dir = dir
-	if err := removeUnpacked(dir); err != nil {
+	if err := discardOthers(dir, unpackPrefix); err != nil {
 		return nil, fmt.Errorf("make gvisor engine: %w", err)
 	}
 	e := &engine{
@@ -80,7 +80,7 @@ func (e *engine) Capabilities() sandbox.Capabilities {
 		Engine: "gvisor", Version: gvisorVersion,
 		GuestUID: GuestUID, GuestGID: GuestGID,
 		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes,
-		Owners:    !e.host.privileges().userNamespace,
+		Owners:    !needsUserNamespace(),
 		HalfClose: true, // with the forwarder that tools/embedsandbox repaired
 		Outbound:  true, Passthrough: true,
 		Limits:    limits,
@@ -354,15 +354,12 @@ func mount(v sandbox.Mount) (wire.Mount, error) {
 	if err == nil {
 		err = unix.Access(source, unix.R_OK)
 	}
-	if err != nil {
-		if pe := new(fs.PathError); errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return wire.Mount{}, fmt.Errorf("%w: mount %s: %w", sandbox.ErrInvalid, v.Source, err)
+	var info fs.FileInfo
+	if err == nil {
+		info, err = os.Stat(source)
 	}
-	info, err := os.Stat(source)
 	if err != nil {
-		return wire.Mount{}, fmt.Errorf("%w: mount %s: %w", sandbox.ErrInvalid, v.Source, err)
+		return wire.Mount{}, fmt.Errorf("%w: mount %s: %w", sandbox.ErrInvalid, v.Source, plain(err))
 	}
 	need := fs.FileMode(0o004)
 	if info.IsDir() {

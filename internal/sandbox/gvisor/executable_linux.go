@@ -1,7 +1,6 @@
 package gvisor
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -27,18 +27,20 @@ const (
 
 // An executable is a sandbox executable that can be started.
 type executable struct {
-	// path starts it. For one in memory it names memory's descriptor.
-	path   string
-	memory *os.File
+	// path starts it. For one in memory it names file's descriptor.
+	path     string
+	inMemory bool
+	// file is open as long as the executable may be started. An external one has none.
+	file   *os.File
 	digest string // empty for an external one
 }
 
-// Close gives back the memory, if it is there.
+// Close gives it back.
 func (e *executable) Close() error {
-	if e.memory == nil {
+	if e.file == nil {
 		return nil
 	}
-	return e.memory.Close()
+	return e.file.Close()
 }
 
 // prepare returns the executable to use: the configured one, or the embedded
@@ -53,7 +55,11 @@ func prepare(files fs.FS, external, dir string) (*executable, error) {
 		}
 		return &executable{path: external}, nil
 	}
-	data, digest, err := packed(files, runtime.GOARCH)
+	digest, err := packedDigest(files, runtime.GOARCH)
+	var data fs.File
+	if err == nil {
+		data, err = packed(files, runtime.GOARCH)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &sandbox.UnavailableError{
 			Reason: "this build of outcrop carries no sandbox executable for " + runtime.GOARCH,
@@ -63,6 +69,7 @@ func prepare(files fs.FS, external, dir string) (*executable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read embedded sandbox executable: %w", err)
 	}
+	defer data.Close()
 	noexec, err := mountedNoexec(dir)
 	if err != nil {
 		return nil, err
@@ -104,24 +111,33 @@ func mountedNoexec(dir string) (bool, error) {
 
 // unpackToDir makes dir/outcrop-sandbox-DIGEST. A file of that name is used only
 // if its content has that digest: a crash or a full disk may have cut it short.
-func unpackToDir(data []byte, digest, dir string) (*executable, error) {
+func unpackToDir(data io.Reader, digest, dir string) (*executable, error) {
 	path := filepath.Join(dir, unpackedName(digest))
-	if ok, err := hasDigest(path, digest); err != nil {
-		return nil, err
-	} else if ok {
-		if err := os.Chmod(path, executableMode); err != nil { // one of ours with another mode
-			return nil, fmt.Errorf("unpack sandbox executable: %w", err)
-		}
-		return &executable{path: path, digest: digest}, nil
+	if kept, err := unpacked(path, digest); err != nil {
+		return nil, fmt.Errorf("verify sandbox executable: %w", err)
+	} else if kept != nil {
+		return &executable{path: path, file: kept, digest: digest}, nil
 	}
 	tmp, err := os.CreateTemp(dir, unpackPrefix+"*")
 	if err != nil {
 		return nil, fmt.Errorf("unpack sandbox executable: %w", err)
 	}
 	defer os.Remove(tmp.Name()) // gone after the rename
-	err = errors.Join(unpack(tmp, data, digest), tmp.Chmod(executableMode), tmp.Close())
+	keep(tmp)
+	err = errors.Join(unpack(tmp, data, digest), tmp.Chmod(executableMode))
+	var kept *os.File
+	if err == nil { // what is open for writing cannot be executed
+		kept, err = os.Open(tmp.Name())
+	}
+	if err == nil {
+		keep(kept)
+	}
+	err = errors.Join(err, tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil && kept != nil {
+		kept.Close()
 	}
 	if errors.Is(err, unix.ENOSPC) {
 		return nil, &sandbox.UnavailableError{
@@ -131,33 +147,65 @@ func unpackToDir(data []byte, digest, dir string) (*executable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unpack sandbox executable: %w", err)
 	}
-	removeOthers(dir, filepath.Base(path))
-	return &executable{path: path, digest: digest}, nil
+	_ = discardOthers(dir, executablePrefix, unpackPrefix) // disk space is all that it costs
+	return &executable{path: path, file: kept, digest: digest}, nil
 }
 
-// removeOthers deletes what earlier versions and crashes left. What still runs
-// keeps running.
-func removeOthers(dir, keep string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		old := strings.HasPrefix(e.Name(), executablePrefix) || strings.HasPrefix(e.Name(), unpackPrefix)
-		if old && e.Name() != keep {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
-		}
+// unpacked opens and keeps the executable at path, or returns nil if it is not
+// there or has another digest.
+func unpacked(path, digest string) (*os.File, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	keep(file)
+	h := sha256.New()
+	_, err = io.Copy(h, file)
+	if err != nil || sameDigest(h, digest) != nil {
+		file.Close()
+		return nil, err
+	}
+	if err := file.Chmod(executableMode); err != nil { // one of ours with another mode
+		file.Close()
+		return nil, err
+	}
+	// It may have been discarded just before it was kept.
+	held, err := file.Stat()
+	there, gone := os.Stat(path)
+	if err != nil || gone != nil || !os.SameFile(held, there) {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
-// removeUnpacked deletes what a killed server was unpacking.
-func removeUnpacked(dir string) error {
+// keep saves a file from discardOthers, of this process's engines and of others',
+// until it is closed: another version's self-test may use the same directory. A
+// file system without locks has no such protection.
+func keep(file *os.File) { _ = unix.Flock(int(file.Fd()), unix.LOCK_SH) }
+
+// discardOthers deletes the files whose names begin so and that nobody keeps: what
+// earlier versions, crashes and killed servers left.
+func discardOthers(dir string, prefixes ...string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), unpackPrefix) {
+		if !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(e.Name(), p) }) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+		file, err := os.Open(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return err
+		}
+		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			err = os.Remove(file.Name())
+		}
+		if err := errors.Join(err, file.Close()); err != nil {
 			return err
 		}
 	}
@@ -165,7 +213,7 @@ func removeUnpacked(dir string) error {
 }
 
 // unpackToMemory makes an anonymous file: for a data directory mounted noexec.
-func unpackToMemory(data []byte, digest string) (*executable, error) {
+func unpackToMemory(data io.Reader, digest string) (*executable, error) {
 	fd, err := unix.MemfdCreate("outcrop-sandbox", unix.MFD_CLOEXEC|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // before Linux 6.3, where every memfd is executable
 		fd, err = unix.MemfdCreate("outcrop-sandbox", unix.MFD_CLOEXEC)
@@ -198,12 +246,12 @@ func unpackToMemory(data []byte, digest string) (*executable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unpack sandbox executable to memory: %w", err)
 	}
-	return &executable{path: fmt.Sprintf("/proc/self/fd/%d", high), memory: os.NewFile(uintptr(high), "outcrop-sandbox"), digest: digest}, nil
+	return &executable{path: fmt.Sprintf("/proc/self/fd/%d", high), inMemory: true, file: os.NewFile(uintptr(high), "outcrop-sandbox"), digest: digest}, nil
 }
 
 // unpack writes what data unpacks to, and fails unless it has the digest.
-func unpack(w io.Writer, data []byte, digest string) error {
-	r, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked))
+func unpack(w io.Writer, data io.Reader, digest string) error {
+	r, err := zstd.NewReader(data, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked))
 	if err != nil {
 		return err
 	}
@@ -213,23 +261,6 @@ func unpack(w io.Writer, data []byte, digest string) error {
 		return err
 	}
 	return sameDigest(h, digest)
-}
-
-// hasDigest tells whether a file is there and has the digest.
-func hasDigest(path, digest string) (bool, error) {
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("verify sandbox executable: %w", err)
-	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return false, fmt.Errorf("verify sandbox executable: %w", err)
-	}
-	return sameDigest(h, digest) == nil, nil
 }
 
 func sameDigest(h hash.Hash, digest string) error {

@@ -135,7 +135,7 @@ func TestPrepareRefuses(t *testing.T) {
 
 // TestEmbedded runs what the build carries.
 func TestEmbedded(t *testing.T) {
-	if _, _, err := packed(embedded, goarch); errors.Is(err, fs.ErrNotExist) {
+	if _, err := packedDigest(embedded, goarch); errors.Is(err, fs.ErrNotExist) {
 		t.Skip("this test program was built without `make build` before")
 	}
 	e, err := New(Config{Dir: t.TempDir()})
@@ -161,5 +161,55 @@ func TestVersion(t *testing.T) {
 	}
 	if err != nil || !strings.Contains(string(mod), "gvisor.dev/gvisor "+gvisorVersion+" ") && !strings.Contains(string(mod), "gvisor.dev/gvisor "+gvisorVersion+"\n") {
 		t.Errorf("go.mod does not pin gVisor %s (%v)", gvisorVersion, err)
+	}
+}
+
+// TestPrepareSparesOthers: another version, such as its doctor, unpacks its own
+// executable into a directory of a server that runs, and lets go of it. The
+// server's stays, and goes once no server has it.
+func TestPrepareSparesOthers(t *testing.T) {
+	dir := t.TempDir()
+	one, err := pack([]byte("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := pack([]byte("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := prepare(one, "", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpacking, err := os.Create(filepath.Join(dir, unpackPrefix+"1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep(unpacking)
+	doctor, err := newEngine(Config{Dir: dir}, host{}, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer doctor.Close(t.Context())
+	exe, err := prepare(other, "", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exe.Close()
+	for _, path := range []string{server.path, unpacking.Name(), exe.path} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("what somebody keeps is gone: %v", err)
+		}
+	}
+	if err := errors.Join(server.Close(), unpacking.Close(), os.Truncate(exe.path, 1)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := prepare(other, "", dir) // unpacks anew
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("%d files are left, want the one in use", len(entries))
 	}
 }

@@ -31,11 +31,14 @@ type privileges struct {
 // privileges finds out what this process may do. Being root is not enough: in a
 // container it may lack the capability, or be the only user there is.
 func (h host) privileges() privileges {
-	p := privileges{userNamespace: os.Geteuid() != 0 || !hasCapability(unix.CAP_SYS_ADMIN)}
+	p := privileges{userNamespace: needsUserNamespace()}
 	p.separate = !p.userNamespace && h.maps("uid_map", nobody) && h.maps("gid_map", nobody) &&
 		h.number("/proc/sys/user/max_user_namespaces", 1) > 0
 	return p
 }
+
+// needsUserNamespace tells whether this process needs one to make others.
+func needsUserNamespace() bool { return os.Geteuid() != 0 || !hasCapability(unix.CAP_SYS_ADMIN) }
 
 // hasCapability asks for one of the first 32 capabilities.
 func hasCapability(c uint) bool {

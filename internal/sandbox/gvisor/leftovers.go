@@ -40,7 +40,7 @@ func FilesOf(cfg Config, before time.Time) (Files, error) { return filesOf(embed
 func filesOf(files fs.FS, cfg Config, before time.Time) (Files, error) {
 	var found Files
 	used := ""
-	switch _, digest, err := packed(files, runtime.GOARCH); {
+	switch digest, err := packedDigest(files, runtime.GOARCH); {
 	case err == nil:
 		used = unpackedName(digest)
 	case !errors.Is(err, fs.ErrNotExist): // a build without it

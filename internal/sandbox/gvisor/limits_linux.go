@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -127,19 +126,9 @@ func (e *engine) limits() sandbox.LimitCapabilities {
 func volumes(spec sandbox.Spec) ([]wire.Volume, error) {
 	var all []wire.Volume
 	for i, v := range spec.Volumes {
-		// Links are resolved now, as those of mounts.
-		source, err := filepath.EvalSymlinks(v.Source)
-		if err == nil {
-			err = unix.Access(source, unix.R_OK|unix.W_OK|unix.X_OK)
-		}
-		if err == nil {
-			var info os.FileInfo
-			if info, err = os.Stat(source); err == nil && !info.IsDir() {
-				err = unix.ENOTDIR
-			}
-		}
+		source, err := directory(v.Source, unix.R_OK|unix.W_OK|unix.X_OK)
 		if err != nil {
-			return nil, fmt.Errorf("%w: Volumes[%d]: %s: %w", sandbox.ErrInvalid, i, v.Source, plain(err))
+			return nil, fmt.Errorf("%w: Volumes[%d]: %s: %w", sandbox.ErrInvalid, i, v.Source, err)
 		}
 		all = append(all, wire.Volume{Source: source, Target: v.Target, Bytes: v.Bytes})
 	}

@@ -137,7 +137,7 @@ func probeExecutable(cfg Config) Finding {
 	}
 	defer exe.Close()
 	f.Detail = "gVisor " + gvisorVersion + " at " + exe.path
-	if exe.memory != nil {
+	if exe.inMemory {
 		f.Detail = "gVisor " + gvisorVersion + " in memory"
 	}
 	return f

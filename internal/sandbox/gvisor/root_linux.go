@@ -53,21 +53,9 @@ func useRoot(m *wire.Start, spec sandbox.Spec) error {
 	if spec.Root == "" {
 		return nil
 	}
-	// Links are resolved now: inside the supervisor, absolute ones would point
-	// elsewhere.
-	root, err := filepath.EvalSymlinks(spec.Root)
+	root, err := directory(spec.Root, unix.R_OK|unix.X_OK)
 	if err != nil {
-		return fmt.Errorf("%w: root %s: %w", sandbox.ErrInvalid, spec.Root, plain(err))
-	}
-	info, err := os.Stat(root)
-	if err == nil && !info.IsDir() {
-		err = unix.ENOTDIR
-	}
-	if err == nil {
-		err = unix.Access(root, unix.R_OK|unix.X_OK)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: root %s: %w", sandbox.ErrInvalid, spec.Root, plain(err))
+		return fmt.Errorf("%w: root %s: %w", sandbox.ErrInvalid, spec.Root, err)
 	}
 	m.Root, m.UID, m.GID = root, spec.User, spec.Group
 	if spec.Overlay != "" {
@@ -79,6 +67,23 @@ func useRoot(m *wire.Start, spec sandbox.Spec) error {
 		m.DiskBytes = DefaultDiskBytes
 	}
 	return nil
+}
+
+// directory returns the path of a directory that this process may access so. Links
+// are resolved now: inside the supervisor, absolute ones would point elsewhere.
+func directory(path string, access uint32) (string, error) {
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", plain(err)
+	}
+	info, err := os.Stat(resolved)
+	if err == nil && !info.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err == nil {
+		err = unix.Access(resolved, access)
+	}
+	return resolved, plain(err)
 }
 
 // plain is err without the operation and the path.

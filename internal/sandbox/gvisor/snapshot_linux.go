@@ -169,16 +169,12 @@ func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 func writeSection(w io.Writer, r io.Reader) error {
 	sum := crc32.New(castagnoli())
 	// Not io.Copy, whose pieces of 32 KiB would cost a call each.
-	if _, err := io.CopyBuffer(onlyWriter{io.MultiWriter(w, sum)}, onlyReader{r}, make([]byte, copyBytes)); err != nil {
+	if _, err := io.CopyBuffer(io.MultiWriter(w, sum), r, make([]byte, copyBytes)); err != nil {
 		return err
 	}
 	_, err := w.Write(sum.Sum(nil))
 	return err
 }
-
-// onlyReader and onlyWriter hide methods that io.CopyBuffer would prefer.
-type onlyReader struct{ io.Reader }
-type onlyWriter struct{ io.Writer }
 
 // A counter counts what is written.
 type counter struct {
@@ -203,7 +199,7 @@ func (e *engine) Load(ctx context.Context, from io.Reader) (sandbox.Snapshot, er
 
 // load reads a snapshot whose head has the key.
 func load(ctx context.Context, from io.Reader, key string) (*snapshot, error) {
-	h, err := readHead(from)
+	h, err := readHead(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +222,7 @@ func load(ctx context.Context, from io.Reader, key string) (*snapshot, error) {
 }
 
 // readHead reads everything before the files.
-func readHead(from io.Reader) (head, error) {
+func readHead(ctx context.Context, from io.Reader) (head, error) {
 	var h head
 	start := make([]byte, len(magic)+4)
 	if _, err := io.ReadFull(from, start); err != nil {
@@ -240,7 +236,7 @@ func readHead(from io.Reader) (head, error) {
 		return h, damaged(fmt.Errorf("its head has %d bytes, at most %d are allowed", length, maxHead))
 	}
 	text := new(bytes.Buffer)
-	if err := readSection(text, from, int64(length), nil); err != nil {
+	if err := readSection(ctx, text, from, int64(length)); err != nil {
 		return h, err
 	}
 	if err := json.Unmarshal(text.Bytes(), &h); err != nil {
@@ -260,7 +256,7 @@ func readHead(from io.Reader) (head, error) {
 // say that nothing was cut off.
 func (s *snapshot) fill(ctx context.Context, from io.Reader) error {
 	for i, f := range s.files {
-		if err := readSection(f, from, s.head.Sizes[i], ctx); err != nil {
+		if err := readSection(ctx, f, from, s.head.Sizes[i]); err != nil {
 			return err
 		}
 	}
@@ -271,12 +267,12 @@ func (s *snapshot) fill(ctx context.Context, from io.Reader) error {
 }
 
 // readSection copies a section of a length to w and holds it to its checksum. Of
-// what is only announced nothing is allocated. A nil ctx never ends.
-func readSection(w io.Writer, from io.Reader, length int64, ctx context.Context) error {
+// what is only announced nothing is allocated.
+func readSection(ctx context.Context, w io.Writer, from io.Reader, length int64) error {
 	sum := crc32.New(castagnoli())
 	buffer := make([]byte, min(length, copyBytes))
 	for rest := length; rest > 0; {
-		if ctx != nil && ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		n, err := io.ReadFull(from, buffer[:min(rest, copyBytes)])

@@ -245,9 +245,7 @@ func testCommandsConcurrently(t *testing.T, b *bench) {
 // testCommandAfterResume: a guest that was resumed runs commands as before, and
 // of those of before nothing is left.
 func testCommandAfterResume(t *testing.T, b *bench) {
-	if !b.engine.Capabilities().Snapshots {
-		t.Skip("the engine saves nothing")
-	}
+	needsSnapshots(t, b)
 	spec := b.spec(t)
 	spec.Args = []string{"tail", "-f", "/dev/null"}
 	s := b.start(t, spec)

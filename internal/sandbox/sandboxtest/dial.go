@@ -150,10 +150,7 @@ func testManyRequests(t *testing.T, b *bench) {
 // a Stop.
 func testDialDeaf(t *testing.T, b *bench) {
 	spec := b.spec(t, "deaf", "127.0.0.1:8080")
-	var out Buffer
-	spec.Stdout = &out
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
+	s := b.ready(t, spec)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	for ctx.Err() == nil {
@@ -236,10 +233,7 @@ func testBigBodies(t *testing.T, b *bench) {
 
 func testHalfClose(t *testing.T, b *bench) {
 	spec := b.spec(t, "half", "127.0.0.1:8080")
-	var out Buffer
-	spec.Stdout = &out
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
+	s := b.ready(t, spec)
 	c, err := s.Dial(t.Context(), 8080)
 	if err != nil {
 		t.Fatal(err)

@@ -72,9 +72,7 @@ func (m *meter) Write(p []byte) (int, error) {
 // testHookForged: what a guest tells the engine's own port is believed of itself
 // alone. The processes of all guests have the same ids.
 func testHookForged(t *testing.T, b *bench) {
-	if !b.engine.Capabilities().Snapshots {
-		t.Skip("Capabilities().Snapshots is false")
-	}
+	needsSnapshots(t, b)
 	var said, out Buffer
 	victim := b.spec(t, "serve", "127.0.0.1:8080")
 	victim.ID, victim.Savable, victim.Stdout = "victim", true, &out

@@ -236,10 +236,7 @@ func testStop(t *testing.T, b *bench) {
 
 func testStopStubborn(t *testing.T, b *bench) {
 	spec := b.spec(t, "stubborn")
-	var out Buffer
-	spec.Stdout = &out
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
+	s := b.ready(t, spec)
 	const grace = 300 * time.Millisecond
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), grace/3)

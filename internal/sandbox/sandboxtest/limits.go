@@ -134,10 +134,7 @@ func (b *bench) neighbour(t *testing.T) (sandbox.Sandbox, func() time.Duration) 
 	t.Helper()
 	spec := b.spec(t, "serve", "127.0.0.1:8080")
 	spec.ID += "-neighbour"
-	var out Buffer
-	spec.Stdout = &out
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
+	s := b.ready(t, spec)
 	client, done := Client(s, 8080)
 	t.Cleanup(done)
 	return s, func() time.Duration {
@@ -209,11 +206,8 @@ func testForkBomb(t *testing.T, b *bench) {
 	if nightly() {
 		spec.Limits.Processes = 1000
 	}
-	var out Buffer
-	spec.Stdout = &out
 	neighbour, ask := b.neighbour(t)
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
+	s := b.ready(t, spec)
 	grown(t, s, spec.Limits.Processes)
 	for range 20 {
 		ask()

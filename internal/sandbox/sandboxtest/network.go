@@ -275,10 +275,7 @@ func testNetworkEnds(t *testing.T, b *bench) {
 	})
 	spec := b.spec(t, "hold", "198.51.100.7:80")
 	spec.Network = networkFunc(func(ctx context.Context, _ string, _ netip.AddrPort) (net.Conn, error) { return dial(ctx) })
-	var out Buffer
-	spec.Stdout = &out
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
+	s := b.ready(t, spec)
 	stop(t, s, 0)
 	select {
 	case <-ended:

@@ -408,9 +408,7 @@ func testRootVolume(t *testing.T, b *bench) {
 // testRootSaved: what a guest wrote below its root is saved with it, resumed into
 // a file of its own, and bounded again.
 func testRootSaved(t *testing.T, b *bench) {
-	if !b.engine.Capabilities().Snapshots {
-		t.Skip("the engine makes no snapshots")
-	}
+	needsSnapshots(t, b)
 	root := b.root(t)
 	before := listing(t, root)
 	var out Buffer
@@ -418,11 +416,7 @@ func testRootSaved(t *testing.T, b *bench) {
 	spec.Savable, spec.SafeToCopy, spec.Stdout, spec.Limits.DiskBytes = true, true, &out, 16<<20
 	s := b.start(t, spec)
 	out.WaitFor(t, "wrote\n")
-	snapshot, err := s.Save(t.Context(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer snapshot.Close()
+	snapshot := save(t, s, false)
 	wait(t, s)
 	for i := range 2 {
 		var out Buffer

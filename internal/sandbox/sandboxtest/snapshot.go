@@ -77,12 +77,18 @@ func get(t testing.TB, s sandbox.Sandbox, path string) string {
 // drawer is a guest that draws. It cannot be told that it is a copy.
 func (b *bench) drawer(t *testing.T) sandbox.Spec {
 	t.Helper()
-	if !b.engine.Capabilities().Snapshots {
-		t.Skip("the engine makes no snapshots")
-	}
+	needsSnapshots(t, b)
 	spec := b.spec(t, "draw", "127.0.0.1:8080")
 	spec.SafeToCopy = true
 	return spec
+}
+
+// needsSnapshots skips a test of an engine that makes none.
+func needsSnapshots(t *testing.T, b *bench) {
+	t.Helper()
+	if !b.engine.Capabilities().Snapshots {
+		t.Skip("Capabilities().Snapshots is false")
+	}
 }
 
 // ready starts a guest and waits until it says so.

@@ -58,10 +58,7 @@ func testVolumeOutlives(t *testing.T, b *bench) {
 	// A killed one's too.
 	spec := b.mounted(t, dir, "serve", "127.0.0.1:8080")
 	spec.Args = []string{"/bin/sh", "-c", "echo more >> /mnt/data/a; echo ready; sleep 1000"}
-	var out Buffer
-	spec.Stdout = &out
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
+	s := b.ready(t, spec)
 	stop(t, s, 0)
 	stdout, _, _ = b.output(t, b.mounted(t, dir, "read", "/mnt/data", "/mnt/data/a"))
 	if want := "/mnt/data: directory a,b\n/mnt/data/a: \"xmore\\n\" ok\n"; stdout != want {
@@ -200,22 +197,13 @@ func testVolumeRefusals(t *testing.T, b *bench) {
 
 // testVolumeSnapshot: a saved guest goes on with another's directory.
 func testVolumeSnapshot(t *testing.T, b *bench) {
-	if !b.engine.Capabilities().Snapshots {
-		t.Skip("Capabilities().Snapshots is false")
-	}
+	needsSnapshots(t, b)
 	one, two := b.volume(t), b.volume(t)
 	spec := b.mounted(t, one, "")
 	spec.Args = []string{"/bin/sh", "-c", "echo one > /mnt/data/a; ls /mnt/data; echo ready; while ! test -e /mnt/data/go; do sleep 0.05; done; cat /mnt/data/a; echo later > /mnt/data/b; echo done; sleep 1000"}
 	spec.SafeToCopy = true
-	var out Buffer
-	spec.Stdout = &out
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
-	saved, err := s.Save(t.Context(), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer saved.Close()
+	s := b.ready(t, spec)
+	saved := save(t, s, true)
 	stop(t, s, 0)
 	for name, text := range map[string]string{"a": "two\n", "go": ""} {
 		if err := os.WriteFile(filepath.Join(two, name), []byte(text), 0o666); err != nil {
@@ -242,22 +230,13 @@ func testVolumeSnapshot(t *testing.T, b *bench) {
 // to it, in its own directory or in one that has such a file; it does not start
 // where there is none.
 func testVolumeSnapshotOpen(t *testing.T, b *bench) {
-	if !b.engine.Capabilities().Snapshots {
-		t.Skip("Capabilities().Snapshots is false")
-	}
+	needsSnapshots(t, b)
 	one, two, three := b.volume(t), b.volume(t), b.volume(t)
 	spec := b.mounted(t, one, "")
 	spec.Args = []string{"/bin/sh", "-c", "exec 3>>/mnt/data/log; echo first >&3; echo ready; while ! test -e /mnt/data/go; do sleep 0.05; done; echo second >&3; echo done; sleep 1000"}
 	spec.SafeToCopy = true
-	var out Buffer
-	spec.Stdout = &out
-	s := b.start(t, spec)
-	out.WaitFor(t, "ready\n")
-	saved, err := s.Save(t.Context(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer saved.Close()
+	s := b.ready(t, spec)
+	saved := save(t, s, false)
 	spec.Snapshot = saved
 	if err := os.WriteFile(filepath.Join(two, "log"), []byte("other\n"), 0o666); err != nil {
 		t.Fatal(err)

@@ -298,10 +298,10 @@ func (f Finder) Memory() int64 {
 	if err != nil {
 		return 0
 	}
-	m, name := f.mounts()["memory"], "memory.limit_in_bytes"
-	group := own["memory"]
+	mounts := f.mounts()
+	m, name, group := mounts["memory"], "memory.limit_in_bytes", own["memory"]
 	if m.at == "" {
-		m, name, group = f.mounts()[""], "memory.max", own[""]
+		m, name, group = mounts[""], "memory.max", own[""]
 	}
 	var least int64
 	for dir := m.below(group); dir != ""; dir = filepath.Dir(dir) {

@@ -72,26 +72,24 @@ func (b bundle) pid() string { return filepath.Join(string(b), "pid") }
 // panics is a pattern; runsc adds nothing to it unless it ends in a slash.
 func (b bundle) panics() string { return filepath.Join(string(b), "panic") }
 
-// writeBundle makes the directory that runsc boots from.
-func writeBundle(m *wire.Start) (bundle, error) {
-	dir := filepath.Join(bundlesDir, m.Sandbox)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make bundle: %w", err)
+// writeBundle makes the directory that runsc boots from. Whoever removes the guest
+// removes it, also when it is unfinished.
+func writeBundle(b bundle, m *wire.Start) error {
+	if err := os.Mkdir(string(b), 0o700); err != nil {
+		return fmt.Errorf("make bundle: %w", err)
 	}
 	spec := ociSpec(m)
 	if m.Root != "" {
-		if err := useRoot(spec, bundle(dir), m); err != nil {
-			bundle(dir).settle()
-			_ = os.RemoveAll(dir) // on a memory file system of our own
-			return "", err
+		if err := useRoot(spec, b, m); err != nil {
+			return err
 		}
 	}
 	config, err := json.Marshal(spec)
 	if err != nil {
-		return "", fmt.Errorf("encode bundle: %w", err)
+		return fmt.Errorf("encode bundle: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600); err != nil {
-		return "", fmt.Errorf("write bundle: %w", err)
+	if err := os.WriteFile(filepath.Join(string(b), "config.json"), config, 0o600); err != nil {
+		return fmt.Errorf("write bundle: %w", err)
 	}
-	return bundle(dir), nil
+	return nil
 }

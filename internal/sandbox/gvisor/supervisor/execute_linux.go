@@ -39,40 +39,22 @@ type waitArgs struct {
 	CID string
 }
 
-// answerExecute carries out a request to execute, and closes its files.
-func (s *supervisor) answerExecute(seq uint64, m *wire.Execute, stdio []*os.File) {
-	pid, err := s.execute(m, stdio)
-	for _, f := range stdio {
-		f.Close()
-	}
-	if err != nil {
-		s.answer(seq, err)
-		return
-	}
-	_ = s.conn.Send(&wire.Message{Seq: seq, Executed: &wire.Executed{PID: pid}}) // as in answer
-}
-
-func (s *supervisor) execute(m *wire.Execute, stdio []*os.File) (pid int32, err error) {
+// execute starts a process in a guest.
+func (s *supervisor) execute(m *wire.Execute, stdio []*os.File) (*wire.Executed, error) {
 	g := s.find(m.Sandbox)
 	if g == nil {
-		return 0, gone(m.Sandbox)
-	}
-	if len(stdio) != 3 {
-		return 0, fmt.Errorf("execute in sandbox %s: %d files, want 3", m.Sandbox, len(stdio))
+		return nil, gone(m.Sandbox)
 	}
 	g.saving.RLock()
 	defer g.saving.RUnlock()
-	return execute(m, stdio)
+	pid, err := execute(m, stdio)
+	return &wire.Executed{PID: pid}, err
 }
 
-// answerWait waits for the end of a process, however long it takes.
-func (s *supervisor) answerWait(seq uint64, m *wire.Wait) {
+// wait waits for the end of a process, however long it takes.
+func wait(m *wire.Wait) (*wire.Waited, error) {
 	status, err := await(0, m)
-	if err != nil {
-		s.answer(seq, err)
-		return
-	}
-	_ = s.conn.Send(&wire.Message{Seq: seq, Waited: &wire.Waited{Code: exitCode(status)}}) // as in answer
+	return &wire.Waited{Code: exitCode(status)}, err
 }
 
 // execute starts a process in a guest, in a group and a session of its own, with

@@ -78,7 +78,7 @@ func (s *supervisor) start(m *wire.Start, stdout, stderr *os.File, snapshot []*o
 	if m.Savable {
 		m.Mounts = append(m.Mounts, hooksMount())
 	}
-	g := &guest{id: m.Sandbox, diskBytes: m.DiskBytes}
+	g := &guest{id: m.Sandbox, bundle: bundle(filepath.Join(bundlesDir, m.Sandbox)), diskBytes: m.DiskBytes}
 	s.mu.Lock()
 	_, taken := s.guests[g.id]
 	if !taken {
@@ -130,10 +130,10 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snap
 	if err := s.confine(g, &m.Limits); err != nil {
 		return 0, err
 	}
-	if g.bundle, err = writeBundle(m); err != nil {
+	defer g.bundle.settle()
+	if err := writeBundle(g.bundle, m); err != nil {
 		return 0, err
 	}
-	defer g.bundle.settle()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, fmt.Errorf("start sandbox %s: %w", g.id, err)
@@ -148,6 +148,7 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snap
 			files = append(files, f.Fd())
 		}
 	}
+	files = widen(files, null.Fd())
 	pid, exited, err := s.spawn(g, "/proc/self/exe", s.runscArgs(g, m.Resume), &syscall.ProcAttr{
 		Dir:   string(g.bundle), // upperName is relative to it
 		Env:   []string{"PATH=/usr/bin:/bin"},
@@ -190,6 +191,20 @@ func (s *supervisor) boot(g *guest, m *wire.Start, stdout, stderr *os.File, snap
 	return sentry, nil
 }
 
+// tableSize is how many descriptors a sandbox's table holds: its process moves the
+// guest's standard streams to 253 and on.
+const tableSize = 256
+
+// widen gives runsc a descriptor so high that its table, and so those of its
+// children, are as large as they will be. To grow a table that threads share, a
+// process waits until all processors have been elsewhere, which takes some ms.
+func widen(files []uintptr, any uintptr) []uintptr {
+	for len(files) < tableSize-4 {
+		files = append(files, ^uintptr(0)) // closed
+	}
+	return append(files, any)
+}
+
 // runscArgs is the command that boots or resumes g.
 func (s *supervisor) runscArgs(g *guest, resume bool) []string {
 	command := []string{"run"}
@@ -230,9 +245,7 @@ func (s *supervisor) remove(g *guest) {
 	g.unplug()
 	left, _ := filepath.Glob(stateDir + "/*" + g.id + "*")
 	for _, path := range append(left, string(g.bundle)) {
-		if path != "" {
-			_ = os.RemoveAll(path) // on a memory file system of our own
-		}
+		_ = os.RemoveAll(path) // on a memory file system of our own
 	}
 	s.mu.Lock()
 	delete(s.guests, g.id)

@@ -175,6 +175,3 @@ func (g *guest) excess() wire.Excess {
 	}
 	return g.over
 }
-
-// groups is what of cgroup the supervisor keeps.
-type groups = cgroup.Groups

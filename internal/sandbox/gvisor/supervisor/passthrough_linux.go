@@ -11,18 +11,8 @@ import (
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
-// answerDial connects to a guest that is passed through to its network namespace,
-// and sends the socket with the answer: nobody copies what goes over it.
-func (s *supervisor) answerDial(seq uint64, m *wire.Dial) {
-	file, err := s.dialInto(m.Sandbox, m.Port)
-	if err != nil {
-		s.answer(seq, err)
-		return
-	}
-	_ = s.conn.Send(&wire.Message{Seq: seq}, file) // as in answer
-	file.Close()
-}
-
+// dialInto connects to a guest that is passed through to its network namespace. The
+// engine gets the socket: nobody copies what goes over it.
 func (s *supervisor) dialInto(id string, port uint16) (*os.File, error) {
 	g := s.find(id)
 	if g == nil {

@@ -100,9 +100,6 @@ func useRoot(spec *specs.Spec, b bundle, m *wire.Start) error {
 			Bounding: rootCapabilities, Effective: rootCapabilities, Permitted: rootCapabilities,
 		}
 	}
-	if spec.Annotations == nil {
-		spec.Annotations = map[string]string{}
-	}
 	spec.Annotations["dev.gvisor.tar.rootfs.upper"] = upperName
 	file, err := os.CreateTemp(disksDir, upperFile)
 	if err != nil {

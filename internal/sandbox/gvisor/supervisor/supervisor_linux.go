@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/cgroup"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/hooks"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/supervisor/uplink"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
@@ -58,7 +59,7 @@ func Run(socket *os.File) error {
 		}
 		// Setup comes first and everything depends on it.
 		if m.Setup != nil {
-			s.answer(m.Seq, s.setup(m.Setup))
+			s.answer(m.Seq, new(wire.Message), nil, s.setup(m.Setup))
 			if !s.groups.Any() {
 				go s.countTables(stop)
 			}
@@ -68,32 +69,12 @@ func Run(socket *os.File) error {
 			s.asks.answer(m.Connected, files)
 			continue
 		}
-		if m.Measure != nil {
-			go s.measure(m.Seq, m.Measure.Sandbox)
-			continue
-		}
-		if m.Save != nil {
-			go s.answerSave(m.Seq, m.Save, files)
-			continue
-		}
-		if m.Execute != nil {
-			go s.answerExecute(m.Seq, m.Execute, files)
-			continue
-		}
-		if m.Wait != nil {
-			go s.answerWait(m.Seq, m.Wait)
-			continue
-		}
-		if m.Dial != nil && len(files) == 0 {
-			go s.answerDial(m.Seq, m.Dial)
-			continue
-		}
 		go func() {
-			err := s.handle(m, files)
+			reply, file, err := s.handle(m, files)
 			for _, f := range files {
 				f.Close()
 			}
-			s.answer(m.Seq, err)
+			s.answer(m.Seq, reply, file, err)
 		}()
 	}
 }
@@ -103,7 +84,7 @@ type supervisor struct {
 	conn     *wire.Conn
 	reaper   *reaper
 	separate bool
-	groups   groups
+	groups   cgroup.Groups
 	// processors are handed out where there are no control groups.
 	processors processors
 
@@ -134,7 +115,29 @@ func (s *supervisor) setup(m *wire.Setup) error {
 	return errors.Join(ns.Close(), far.Close())
 }
 
-func (s *supervisor) handle(m *wire.Message, files []*os.File) error {
+// handle carries out a request. The reply says what it asked for, or comes with the
+// file.
+func (s *supervisor) handle(m *wire.Message, files []*os.File) (reply *wire.Message, file *os.File, err error) {
+	reply = new(wire.Message)
+	switch {
+	case m.Dial != nil && len(files) == 0:
+		file, err = s.dialInto(m.Dial.Sandbox, m.Dial.Port)
+	case m.Measure != nil:
+		reply.Measured, err = s.measure(m.Measure.Sandbox)
+	case m.Save != nil && len(files) == wire.SnapshotFiles:
+		reply.Saved, err = s.save(m.Save, files)
+	case m.Execute != nil && len(files) == 3:
+		reply.Executed, err = s.execute(m.Execute, files)
+	case m.Wait != nil:
+		reply.Waited, err = wait(m.Wait)
+	default:
+		err = s.do(m, files)
+	}
+	return reply, file, err
+}
+
+// do carries out a request whose success says all.
+func (s *supervisor) do(m *wire.Message, files []*os.File) error {
 	switch {
 	case m.Start != nil && !m.Start.Resume && len(files) == 2, m.Start != nil && m.Start.Resume && len(files) == 2+wire.SnapshotFiles:
 		return s.start(m.Start, files[0], files[1], files[2:])
@@ -165,14 +168,22 @@ func (s *supervisor) handle(m *wire.Message, files []*os.File) error {
 	return fmt.Errorf("message %d is no request, or its %d files are not what it needs", m.Seq, len(files))
 }
 
-// answer tells the engine how a request went. An engine that cannot be told has
-// gone, and Run learns of it.
-func (s *supervisor) answer(seq uint64, err error) {
-	m := &wire.Message{Seq: seq}
-	if err != nil && !errors.As(err, &m.Failed) {
-		m.Failed = &wire.Failure{Kind: wire.Internal, Text: err.Error()}
+// answer tells the engine how a request went, and gives the file away if there is
+// one. An engine that cannot be told has gone, and Run learns of it.
+func (s *supervisor) answer(seq uint64, reply *wire.Message, file *os.File, err error) {
+	if err != nil {
+		reply = new(wire.Message)
+		if !errors.As(err, &reply.Failed) {
+			reply.Failed = &wire.Failure{Kind: wire.Internal, Text: err.Error()}
+		}
 	}
-	_ = s.conn.Send(m)
+	reply.Seq = seq
+	if file == nil {
+		_ = s.conn.Send(reply)
+		return
+	}
+	_ = s.conn.Send(reply, file)
+	file.Close()
 }
 
 func (s *supervisor) find(id string) *guest {

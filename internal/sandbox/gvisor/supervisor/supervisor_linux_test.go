@@ -62,6 +62,20 @@ func TestRunscArgs(t *testing.T) {
 	}
 }
 
+// TestWiden: what runsc is given stays where it is, and the table is as large as a
+// sandbox's will be.
+func TestWiden(t *testing.T) {
+	got := widen([]uintptr{7, 8}, 9)
+	if len(got) <= tableSize/2 || len(got) > tableSize-3 || got[0] != 7 || got[1] != 8 || got[len(got)-1] != 9 {
+		t.Errorf("%d descriptors, %v and so on to %d", len(got), got[:2], got[len(got)-1])
+	}
+	for i, fd := range got[2 : len(got)-1] {
+		if fd != ^uintptr(0) {
+			t.Errorf("descriptor %d is %d, want none", 2+i, fd)
+		}
+	}
+}
+
 func TestShow(t *testing.T) {
 	host, root := t.TempDir(), t.TempDir()
 	if err := os.Symlink("usr/lib", host+"/lib"); err != nil {

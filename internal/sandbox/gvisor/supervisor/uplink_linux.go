@@ -106,14 +106,13 @@ func (g *guest) measure() wire.Measured {
 
 // measure answers a request to measure. The guest's kernel is asked, which may
 // take as long as it wants.
-func (s *supervisor) measure(seq uint64, id string) {
+func (s *supervisor) measure(id string) (*wire.Measured, error) {
 	g := s.find(id)
 	if g == nil {
-		s.answer(seq, gone(id))
-		return
+		return nil, gone(id)
 	}
 	m := g.measure()
-	_ = s.conn.Send(&wire.Message{Seq: seq, Measured: &m}) // as in answer
+	return &m, nil
 }
 
 // asks are the connections that guests wait for.
