@@ -96,6 +96,7 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 	if err != nil {
 		return err
 	}
+	s.closers = append(s.closers, func() error { directories.Wait(); return nil })
 	mc := session.Config{
 		Engine: s.engine, Limit: cfg.MaxSessions, Log: cfg.Log, Store: f.store, Owner: owner,
 		Templates: templates, Hibernated: hibernated, Storage: directories, Note: runtime.SessionNote(f.telemetry, time.Now),
@@ -108,7 +109,7 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 	if err := s.sessions.Recover(ctx); err != nil {
 		return fmt.Errorf("open sessions: %w", err)
 	}
-	s.background = append(s.background, s.sessions.Run, directories.Run)
+	s.background = append(s.background, s.sessions.Run)
 	s.caches = caches{dataDir: cfg.DataDir, templates: templates, hibernated: hibernated, directories: directories, sessions: s.sessions}
 	return nil
 }

@@ -44,7 +44,7 @@ func (m *Manager) Prune(ctx context.Context, o PruneOptions) (Pruned, error) {
 	for _, d := range all {
 		why, err := d.useless(ctx, o)
 		if err != nil {
-			return done, fmt.Errorf("prune session %s: %w", d.key.ID, err)
+			return done, fmt.Errorf("prune session %s: %w", d.state.Key.ID, err)
 		}
 		if why != "" && (o.DryRun || d.finish(why)) {
 			done.Ended++
@@ -76,7 +76,7 @@ func (d *sleeper) useless(ctx context.Context, o PruneOptions) (why string, err 
 	if o.Basis == nil {
 		return "", nil
 	}
-	basis, err := o.Basis(ctx, d.key, d.state.Version)
+	basis, err := o.Basis(ctx, d.state.Key, d.state.Version)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return never + "its version is gone", nil
@@ -94,7 +94,7 @@ func (d *sleeper) lost() bool {
 	m := d.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.asleep[d.key] != d || d.snapshot != nil {
+	if m.asleep[d.state.Key] != d || d.snapshot != nil {
 		return false
 	}
 	_, there := m.cfg.Hibernated.Stat(d.file())

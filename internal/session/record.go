@@ -107,7 +107,6 @@ func (s *session) recordSleep(d *sleeper) error {
 	if s.lease == nil {
 		return errors.New("it runs unrecorded")
 	}
-	d.state.Key, d.state.Epoch = s.key, s.lease.Epoch
 	return s.m.cfg.Store.Update(context.WithoutCancel(s.life), func(tx store.Tx) error {
 		if err := tx.ReleaseLease(*s.lease); err != nil {
 			return err
@@ -180,8 +179,8 @@ func (m *Manager) Recover(ctx context.Context) error {
 				return err
 			}
 			if m.recoverable(doc.State) {
-				d := &sleeper{m: m, key: doc.State.Key, state: doc.State, epoch: doc.State.Epoch}
-				d.note = func(text string) { m.note(d.key, text) }
+				d := &sleeper{m: m, state: doc.State}
+				d.note = func(text string) { m.note(doc.State.Key, text) }
 				keep, found = append(keep, d.file()), append(found, d)
 				continue
 			}

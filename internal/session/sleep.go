@@ -15,9 +15,7 @@ import (
 // sleeper is a session that hibernates.
 type sleeper struct {
 	m     *Manager
-	key   Key
 	state sessionState
-	epoch int64
 	// snapshot is what could not be written to disk, or nil.
 	snapshot sandbox.Snapshot
 	// note writes into its log.
@@ -27,7 +25,7 @@ type sleeper struct {
 
 // file names what a session hibernates in. It is resumed once: each hibernation
 // has its own.
-func (d *sleeper) file() snapshot.Key { return fileKey(d.key, d.state.File) }
+func (d *sleeper) file() snapshot.Key { return fileKey(d.state.Key, d.state.File) }
 
 func fileKey(key Key, file string) snapshot.Key {
 	return snapshot.Key{Owner: resource(key.Scope, key.Owner), Part: key.Endpoint + "/" + key.ID, ID: file}
@@ -104,8 +102,8 @@ func (s *session) save() (*sleeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sleeper{m: s.m, key: s.key, note: s.plan.note, state: sessionState{
-		Status: Hibernated, Version: s.plan.Version, Started: s.started, LastUsed: last, Quiet: quiet, Requests: requests,
+	d := &sleeper{m: s.m, note: s.plan.note, state: sessionState{
+		Status: Hibernated, Key: s.key, Version: s.plan.Version, Started: s.started, LastUsed: last, Quiet: quiet, Requests: requests,
 		IdleLimit: s.plan.IdleLimit, MaxLife: s.plan.MaxLife, Fingerprint: s.m.fingerprint(s.plan, s.spec), File: newID(), Size: saved.Size(),
 		Engine: s.m.cfg.Engine.Capabilities().SnapshotKey, Basis: s.plan.Basis,
 	}}
@@ -113,7 +111,7 @@ func (s *session) save() (*sleeper, error) {
 		d.state.Storage = s.volume.Size()
 	}
 	if s.lease != nil {
-		d.epoch = s.lease.Epoch
+		d.state.Epoch = s.lease.Epoch
 	}
 	if err := s.m.cfg.Hibernated.Put(ctx, d.file(), saved); err != nil {
 		// Its guest is gone: it stays in memory rather than be lost.
@@ -133,7 +131,7 @@ func (s *session) save() (*sleeper, error) {
 // lay puts a sleeper into the table and sets its clock; the caller holds the
 // mutex.
 func (m *Manager) lay(d *sleeper) {
-	m.asleep[d.key] = d
+	m.asleep[d.state.Key] = d
 	at, why := d.deadline()
 	d.timer = time.AfterFunc(time.Until(at), func() { d.finish(why) })
 	if m.closed {
@@ -146,11 +144,11 @@ func (m *Manager) lay(d *sleeper) {
 func (d *sleeper) finish(why string) bool {
 	m := d.m
 	m.mu.Lock()
-	if m.asleep[d.key] != d {
+	if m.asleep[d.state.Key] != d {
 		m.mu.Unlock()
 		return false
 	}
-	delete(m.asleep, d.key)
+	delete(m.asleep, d.state.Key)
 	d.timer.Stop()
 	m.mu.Unlock()
 	d.discard()
@@ -166,7 +164,7 @@ func (d *sleeper) discard() {
 		}
 	}
 	d.m.cfg.Hibernated.Drop(d.file())
-	d.m.forgetDocument(d.key, d.epoch)
+	d.m.forgetDocument(d.state.Key, d.state.Epoch)
 }
 
 // back lays a sleeper down again that could not be woken for a reason that was
@@ -253,7 +251,7 @@ func troubled(err error) bool {
 // info describes the sleeper; the caller holds the mutex.
 func (d *sleeper) info() Info {
 	i := Info{
-		Key: d.key, Status: Hibernated, Version: d.state.Version, Requests: d.state.Requests, Started: d.state.Started, LastUsed: d.state.LastUsed,
+		Key: d.state.Key, Status: Hibernated, Version: d.state.Version, Requests: d.state.Requests, Started: d.state.Started, LastUsed: d.state.LastUsed,
 		LifeDeadline: d.state.Started.Add(d.state.MaxLife), Snapshot: d.state.Size, Storage: d.state.Storage,
 	}
 	i.IdleDeadline, _ = d.deadline()

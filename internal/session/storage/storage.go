@@ -5,7 +5,6 @@
 package storage
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -325,32 +324,6 @@ func unlock(root *os.Root) {
 			unlock(sub)
 		}
 	}
-}
-
-// sweepEvery is how often Run looks for what is too old.
-const sweepEvery = time.Hour
-
-// Run removes what nobody has used for MaxAge, until ctx ends.
-func (s *Store) Run(ctx context.Context) error {
-	defer s.removing.Wait()
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		if err := s.Sweep(); err != nil {
-			s.cfg.Log.Warn("sweep session storage", "error", err)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// Sweep removes what is too old now.
-func (s *Store) Sweep() error {
-	_, err := s.Prune(PruneOptions{})
-	return err
 }
 
 // Wait returns when what is being removed is gone.
