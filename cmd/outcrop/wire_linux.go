@@ -48,7 +48,8 @@ func config(opt cli.ServeOptions) app.Config {
 		Listener: opt.Listener, DataDir: opt.DataDir, Region: opt.Region, Sandbox: opt.Sandbox,
 		InterpreterPrefixes: opt.InterpreterPrefixes, Passthrough: opt.Passthrough, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
 		Sessions: app.SessionConfig{
-			HibernateAfter: opt.Sessions.HibernateAfter, KeepHibernated: opt.Sessions.KeepHibernated, MemoryBudget: opt.Sessions.Memory,
+			HibernateAfter: opt.Sessions.HibernateAfter, KeepHibernated: opt.Sessions.KeepHibernated, MemoryBudget: opt.Sessions.MaxMemory,
+			Memory: opt.Sessions.Memory, CPUs: opt.Sessions.CPUs, Spares: opt.Sessions.Spares, SpareBytes: opt.Sessions.SpareMemory,
 			SnapshotLife: opt.Sessions.SnapshotLife, SnapshotBytes: opt.Sessions.Snapshots, StorageBytes: opt.Sessions.Storage,
 		},
 		Quotas: runtime.Quotas{

@@ -147,6 +147,18 @@ func (f *fixture) pruneBesideStarts() {
 // pruneCode changes the code, after which that of the version before goes.
 func (f *fixture) pruneCode(files []types.FilesystemConfiguration) {
 	f.Helper()
+	f.update(files)
+	f.pruned(map[string]int64{}, "code", "--force")
+	// Not while a guest is booted from it for a snapshot that is out of date by now.
+	f.Until("the code of the version before goes", func() bool { return f.prune("code", "--all", "--force")["code"] == 1 })
+	if a := f.ask("after", map[string]any{"say": "x"}); fmt.Sprint(a.Memory) != "[x]" {
+		f.Errorf("%+v", a)
+	}
+}
+
+// update makes a next version, of other code.
+func (f *fixture) update(files []types.FilesystemConfiguration) {
+	f.Helper()
 	to := f.Agents()
 	if err := to.Store(f.Context(), bucket, "next.zip", code(f.T, "# the next version\n")); err != nil {
 		f.Fatal(err)
@@ -161,11 +173,5 @@ func (f *fixture) pruneCode(files []types.FilesystemConfiguration) {
 	}
 	if _, err := to.Settle(f.Context(), id); err != nil {
 		f.Fatal(err)
-	}
-	f.pruned(map[string]int64{}, "code", "--force")
-	// Not while a guest is booted from it for a snapshot that is out of date by now.
-	f.Until("the code of the version before goes", func() bool { return f.prune("code", "--all", "--force")["code"] == 1 })
-	if a := f.ask("after", map[string]any{"say": "x"}); fmt.Sprint(a.Memory) != "[x]" {
-		f.Errorf("%+v", a)
 	}
 }

@@ -82,6 +82,7 @@ type answer struct {
 	UUID   string
 	Stored *string
 	Key    string
+	Is     *string
 }
 
 func (f *fixture) ask(id string, request map[string]any) answer {

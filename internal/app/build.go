@@ -128,7 +128,9 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.guests = newGuests(f.directory, networks, cfg.Log)
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
-		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(), SnapshotLife: cfg.Sessions.SnapshotLife, Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,
+		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(),
+		Limits: sandbox.Limits{MemoryBytes: cfg.Sessions.Memory, CPUs: cfg.Sessions.CPUs}, SnapshotLife: cfg.Sessions.SnapshotLife,
+		Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,
 		Passthrough: cfg.Passthrough, // runtimes alone have it, never a code interpreter
 	})
 	s.caches.code, s.caches.engine, s.caches.runtimes = code, engineConfig, runtimes

@@ -21,6 +21,13 @@ type SessionConfig struct {
 	// KeepHibernated is how long a session may hibernate since its last use, if
 	// that is longer than its runtime's idle timeout.
 	KeepHibernated time.Duration
+	// Memory bounds one session, in bytes, and CPUs; 0 is the engine's default.
+	Memory int64
+	CPUs   float64
+	// Spares are kept ready for each endpoint, as far as SpareBytes of memory go;
+	// 0: none. SpareBytes is DefaultSpareBytes when it is 0.
+	Spares     int
+	SpareBytes int64
 	// MemoryBudget bounds what all sandboxes use together, in bytes; 0: what the
 	// host has free.
 	MemoryBudget int64
@@ -43,6 +50,8 @@ const (
 	// DefaultSnapshotBytes is a thousand agents of the size of an SDK's, which are
 	// packed to some 15 MB each.
 	DefaultSnapshotBytes = 16 << 30
+	// DefaultSpareBytes is some eight agents of the size of an SDK's.
+	DefaultSpareBytes = 1 << 30
 	// maxTemplates bounds the snapshots of versions on the disk, and
 	// templateMemory what is kept of them in memory, in bytes: some 20 agents.
 	maxTemplates   = 1000
@@ -58,6 +67,9 @@ func (c SessionConfig) withDefaults() SessionConfig {
 	}
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = DefaultSnapshotBytes
+	}
+	if c.SpareBytes == 0 {
+		c.SpareBytes = DefaultSpareBytes
 	}
 	return c
 }
@@ -101,6 +113,7 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 		Engine: s.engine, Limit: cfg.MaxSessions, Log: cfg.Log, Store: f.store, Owner: owner,
 		Templates: templates, Hibernated: hibernated, Storage: directories, Note: runtime.SessionNote(f.telemetry, time.Now),
 		HibernateAfter: max(c.HibernateAfter, 0), KeepHibernated: c.KeepHibernated, MemoryBudget: c.MemoryBudget,
+		Spares: c.Spares, SpareMemory: c.SpareBytes,
 	}
 	if c.MemoryBudget == 0 {
 		mc.FreeMemory = freeMemory()

@@ -88,7 +88,7 @@ func findEnd(ctx context.Context, c *client.Client, v invocation) (string, error
 	case r.Status == types.AgentRuntimeStatusDeleting:
 		return endDeleted, nil
 	}
-	live, err := listSessions(ctx, c, outcrop.ListSessionsRequest{AgentRuntimeId: aws.String(id)})
+	live, _, err := listSessions(ctx, c, outcrop.ListSessionsRequest{AgentRuntimeId: aws.String(id)})
 	if err != nil {
 		return "", err
 	}

@@ -38,6 +38,7 @@ type fake struct {
 	server   string // what GetServer answers
 	network  string // what GetNetwork answers
 	sessions []string
+	spares   []string
 	logs     func(query map[string]string) string
 	prune    http.HandlerFunc
 	invoke   http.HandlerFunc
@@ -129,14 +130,14 @@ func refuse(w http.ResponseWriter, status int, code, text string) {
 }
 
 func (f *fake) listSessions(w http.ResponseWriter, r *http.Request) {
-	page, next := f.sessions, ""
+	page, next, spares := f.sessions, "", f.spares
 	if len(page) > 1 { // two pages, to see that both are read
 		page, next = page[:1], `,"nextToken":"more"`
 	}
 	if r.URL.Query().Get("nextToken") == "more" {
-		page, next = f.sessions[1:], ""
+		page, next, spares = f.sessions[1:], "", nil
 	}
-	fmt.Fprintf(w, `{"sessions":[%s]%s}`, strings.Join(page, ","), next)
+	fmt.Fprintf(w, `{"sessions":[%s],"spares":[%s]%s}`, strings.Join(page, ","), strings.Join(spares, ","), next)
 }
 
 func (f *fake) getLogs(w http.ResponseWriter, r *http.Request) {

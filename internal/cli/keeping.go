@@ -20,9 +20,14 @@ type SessionOptions struct {
 	KeepHibernated time.Duration
 	// SnapshotLife is how long sessions are restored from one snapshot.
 	SnapshotLife time.Duration
-	// Memory bounds what all sandboxes use, Snapshots each kind of snapshots on
-	// the disk, and Storage one session's directory, in bytes.
-	Memory, Snapshots, Storage int64
+	// Memory bounds one session, and CPUs. MaxMemory bounds what all sandboxes use,
+	// Snapshots each kind of snapshots on the disk, and Storage one session's
+	// directory. All but CPUs are in bytes.
+	Memory, MaxMemory, Snapshots, Storage int64
+	CPUs                                  float64
+	// Spares are kept ready for each agent, as far as SpareMemory goes, in bytes.
+	Spares      int
+	SpareMemory int64
 }
 
 // register adds the flags of a server's sessions.
@@ -31,8 +36,30 @@ func (o *SessionOptions) register(fs *pflag.FlagSet) {
 	spanVar(fs, &o.KeepHibernated, "keep-hibernated", 0, "`time` that a hibernating session is kept, if that is longer than its idle timeout")
 	spanVar(fs, &o.SnapshotLife, "snapshot-life", 0, "`time` that sessions are restored from one snapshot of their version (default 24h)")
 	fs.Var((*byteSize)(&o.Snapshots), "snapshot-disk", "most `bytes` on the disk for snapshots of versions, and for hibernating sessions (default 16GiB each)")
-	fs.Var((*byteSize)(&o.Memory), "session-memory", "start no session beyond so many `bytes` of memory in use by all (default: what the host has free)")
+	fs.Var((*byteSize)(&o.MaxMemory), "max-memory", "start no session beyond so many `bytes` of memory in use by all (default: what the host has free)")
+	fs.Var((*byteSize)(&o.Memory), "session-memory", "most `bytes` of memory for one session (default 8GiB, or three quarters of the machine's)")
+	fs.Float64Var(&o.CPUs, "session-cpus", 0, "most `processors` for one session, such as 0.5 (default 2)")
 	fs.Var((*byteSize)(&o.Storage), "session-storage", "most `bytes` for one session's storage (default 1GiB)")
+	fs.IntVar(&o.Spares, "spares", 0, "`number` of guests of each agent that are kept restored and ready for its next sessions (default none)")
+	fs.Var((*byteSize)(&o.SpareMemory), "spare-memory", "most `bytes` of memory for all spares (default 1GiB)")
+}
+
+// leastMemory is less than any agent needs, in bytes.
+const leastMemory = 64 << 20
+
+// check refuses what cannot be meant.
+func (o *SessionOptions) check() error {
+	switch {
+	case o.Memory > 0 && o.Memory < leastMemory:
+		return misuse("--session-memory %s is too little for any agent; it must be at least %s", (*byteSize)(&o.Memory), size(leastMemory))
+	case o.CPUs < 0 || o.CPUs > 0 && o.CPUs < 0.01 || o.CPUs > 1024 || math.IsNaN(o.CPUs):
+		return misuse("--session-cpus must be from 0.01 to 1024")
+	case o.Spares < 0:
+		return misuse("--spares must not be less than 0")
+	case o.SpareMemory > 0 && o.Spares == 0:
+		return misuse("--spare-memory bounds spares, and there are none; add --spares 1")
+	}
+	return nil
 }
 
 // pause is a duration that can be off, which is less than 0.

@@ -56,7 +56,9 @@ func newServe(p *Program, f *flags) *cobra.Command {
   outcrop serve --listen 127.0.0.1:9000 --data ~/other
   outcrop serve --interpreter /opt/python3.13
   outcrop serve --passthrough hello
-  outcrop serve --quota endpoints=50 --quota lists=100`,
+  outcrop serve --quota endpoints=50 --quota lists=100
+
+  outcrop serve --session-memory 2GiB --spares 1`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.listenSet = cmd.Flags().Changed("listen")
@@ -98,6 +100,9 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 		return err
 	}
 	if err := checkPassthrough(s.passthrough); err != nil {
+		return err
+	}
+	if err := s.sessions.check(); err != nil {
 		return err
 	}
 	if running, err := p.alreadyServes(dir, s); running || err != nil {

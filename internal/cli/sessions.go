@@ -38,33 +38,32 @@ func newSessions(p *Program, f *flags) *cobra.Command {
 				}
 				in.AgentRuntimeId = aws.String(id)
 			}
-			all, err := listSessions(cmd.Context(), c, in)
+			all, spares, err := listSessions(cmd.Context(), c, in)
 			if err != nil {
 				return err
 			}
-			return p.printSessions(all, asJSON)
+			return p.printSessions(all, spares, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func listSessions(ctx context.Context, c *client.Client, in outcrop.ListSessionsRequest) ([]outcrop.Session, error) {
-	var all []outcrop.Session
+func listSessions(ctx context.Context, c *client.Client, in outcrop.ListSessionsRequest) (all []outcrop.Session, spares []outcrop.Spare, err error) {
 	for {
 		page, err := c.Sessions(ctx, in)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		all = append(all, page.Sessions...)
+		all, spares = append(all, page.Sessions...), append(spares, page.Spares...)
 		if aws.ToString(page.NextToken) == "" {
-			return all, nil
+			return all, spares, nil
 		}
 		in.NextToken = page.NextToken
 	}
 }
 
-func (p *Program) printSessions(all []outcrop.Session, asJSON bool) error {
+func (p *Program) printSessions(all []outcrop.Session, spares []outcrop.Spare, asJSON bool) error {
 	if asJSON {
 		rows := make([]any, 0, len(all))
 		for _, s := range all {
@@ -74,6 +73,7 @@ func (p *Program) printSessions(all []outcrop.Session, asJSON bool) error {
 	}
 	if len(all) == 0 {
 		p.say("No live sessions. Start one: outcrop invoke NAME")
+		p.saySpares(spares)
 		return nil
 	}
 	var table [][]string
@@ -86,9 +86,31 @@ func (p *Program) printSessions(all []outcrop.Session, asJSON bool) error {
 		})
 	}
 	err := p.printTable([]string{"AGENT", "SESSION", "STATUS", "VERSION", "REQUESTS", "STARTED", "ACTIVE", "ENDS", "MEMORY", "DISK", "BEGAN"}, table)
-	p.sayCold(all)
+	p.sayWhy(all)
 	p.sayPassthrough(all)
+	p.saySpares(spares)
 	return err
+}
+
+// saySpares says how many spares each version of an agent has ready.
+func (p *Program) saySpares(spares []outcrop.Spare) {
+	for len(spares) > 0 {
+		first := spares[0]
+		n, memory := 0, int64(0)
+		for n < len(spares) && same(spares[n], first) {
+			memory += aws.ToInt64(spares[n].MemoryBytes)
+			n++
+		}
+		spares = spares[n:]
+		p.say("%s of %s, version %s, for the next sessions of endpoint %s: %s", plural(n, "spare"), aws.ToString(first.AgentRuntimeName),
+			aws.ToString(first.AgentRuntimeVersion), aws.ToString(first.EndpointName), measured(&memory))
+	}
+}
+
+// same reports whether the same sessions can take two spares.
+func same(a, b outcrop.Spare) bool {
+	return aws.ToString(a.AgentRuntimeArn) == aws.ToString(b.AgentRuntimeArn) && aws.ToString(a.AgentRuntimeVersion) == aws.ToString(b.AgentRuntimeVersion) &&
+		aws.ToString(a.EndpointName) == aws.ToString(b.EndpointName)
 }
 
 // measured is a size that may not have been measured yet.
@@ -107,12 +129,14 @@ func began(s outcrop.Session) string {
 	return strings.ToLower(*s.Origin)
 }
 
-// sayCold says once for each agent why its sessions were not restored from a
-// snapshot.
-func (p *Program) sayCold(all []outcrop.Session) {
+// sayWhy says once for each agent why its sessions did not begin in a quicker way.
+func (p *Program) sayWhy(all []outcrop.Session) {
 	said := map[string]bool{}
 	for _, s := range all {
 		text := fmt.Sprintf("%s started cold: %s", aws.ToString(s.AgentRuntimeName), aws.ToString(s.OriginReason))
+		if aws.ToString(s.Origin) == outcrop.SessionOriginRESTORED {
+			text = fmt.Sprintf("%s was restored, and had no spare: %s", aws.ToString(s.AgentRuntimeName), aws.ToString(s.OriginReason))
+		}
 		if s.OriginReason == nil || said[text] {
 			continue
 		}

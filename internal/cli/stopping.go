@@ -23,7 +23,7 @@ type busyness struct{ sessions, requests int }
 // liveSessions counts the live sessions of a runtime, or the one that is named.
 // It is for the person who waits: what cannot be counted is none.
 func liveSessions(ctx context.Context, c *client.Client, r *types.AgentRuntime, session string) busyness {
-	all, err := listSessions(ctx, c, outcrop.ListSessionsRequest{AgentRuntimeId: r.AgentRuntimeId})
+	all, _, err := listSessions(ctx, c, outcrop.ListSessionsRequest{AgentRuntimeId: r.AgentRuntimeId})
 	if err != nil {
 		return busyness{}
 	}

@@ -21,6 +21,7 @@ import (
 // Sessions lists what runs.
 type Sessions interface {
 	List(match func(session.Key) bool) []session.Info
+	Spares(match func(session.Key) bool) []session.SpareInfo
 }
 
 // Logs reads what agents have said.
@@ -86,12 +87,14 @@ func (s *Service) GetServer(ctx context.Context, _ *outcrop.GetServerRequest) (*
 }
 
 // ListSessions pages through the sessions of the caller's account and region.
-// The page token is the place of the last one listed: sessions come and go.
+// The page token is the place of the last one listed: sessions come and go. The first
+// page has the spares that wait for a session.
 func (s *Service) ListSessions(ctx context.Context, in *outcrop.ListSessionsRequest) (*outcrop.ListSessionsResponse, error) {
 	scope := pipeline.From(ctx).Scope
-	all := s.cfg.Sessions.List(func(k session.Key) bool {
+	asked := func(k session.Key) bool {
 		return k.Scope == scope && (in.AgentRuntimeId == nil || k.Owner == *in.AgentRuntimeId)
-	})
+	}
+	all := s.cfg.Sessions.List(asked)
 	if in.NextToken != nil {
 		after, err := base64.RawURLEncoding.DecodeString(*in.NextToken)
 		if err != nil {
@@ -104,6 +107,11 @@ func (s *Service) ListSessions(ctx context.Context, in *outcrop.ListSessionsRequ
 		size = int(*in.MaxResults)
 	}
 	out := &outcrop.ListSessionsResponse{Sessions: []outcrop.Session{}}
+	if in.NextToken == nil {
+		for _, i := range s.cfg.Sessions.Spares(asked) {
+			out.Spares = append(out.Spares, s.spare(i))
+		}
+	}
 	for i, info := range all {
 		if i == size {
 			out.NextToken = new(base64.RawURLEncoding.EncodeToString([]byte(place(all[i-1].Key))))
@@ -117,13 +125,27 @@ func (s *Service) ListSessions(ctx context.Context, in *outcrop.ListSessionsRequ
 // place orders sessions as session.Manager.List does.
 func place(k session.Key) string { return k.Owner + "\x00" + k.Endpoint + "\x00" + k.ID }
 
-func (s *Service) describe(i session.Info) outcrop.Session {
-	name := i.Key.Owner
-	if dash := strings.LastIndexByte(name, '-'); dash > 0 {
-		name = name[:dash]
+func (s *Service) spare(i session.SpareInfo) outcrop.Spare {
+	out := outcrop.Spare{
+		AgentRuntimeArn: new(s.cfg.ARN(i.Key)), AgentRuntimeName: new(name(i.Key)), AgentRuntimeVersion: &i.Version, EndpointName: &i.Key.Endpoint, MadeAt: &i.Made,
 	}
+	if i.Memory > 0 {
+		out.MemoryBytes = &i.Memory
+	}
+	return out
+}
+
+// name is the agent's, without what makes its id unique.
+func name(k session.Key) string {
+	if dash := strings.LastIndexByte(k.Owner, '-'); dash > 0 {
+		return k.Owner[:dash]
+	}
+	return k.Owner
+}
+
+func (s *Service) describe(i session.Info) outcrop.Session {
 	out := outcrop.Session{
-		SessionId: new(i.Key.ID), AgentRuntimeArn: new(s.cfg.ARN(i.Key)), AgentRuntimeName: &name, AgentRuntimeVersion: new(i.Version),
+		SessionId: new(i.Key.ID), AgentRuntimeArn: new(s.cfg.ARN(i.Key)), AgentRuntimeName: new(name(i.Key)), AgentRuntimeVersion: new(i.Version),
 		EndpointName: new(i.Key.Endpoint), Status: new(string(i.Status)), ActiveRequests: new(int32(i.Running)), Requests: new(i.Requests),
 		StartedAt: &i.Started, LastActiveAt: &i.LastUsed,
 	}

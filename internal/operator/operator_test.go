@@ -29,6 +29,17 @@ var (
 // sessions is a fixed list, ordered as session.Manager.List orders.
 type sessions []session.Info
 
+// Spares are one of each agent.
+func (s sessions) Spares(match func(session.Key) bool) (out []session.SpareInfo) {
+	for _, i := range s {
+		i.Key.ID = ""
+		if match(i.Key) && !slices.ContainsFunc(out, func(o session.SpareInfo) bool { return o.Key == i.Key }) {
+			out = append(out, session.SpareInfo{Key: i.Key, Version: i.Version, Made: i.Started, Memory: 9})
+		}
+	}
+	return out
+}
+
 func (s sessions) List(match func(session.Key) bool) []session.Info {
 	var out []session.Info
 	for _, i := range s {
@@ -134,6 +145,23 @@ func TestSessionsTell(t *testing.T) {
 	}
 	if s := out.Sessions[1]; *s.Status != "HIBERNATED" || s.Origin != nil || s.OriginReason != nil || s.MemoryBytes != nil || s.Passthrough != nil || *s.SnapshotBytes != 7 || *s.StorageBytes != 8 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestSpares are on the first page, those of the region and the agent.
+func TestSpares(t *testing.T) {
+	svc, _, ctx := newService(t, sessions{info(scope, "hello-0123456789", "a"), info(scope, "hello-0123456789", "b"), info(scope, "other-0123456789", "c")}, "")
+	in := &outcrop.ListSessionsRequest{AgentRuntimeId: ptr("hello-0123456789"), MaxResults: ptr(int32(1))}
+	out, err := svc.ListSessions(ctx, in)
+	if err != nil || len(out.Spares) != 1 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	if s := out.Spares[0]; *s.AgentRuntimeName != "hello" || *s.AgentRuntimeVersion != "3" || *s.EndpointName != "DEFAULT" || *s.MemoryBytes != 9 {
+		t.Errorf("%+v", s)
+	}
+	in.NextToken = out.NextToken
+	if out, err = svc.ListSessions(ctx, in); err != nil || len(out.Sessions) != 1 || len(out.Spares) != 0 {
+		t.Errorf("%+v, %v", out, err)
 	}
 }
 

@@ -73,9 +73,15 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 		},
 	}
 	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), userEnv(env))
-	plan.Spec.Stdout, plan.Spec.Stderr = out.stdout, out.stderr
+	plan.Spec.Stdout, plan.Spec.Stderr, plan.Spec.Limits = out.stdout, out.stderr, s.cfg.Limits
 	plan.Spec.Passthrough = s.passesThrough(rt.Name)
 	s.saved(&plan, rt, v, env, key)
+	if key.ID == spareID {
+		return plan, nil // what is around it is the session's that takes it
+	}
+	nobody := key
+	nobody.ID = spareID
+	plan.Spare = func(ctx context.Context) (session.Plan, error) { return s.Plan(ctx, nobody, "") }
 	guest := Guest{
 		Scope: key.Scope, Role: text(spec.RoleArn), RoleSession: roleSession(key), Template: key.ID == templateID,
 		Network: net, ContainerToken: env[containerToken], Note: out.note,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
@@ -47,6 +48,8 @@ type Config struct {
 	Logs     telemetry.Appender
 	// Interpreters finds what this host can run; it is asked once.
 	Interpreters func(context.Context) ([]image.Interpreter, error)
+	// Limits bound each session; a zero one is the engine's.
+	Limits sandbox.Limits
 	// SnapshotLife is how long a snapshot is used; 0 is the constant SnapshotLife.
 	SnapshotLife time.Duration
 	// Guests makes what is around a new session; nil leaves it alone, and without

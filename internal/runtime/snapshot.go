@@ -21,6 +21,9 @@ import (
 // from. No session can have it: theirs are longer.
 const templateID = "snapshot"
 
+// spareID stands for the session of a guest that waits for one.
+const spareID = "spare"
+
 // What a runtime says about its snapshots, by environment variables or, the
 // first, by a tag.
 const (
@@ -137,6 +140,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if _, err := s.interpreters(ctx); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("look for interpreters", "error", err)
 	}
+	s.wantSpares(ctx)
 	for {
 		select {
 		case job := <-s.wanted:
@@ -147,6 +151,29 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// wantSpares has spares made of what has a snapshot, before its first session of this
+// process.
+func (s *Service) wantSpares(ctx context.Context) {
+	if !s.cfg.Sessions.KeepsSpares() {
+		return
+	}
+	known, err := s.Known(ctx)
+	if err != nil {
+		s.cfg.Log.Warn("look for runtimes to keep spares of", "error", err)
+	}
+	for _, key := range known {
+		key.ID = templateID
+		plan, err := s.Plan(ctx, key, "")
+		if err != nil {
+			continue // it has no version, or none that can be started
+		}
+		if s.cfg.Sessions.HasTemplate(key, plan) {
+			s.cfg.Sessions.WantSpares(key, plan)
+		}
+		plan.Ended(session.End{}) // nothing has run
 	}
 }
 

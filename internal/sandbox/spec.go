@@ -90,8 +90,8 @@ type Spec struct {
 
 	// Snapshot is what the guest is resumed from; nil boots it. All other
 	// members must be as they were, but for ID, Env (which processes that are
-	// told of their resume take over), Volumes' sources, Network, Stdout and
-	// Stderr.
+	// told of their resume take over), Volumes' sources, Network,
+	// Limits.MemoryBytes, Stdout and Stderr.
 	Snapshot Snapshot
 
 	// TmpBytes bounds the guest's writable memory-backed directories, /tmp

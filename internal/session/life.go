@@ -28,7 +28,10 @@ type session struct {
 	end  context.CancelCauseFunc
 
 	// sleeper is what it is woken from, or nil.
-	sleeper   *sleeper
+	sleeper *sleeper
+	// spare was set aside for it and is not its sandbox yet, or nil. It is written
+	// under m.mu, by the session alone once that runs.
+	spare     *spare
 	plan      Plan
 	spec      sandbox.Spec // the plan's, with storage
 	volume    *storage.Volume
@@ -91,6 +94,7 @@ func (s *session) run(plan Planner, leaving []departure) {
 	defer s.m.running.Done()
 	defer close(s.gone)
 	s.err = s.start(plan, leaving)
+	s.dismiss()
 	if s.err == nil {
 		s.begin()
 		close(s.ready)
@@ -240,7 +244,7 @@ func (s *session) begin() {
 	m := s.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.begun = true
+	s.begun, m.begun = true, time.Now()
 	s.lifetime = time.AfterFunc(s.plan.MaxLife-time.Since(s.started), func() { s.stop("its maximum lifetime is over", Grace) })
 	if s.status == Stopping || m.closed { // stopped while it started
 		s.status = Stopping

@@ -45,6 +45,11 @@ type Config struct {
 	// KeepHibernated is how long a session may hibernate since its last use, if
 	// that is longer than it may be idle.
 	KeepHibernated time.Duration
+	// Spares are kept ready for each endpoint whose sessions are restored, as long
+	// as all of them use no more than SpareMemory, in bytes, and nobody else needs
+	// their room. 0: none.
+	Spares      int
+	SpareMemory int64
 	// MemoryBudget bounds what all sandboxes use together, in bytes; 0: nothing.
 	MemoryBudget int64
 	// Note writes a line of ours into the log of a session of which this process
@@ -67,13 +72,20 @@ type Manager struct {
 	asleep   map[Key]*sleeper
 	lost     map[Key]bool                    // ran when another process ended, and were not asked for since
 	makers   map[*session]context.CancelFunc // of templates
+	spares   []*spare                        // that nobody has taken, and those that are being made
+	wishes   map[Key]*wish                   // for spares, by endpointOf
+	wished   chan struct{}                   // holds one when there is a new wish
+	begun    time.Time                       // when the last session did
 	closed   bool
 	running  sync.WaitGroup // one for each session until nothing is left of it
 }
 
 // NewManager returns a Manager. Recover takes up what another process left.
 func NewManager(cfg Config) *Manager {
-	return &Manager{cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, lost: map[Key]bool{}, makers: map[*session]context.CancelFunc{}}
+	return &Manager{
+		cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, lost: map[Key]bool{},
+		makers: map[*session]context.CancelFunc{}, wishes: map[Key]*wish{}, wished: make(chan struct{}, 1),
+	}
 }
 
 // Acquire returns the session of a key for one request. The first to ask has
@@ -134,20 +146,9 @@ func (m *Manager) find(ctx context.Context, key Key, plan Planner) (*session, <-
 		return nil, s.gone, nil
 	case s == nil:
 		s = newSession(ctx, m, key)
-		m.sessions[key] = s
-		leaving, err := m.makeRoom(true)
-		if err != nil {
-			delete(m.sessions, key)
-			s.end(err)
+		if err := m.launch(s, plan); err != nil {
 			return nil, nil, err
 		}
-		if s.sleeper = m.asleep[key]; s.sleeper != nil {
-			delete(m.asleep, key)
-			s.sleeper.timer.Stop()
-			s.started, s.requests = s.sleeper.state.Started, s.sleeper.state.Requests
-		}
-		m.running.Add(1)
-		go s.run(plan, leaving)
 	}
 	s.running++
 	s.requests++
@@ -159,10 +160,43 @@ func (m *Manager) find(ctx context.Context, key Key, plan Planner) (*session, <-
 	return s, nil, nil
 }
 
+// launch puts a new session into the table and has it run, or returns ErrLimit. The
+// caller holds the mutex.
+func (m *Manager) launch(s *session, plan Planner) error {
+	m.sessions[s.key] = s
+	if m.asleep[s.key] == nil {
+		m.claim(s)
+	}
+	leaving, err := m.makeRoom(true)
+	if err != nil {
+		delete(m.sessions, s.key)
+		if s.spare != nil {
+			m.spares = append(m.spares, s.spare)
+		}
+		s.end(err)
+		return err
+	}
+	if s.spare != nil {
+		close(s.spare.taken)
+	}
+	if s.sleeper = m.asleep[s.key]; s.sleeper != nil {
+		delete(m.asleep, s.key)
+		s.sleeper.timer.Stop()
+		s.started, s.requests = s.sleeper.state.Started, s.sleeper.state.Requests
+	}
+	m.running.Add(1)
+	go s.run(plan, leaving)
+	return nil
+}
+
 // Starting reports whether a session is being started.
 func (m *Manager) Starting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.starting()
+}
+
+func (m *Manager) starting() bool {
 	for _, s := range m.sessions {
 		if s.status == Starting {
 			return true
@@ -225,11 +259,12 @@ func (m *Manager) StopEndpoint(ctx context.Context, scope store.Scope, owner, en
 
 func (m *Manager) stopAll(ctx context.Context, why string, grace time.Duration, which func(Key) bool) error {
 	m.mu.Lock()
-	for s, give := range m.makers { // a template that nobody will use
+	for s, give := range m.makers { // what nobody will use
 		if which(s.key) {
 			give()
 		}
 	}
+	spares := m.endSpares(which)
 	var all []*session
 	var sleepers []*sleeper
 	for k, s := range m.sessions {
@@ -244,6 +279,9 @@ func (m *Manager) stopAll(ctx context.Context, why string, grace time.Duration, 
 	}
 	m.mu.Unlock()
 	var wg sync.WaitGroup
+	for _, sp := range spares {
+		wg.Go(func() { <-sp.gone })
+	}
 	for _, d := range sleepers {
 		if !m.isClosed() || d.snapshot != nil { // at the end of the server what is on disk stays
 			wg.Go(func() { d.finish(why) })
@@ -271,32 +309,6 @@ func (m *Manager) isClosed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.closed
-}
-
-// closeGrace is how long guests may tidy up when the server ends, which leaves
-// it some of its 15 s for the rest.
-const closeGrace = 10 * time.Second
-
-// Close refuses new requests, stops every session and returns when nothing is
-// left, or when ctx ends. What hibernates on disk stays for the next process.
-func (m *Manager) Close(ctx context.Context) error {
-	m.mu.Lock()
-	m.closed = true
-	for _, d := range m.asleep {
-		d.timer.Stop()
-	}
-	m.mu.Unlock()
-	if err := m.stopAll(ctx, "the server shut down", closeGrace, func(Key) bool { return true }); err != nil {
-		return err
-	}
-	done := make(chan struct{})
-	go func() { m.running.Wait(); close(done) }()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // List describes the sessions that match, ordered by owner, endpoint and id.

@@ -49,6 +49,10 @@ type Plan struct {
 	// nothing to restore it from, and with a cause when what there was could not
 	// be used. It does not block.
 	Wanted func(cause error)
+	// Spare plans a guest that belongs to nobody yet and is to fit the sessions of
+	// this plan's version; its network, surroundings and outputs are not looked at,
+	// and its Ended is called as soon as a session has it. Nil: none is kept ready.
+	Spare func(ctx context.Context) (Plan, error)
 	// Hibernate says that the session may be saved while it is idle, and its
 	// memory be given back.
 	Hibernate bool

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/snapshot"
@@ -254,9 +255,14 @@ func (m *Manager) bury(tx store.Tx, doc document) (bool, error) {
 	return true, sessions().Delete(tx, doc.Scope, doc.ID)
 }
 
-// Run keeps the leases of what runs until ctx ends. A session that somebody else
-// has taken over is ended at once.
+// Run keeps the leases of what runs, and spares, until ctx ends. A session that
+// somebody else has taken over is ended at once.
 func (m *Manager) Run(ctx context.Context) error {
+	var spares sync.WaitGroup
+	defer spares.Wait()
+	if m.KeepsSpares() {
+		spares.Go(func() { m.keepSpares(ctx) })
+	}
 	if m.cfg.Store == nil {
 		<-ctx.Done()
 		return ctx.Err()

@@ -57,6 +57,7 @@ type rig struct {
 	wanted []error
 	plan   session.Plan
 	gone   bool // the plan cannot be made
+	held   int  // plans of spares that have not ended
 }
 
 // with runs f on a rig and checks that nothing is left afterwards.
@@ -161,8 +162,8 @@ func (r *rig) end() {
 	r.closeManager()
 	r.stop()
 	<-r.ran
-	if n := r.engine.Alive(); n != 0 {
-		r.Errorf("%d sandboxes outlive the manager", n)
+	if n := r.engine.Alive(); n != 0 || r.held != 0 {
+		r.Errorf("%d sandboxes and %d plans of spares outlive the manager", n, r.held)
 	}
 	for _, c := range []io.Closer{r.files, r.saved, r.store} {
 		if err := c.Close(); err != nil {

@@ -6,8 +6,9 @@
 // Where the engine can save guests, a session is restored from a snapshot of its
 // version that was taken before the first request, and one that is idle may
 // hibernate: it is saved, its memory is given back, and it comes back with the
-// next request, also after a restart. Who runs a session is a lease in the store,
-// and what hibernates is resumed once.
+// next request, also after a restart. Guests of a version can be kept restored for
+// its next sessions. Who runs a session is a lease in the store, and what hibernates
+// is resumed once.
 //
 // It knows no service. Who asks for a session says by a Plan what runs in it.
 package session
@@ -167,7 +168,9 @@ type Origin string
 const (
 	Cold     Origin = "COLD"     // booted
 	Restored Origin = "RESTORED" // resumed from its version's snapshot
-	Woken    Origin = "WOKEN"    // resumed from where it was when it hibernated
+	// FromSpare is one that had been restored before anybody asked for the session.
+	FromSpare Origin = "SPARE"
+	Woken     Origin = "WOKEN" // resumed from where it was when it hibernated
 )
 
 // Use is a session in use by one request. It stays alive until Release.

@@ -36,6 +36,11 @@ func (s *session) restore() (done bool, err error) {
 		return false, nil
 	}
 	key := s.m.templateKey(s.key, s.plan)
+	if s.adopt(key) {
+		s.m.WantSpares(s.key, s.plan)
+		return true, nil
+	}
+	s.dismiss()
 	h, err := s.m.cfg.Templates.Get(s.life, key)
 	if err != nil {
 		if s.life.Err() != nil {
@@ -48,6 +53,10 @@ func (s *session) restore() (done bool, err error) {
 	err = s.attempt(s.life, restoreLimit, h.Snapshot())
 	if err == nil {
 		s.origin = Restored
+		s.m.WantSpares(s.key, s.plan)
+		if s.plan.Storage != "" && s.m.KeepsSpares() {
+			s.reason = "it has session storage, and no spare can be given any"
+		}
 		return true, nil
 	}
 	if s.life.Err() != nil {
@@ -108,10 +117,18 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err err
 	s := newSession(ctx, m, key)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := m.reserve(s, cancel); err != nil {
+	leaving, err := m.reserve(s, cancel)
+	if err != nil {
 		return err
 	}
 	defer m.unreserve(s)
+	for _, d := range leaving {
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	s.plan, s.spec = plan, plan.Spec
 	if plan.Storage != "" && m.cfg.Storage != nil {
 		// Nobody's: a session's own is mounted in its place.
@@ -139,24 +156,26 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err err
 		return errors.Join(err, saved.Close())
 	}
 	m.cfg.Templates.DropOthers(at)
+	m.WantSpares(key, plan)
 	return nil
 }
 
-// reserve keeps room for making a template, which cancel gives up. Nobody
-// hibernates for it.
-func (m *Manager) reserve(s *session, cancel context.CancelFunc) error {
+// reserve keeps room for making a template, which cancel gives up, and returns what
+// to wait for. Spares end for it, but nobody hibernates.
+func (m *Manager) reserve(s *session, cancel context.CancelFunc) ([]departure, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return ErrClosed
+		return nil, ErrClosed
 	}
 	m.makers[s] = cancel
-	if len(m.sessions)+len(m.makers) > m.cfg.Limit || m.lack(true) > 0 {
+	spares, tooMany, lack := m.yielding(m.alive()-m.cfg.Limit, m.lack(true))
+	if tooMany > 0 || lack > 0 {
 		delete(m.makers, s)
-		return fmt.Errorf("make template: %w", ErrLimit)
+		return nil, fmt.Errorf("make template: %w", ErrLimit)
 	}
 	m.running.Add(1)
-	return nil
+	return m.dissolve(spares), nil
 }
 
 func (m *Manager) unreserve(s *session) {
@@ -199,9 +218,11 @@ func (m *Manager) describe(plan Plan, spec sandbox.Spec, env []string) string {
 	for _, v := range spec.Volumes {
 		volumes = append(volumes, volume{v.Target, v.Bytes})
 	}
+	limits := spec.Limits
+	limits.MemoryBytes = 0         // the operator may change it
 	body, _ := json.Marshal([]any{ // text and numbers
 		m.cfg.Engine.Capabilities().SnapshotKey, plan.Basis, plan.Storage, spec.Args, env, spec.Dir, spec.Code, spec.Mounts, spec.Root, spec.User, spec.Group,
-		volumes, spec.Network != nil, spec.Limits, spec.Savable, spec.SafeToCopy, spec.RestoreHook, spec.TmpBytes, spec.Passthrough,
+		volumes, spec.Network != nil, limits, spec.Savable, spec.SafeToCopy, spec.RestoreHook, spec.TmpBytes, spec.Passthrough,
 	})
 	return string(body)
 }

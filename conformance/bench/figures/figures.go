@@ -49,7 +49,7 @@ type Image struct {
 // Start is a way to start an agent, and how long it took until the first byte of
 // its answer.
 type Start struct {
-	Way   string  `json:"way"` // "plain process", "cold", "restored", "woken"
+	Way   string  `json:"way"` // "plain process", "cold", "restored", "from a spare", "woken"
 	Times []int64 `json:"times"`
 }
 

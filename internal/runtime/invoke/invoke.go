@@ -319,7 +319,7 @@ func acquireFault(err error) error {
 	case errors.Is(err, session.ErrStopping), errors.Is(err, session.ErrElsewhere):
 		return fault.Retryable("Session operation in progress, please retry")
 	case errors.Is(err, session.ErrLimit):
-		return fault.Quota("%s. Stop sessions that are not needed, or raise the limit (outcrop serve --max-sessions)", err).Because(err)
+		return fault.Quota("%s. Stop sessions that are not needed, or raise the limit (outcrop serve --max-sessions, --max-memory)", err).Because(err)
 	case errors.As(err, &unavailable):
 		return fault.RuntimeClient("This host cannot run sandboxes: %s. %s. `outcrop doctor` checks it", unavailable.Reason, unavailable.Fix).Because(err)
 	case errors.Is(err, session.ErrClosed):

@@ -123,6 +123,13 @@ func (e *Engine) Dials() int {
 	return e.dials
 }
 
+// Uses says how much memory every guest uses from now on, in bytes.
+func (e *Engine) Uses(memory int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.Use.MemoryBytes = memory
+}
+
 // Deafen lets no guest listen any more.
 func (e *Engine) Deafen() {
 	e.mu.Lock()

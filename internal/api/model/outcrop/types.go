@@ -87,6 +87,7 @@ type ListSessionsRequest struct {
 // ListSessionsResponse is a structure of the wire.
 type ListSessionsResponse struct {
 	Sessions  []Session
+	Spares    []Spare
 	NextToken *string
 }
 
@@ -198,6 +199,7 @@ type Session struct {
 const (
 	SessionOriginCOLD     = "COLD"
 	SessionOriginRESTORED = "RESTORED"
+	SessionOriginSPARE    = "SPARE"
 	SessionOriginWOKEN    = "WOKEN"
 )
 
@@ -210,6 +212,16 @@ const (
 	SessionStatusHIBERNATED  = "HIBERNATED"
 	SessionStatusSTOPPING    = "STOPPING"
 )
+
+// Spare is a structure of the wire.
+type Spare struct {
+	AgentRuntimeArn     *string
+	AgentRuntimeName    *string
+	AgentRuntimeVersion *string
+	EndpointName        *string
+	MadeAt              *time.Time
+	MemoryBytes         *int64
+}
 
 // UnmapSubnetsRequest is a structure of the wire.
 type UnmapSubnetsRequest struct {
