@@ -57,7 +57,6 @@ func newServe(p *Program, f *flags) *cobra.Command {
   outcrop serve --interpreter /opt/python3.13
   outcrop serve --passthrough hello
   outcrop serve --quota endpoints=50 --quota lists=100
-
   outcrop serve --session-memory 2GiB --spares 1`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
