@@ -55,6 +55,8 @@ type Config struct {
 	// Note writes a line of ours into the log of a session of which this process
 	// has no Plan: one that another process left. Nil drops it.
 	Note func(key Key, text string)
+	// Noted waits until what Note wrote outlives this process. Nil: nobody waits.
+	Noted func(context.Context) error
 	// FreeMemory tells what may still be used for sandboxes, in bytes; nil:
 	// nobody is asked.
 	FreeMemory func() (int64, error)

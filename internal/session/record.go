@@ -172,7 +172,7 @@ func (m *Manager) Recover(ctx context.Context) error {
 	}
 	var keep []snapshot.Key
 	var found []*sleeper
-	var lost []Key
+	var lost []sessionState
 	err := m.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		keep, found, lost = nil, nil, nil
 		for doc, err := range sessions().All(tx) {
@@ -185,12 +185,12 @@ func (m *Manager) Recover(ctx context.Context) error {
 				keep, found = append(keep, d.file()), append(found, d)
 				continue
 			}
-			buried, err := m.bury(tx, doc)
+			abandoned, err := m.abandoned(tx, doc.State.Key)
 			if err != nil {
 				return err
 			}
-			if buried {
-				lost = append(lost, doc.State.Key)
+			if abandoned {
+				lost = append(lost, doc.State)
 			}
 		}
 		return nil
@@ -201,19 +201,45 @@ func (m *Manager) Recover(ctx context.Context) error {
 	if m.cfg.Hibernated != nil {
 		m.cfg.Hibernated.Retain(keep)
 	}
-	for _, key := range lost {
-		m.cfg.Log.Info("a session ended with the server that ran it", "session", key.ID, "owner", key.Owner)
-		m.note(key, "session ended: the server that ran it ended")
+	if err := m.bury(ctx, lost); err != nil {
+		return fmt.Errorf("recover sessions: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, key := range lost {
-		m.lost[key] = true
+	for _, st := range lost {
+		m.lost[st.Key] = true
 	}
 	for _, d := range found {
 		m.lay(d)
 	}
 	return nil
+}
+
+// bury says in the logs of sessions that a dead process ran that they are over,
+// and removes their documents once that is on the disk: a process that dies in
+// between leaves it to the next to say.
+func (m *Manager) bury(ctx context.Context, lost []sessionState) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	for _, st := range lost {
+		m.cfg.Log.Info("a session ended with the server that ran it", "session", st.Key.ID, "owner", st.Key.Owner)
+		m.note(st.Key, "session ended: the server that ran it ended")
+	}
+	if m.cfg.Noted != nil {
+		if err := m.cfg.Noted(ctx); err != nil {
+			m.cfg.Log.Warn("note that sessions ended: the next server will", "error", err)
+			return ctx.Err()
+		}
+	}
+	return m.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		for _, st := range lost {
+			if err := deleteDocument(tx, st.Key, st.Epoch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // note writes into the log of a session that has no plan here.
@@ -239,20 +265,17 @@ func (m *Manager) recoverable(state sessionState) bool {
 	return state.Status == Hibernated && m.cfg.Hibernated != nil
 }
 
-// bury removes the document of a session that a dead process ran, with its
-// lease, and reports whether it did: not if another node runs it.
-func (m *Manager) bury(tx store.Tx, doc document) (bool, error) {
-	lease, err := tx.AcquireLease(leaseName(doc.State.Key), m.cfg.Owner, leaseTime)
+// abandoned reports whether nobody runs a session of which there is a document,
+// and frees its lease: not if it is another node's.
+func (m *Manager) abandoned(tx store.Tx, key Key) (bool, error) {
+	lease, err := tx.AcquireLease(leaseName(key), m.cfg.Owner, leaseTime)
 	if errors.Is(err, store.ErrHeld) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if err := tx.ReleaseLease(lease); err != nil {
-		return false, err
-	}
-	return true, sessions().Delete(tx, doc.Scope, doc.ID)
+	return true, tx.ReleaseLease(lease)
 }
 
 // Run keeps the leases of what runs, and spares, until ctx ends. A session that

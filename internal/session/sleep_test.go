@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -474,6 +475,27 @@ func TestLostIsSaid(t *testing.T) {
 		r.ask("a", "/get")
 		if len(r.notes) != 0 {
 			t.Errorf("notes %q, want none", r.notes)
+		}
+	})
+}
+
+// TestLostIsSaidByTheNext: a server that is killed before its line is on the disk
+// leaves it to the next one, which says it once.
+func TestLostIsSaidByTheNext(t *testing.T) {
+	with(t, func(r *rig) {
+		r.ask("a", "/set?x")
+		r.change = func(c *session.Config) { c.Noted = func(context.Context) error { return errors.New("killed") } }
+		r.kill()
+		r.change = func(c *session.Config) { c.Noted = func(context.Context) error { return nil } }
+		for _, said := range []int{1, 0} {
+			r.notes = nil
+			r.kill()
+			if n := strings.Count(strings.Join(r.notes, "\n"), "the server that ran it ended"); n != said {
+				t.Errorf("notes %q, want %d", r.notes, said)
+			}
+		}
+		if got := r.ask("a", "/get"); got != "" {
+			t.Errorf("it remembers %q", got)
 		}
 	})
 }
