@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -9,7 +10,11 @@ import (
 // function that joins an implementation with the table.
 func (g *generator) handlers() []byte {
 	var b strings.Builder
-	g.header(&b, "", "\t\"context\"\n\n\t\"github.com/outcrop/outcrop/internal/api/schema\"\n")
+	imports := "\t\"context\"\n"
+	if slices.ContainsFunc(g.ops, func(op string) bool { return g.model.Operations[op].Upgrade && g.refused[op] == "" }) {
+		imports += "\t\"net/http\"\n"
+	}
+	g.header(&b, "", imports+"\n\t\"github.com/outcrop/outcrop/internal/api/schema\"\n")
 	for gi, grp := range g.overlay.Groups {
 		var served []string
 		for _, op := range g.ops {
@@ -23,7 +28,11 @@ func (g *generator) handlers() []byte {
 		fmt.Fprintf(&b, "// %s serves %s.\ntype %s interface {\n", grp.Name, grp.Doc, grp.Name)
 		for _, op := range served {
 			in, out := g.signature(op)
-			fmt.Fprintf(&b, "\t%s(ctx context.Context, in *%s) (*%s, error)\n", op, in, out)
+			out = "*" + out
+			if g.model.Operations[op].Upgrade {
+				out = "http.Handler"
+			}
+			fmt.Fprintf(&b, "\t%s(ctx context.Context, in *%s) (%s, error)\n", op, in, out)
 		}
 		fmt.Fprintf(&b, "}\n\n// %sHandlers joins h with the operations it serves.\nfunc %sHandlers(h %s) []schema.Handler {\n\treturn []schema.Handler{\n", grp.Name, grp.Name, grp.Name)
 		for _, op := range served {

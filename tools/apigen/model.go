@@ -6,8 +6,10 @@ import (
 	"compress/gzip"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 )
@@ -34,6 +36,7 @@ type (
 		Errors        []ref
 		Readonly      bool
 		Authtype      string
+		Upgrade       bool // ours: see schema.Operation
 		Auth          []string
 	}
 	ref struct {
@@ -140,7 +143,37 @@ func loadModel(wheel *zip.ReadCloser, o service) (*model, error) {
 		return nil, err
 	}
 	m.source = "botocore " + botocorePin.version
-	return m, nil
+	return m, m.addMore(o.Model)
+}
+
+// addMore adds what clients call of a service that its model does not have, if
+// there is anything.
+func (m *model) addMore(name string) error {
+	f, err := ownModels.Open("models/" + name + ".more.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	more, err := decodeModel(f, name+".more")
+	if err != nil {
+		return err
+	}
+	for op, o := range more.Operations {
+		if m.Operations[op] != nil {
+			return fmt.Errorf("add %s to %s: the model has it by now; remove it from %s", op, name, more.source)
+		}
+		m.Operations[op] = o
+	}
+	for sh, s := range more.Shapes {
+		if m.Shapes[sh] != nil {
+			return fmt.Errorf("add shape %s to %s: the model has one of that name", sh, name)
+		}
+		m.Shapes[sh] = s
+	}
+	return nil
 }
 
 func decodeModel(src io.Reader, name string) (*model, error) {

@@ -169,8 +169,8 @@ var services = []service{
 		Model: "bedrock-agentcore", Package: "agentcore", Signing: "bedrock-agentcore",
 		Groups: []group{
 			{Name: "Runtime", Doc: "invocations of agents and their sessions",
-				Served:  "InvokeAgentRuntime InvokeAgentRuntimeCommand StopRuntimeSession",
-				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard`}},
+				Served:  "InvokeAgentRuntime InvokeAgentRuntimeCommand InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession",
+				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard InvokeAgentRuntimeCommandShell`}},
 			{Name: "Identity", Refused: map[string]string{laterIdentity: `CompleteResourceTokenAuth GetResourceApiKey GetResourceOauth2Token
 				GetWorkloadAccessToken GetWorkloadAccessTokenForJWT GetWorkloadAccessTokenForUserId`}},
 			{Name: "Memory", Refused: map[string]string{laterMemory: `BatchCreateMemoryRecords BatchDeleteMemoryRecords BatchUpdateMemoryRecords
@@ -201,6 +201,15 @@ var services = []service{
 			"InvokeAgentRuntimeCommand": {
 				"bedrock-agentcore:InvokeAgentRuntimeCommand " + runtimeARN,
 				"bedrock-agentcore:InvokeAgentRuntimeCommand " + endpointARN,
+			},
+			"InvokeAgentRuntimeCommandShell": {
+				"bedrock-agentcore:InvokeAgentRuntimeCommandShell " + runtimeARN,
+				"bedrock-agentcore:InvokeAgentRuntimeCommandShell " + endpointARN,
+			},
+			"InvokeAgentRuntimeWithWebSocketStream": {
+				"bedrock-agentcore:InvokeAgentRuntimeWithWebSocketStream " + runtimeARN,
+				"bedrock-agentcore:InvokeAgentRuntimeWithWebSocketStream " + endpointARN,
+				"bedrock-agentcore:InvokeAgentRuntimeWithWebSocketStreamForUser " + runtimeARN + " ?runtimeUserId",
 			},
 			"StopRuntimeSession": {
 				"bedrock-agentcore:StopRuntimeSession " + runtimeARN,

@@ -218,7 +218,7 @@ func (g *generator) operationRow(op string) string {
 	}
 	unsigned := o.Authtype == "none" || slices.Contains(o.Auth, "smithy.api#noAuth")
 	readOnly := o.Readonly || o.HTTP.Method == "GET" || o.HTTP.Method == "HEAD" || strings.HasPrefix(op, "List") || strings.HasPrefix(op, "Get")
-	f = append(f, flags("Metadata", g.metadata[op] != "", "ReadOnly", readOnly, "Unsigned", unsigned, "Secret", g.secret[op]))
+	f = append(f, flags("Metadata", g.metadata[op] != "", "ReadOnly", readOnly, "Unsigned", unsigned, "Secret", g.secret[op], "Upgrade", o.Upgrade))
 	var reqs []string
 	for _, r := range g.requires[op] {
 		row := fmt.Sprintf("Action: %q, Resource: %q", r.action, r.resource)

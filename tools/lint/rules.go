@@ -34,7 +34,7 @@ var (
 	services   = []string{"internal/runtime", "internal/resource", "internal/operator", "internal/aws", "internal/console"}
 	machinery  = []string{"internal/api", "internal/work", "internal/session"}
 	leaves     = []string{"internal/principal", "internal/secret", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/netprofile", "internal/resourcepolicy", "internal/tag", "internal/telemetry"}
-	foundation = []string{"internal/auth", "internal/sandbox", "internal/store", "internal/fault", "internal/durable", "internal/gate"}
+	foundation = []string{"internal/auth", "internal/sandbox", "internal/store", "internal/fault", "internal/durable", "internal/gate", "internal/websocket"}
 )
 
 func join(lists ...[]string) []string {

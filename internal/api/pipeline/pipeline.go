@@ -302,6 +302,10 @@ func (e *exchange) answer(out any) {
 		e.refuse(fault.Internal(err))
 		return
 	}
+	if e.match.op.Upgrade {
+		out.(http.Handler).ServeHTTP(e.w, e.r) // as generated handlers return it
+		return
+	}
 	e.setHeaders()
 	if e.bothStream() {
 		// An agent may answer while the client still sends. A writer that

@@ -87,6 +87,9 @@ func hoistHeaders(r *http.Request) {
 // isHoisted tells headers of the operation from the parts of the signature.
 func isHoisted(parameter string) bool {
 	name := strings.ToLower(parameter)
+	if strings.HasPrefix(name, "x-amzn-bedrock-agentcore-runtime-") {
+		return true
+	}
 	if !strings.HasPrefix(name, "x-amz-") {
 		return false
 	}

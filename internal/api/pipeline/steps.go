@@ -160,7 +160,7 @@ func (e *exchange) authenticate(claimErr error) error {
 		return err
 	}
 	proven()
-	if e.claim.Presigned && svc.Protocol == schema.RestXML {
+	if e.claim.Presigned && (svc.Protocol == schema.RestXML || op.Upgrade) {
 		hoistHeaders(e.r)
 	}
 	e.id = id
@@ -183,6 +183,9 @@ func (e *exchange) headersSigned(svc *schema.Service, op *schema.Operation) erro
 		i := slices.IndexFunc(members, func(m schema.Member) bool { return m.Name == r.When && m.In == schema.InHeader })
 		if i < 0 || e.r.Header.Get(members[i].Wire) == "" || e.id.Claim.Signed(strings.ToLower(members[i].Wire)) {
 			continue
+		}
+		if e.claim.Presigned && e.r.URL.Query().Has(members[i].Wire) {
+			continue // as all parameters
 		}
 		return fault.Denied("The header '%s' asks for %s and must be among the signed headers", members[i].Wire, r.Action)
 	}

@@ -214,6 +214,9 @@ type Operation struct {
 	Unsigned bool
 	// Secret marks an answer that hands out a secret: its audit record is durable first.
 	Secret bool
+	// Upgrade operations leave HTTP behind: what they return is the http.Handler
+	// that takes the connection over.
+	Upgrade bool
 	// Requires lists what the caller must be allowed. It is empty only where
 	// AWS asks no permission for the call as such, which Free states.
 	Requires []Requirement

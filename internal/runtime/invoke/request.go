@@ -34,15 +34,10 @@ func agentRequest(ctx context.Context, call *pipeline.Call, in *agentcore.Invoke
 	if err := passOn(req.Header, call.Header, detail.Headers); err != nil {
 		return nil, trace, err
 	}
-	if in.TraceId == nil && in.TraceParent == nil {
-		trace = newTrace(time.Now())
-		req.Header.Set("X-Amzn-Trace-Id", trace.id)
-		req.Header.Set("Traceparent", trace.parent)
-	}
+	trace = setTrace(req.Header, call.Header)
 	for name, value := range map[string]*string{
 		"Content-Type": in.ContentType, "Accept": in.Accept,
 		"Mcp-Session-Id": in.McpSessionId, "Mcp-Protocol-Version": in.McpProtocolVersion, "Mcp-Method": in.McpMethod, "Mcp-Name": in.McpName,
-		"X-Amzn-Trace-Id": in.TraceId, "Traceparent": in.TraceParent, "Tracestate": in.TraceState, "Baggage": in.Baggage,
 		"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": &id, "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id": &call.RequestID,
 	} {
 		if value != nil {
@@ -51,6 +46,22 @@ func agentRequest(ctx context.Context, call *pipeline.Call, in *agentcore.Invoke
 	}
 	req.Header["User-Agent"] = nil // not Go's; a caller's cannot be passed on
 	return req, trace, nil
+}
+
+// setTrace hands on the trace that a request belongs to, or begins one and returns
+// it.
+func setTrace(to, from http.Header) (begun traceContext) {
+	for _, name := range []string{"X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"} {
+		if v := from.Get(name); v != "" {
+			to.Set(name, v)
+		}
+	}
+	if to.Get("X-Amzn-Trace-Id") == "" && to.Get("Traceparent") == "" {
+		begun = newTrace(time.Now())
+		to.Set("X-Amzn-Trace-Id", begun.id)
+		to.Set("Traceparent", begun.parent)
+	}
+	return begun
 }
 
 // unclosed is a body that a failed dial does not use up.

@@ -4,6 +4,7 @@ package agentcore
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/outcrop/outcrop/internal/api/schema"
 )
@@ -12,6 +13,7 @@ import (
 type Runtime interface {
 	InvokeAgentRuntime(ctx context.Context, in *InvokeAgentRuntimeRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntimeCommand(ctx context.Context, in *InvokeAgentRuntimeCommandRequest) (*InvokeAgentRuntimeCommandResponse, error)
+	InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in *InvokeAgentRuntimeWithWebSocketStreamRequest) (http.Handler, error)
 	StopRuntimeSession(ctx context.Context, in *StopRuntimeSessionRequest) (*StopRuntimeSessionResponse, error)
 }
 
@@ -24,7 +26,10 @@ func RuntimeHandlers(h Runtime) []schema.Handler {
 		{Service: &Service, Operation: &operations[39], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
 		}},
-		{Service: &Service, Operation: &operations[71], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[41], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeWithWebSocketStream(ctx, in.(*InvokeAgentRuntimeWithWebSocketStreamRequest))
+		}},
+		{Service: &Service, Operation: &operations[73], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.StopRuntimeSession(ctx, in.(*StopRuntimeSessionRequest))
 		}},
 	}

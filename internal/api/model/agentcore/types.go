@@ -2167,6 +2167,15 @@ type InvokeAgentRuntimeCommandResponse struct {
 	Stream           iter.Seq2[*InvokeAgentRuntimeCommandStreamOutput, error]
 }
 
+// InvokeAgentRuntimeCommandShellRequest is a structure of the wire.
+type InvokeAgentRuntimeCommandShellRequest struct {
+	AgentRuntimeArn  *string
+	Qualifier        *string
+	AccountId        *string
+	ShellId          *string
+	RuntimeSessionId *string
+}
+
 // InvokeAgentRuntimeCommandStreamOutput is the events of a stream, of which exactly one is set of the wire.
 type InvokeAgentRuntimeCommandStreamOutput struct {
 	Chunk                         *ResponseChunk
@@ -2212,6 +2221,15 @@ type InvokeAgentRuntimeResponse struct {
 	ContentType        *string
 	Response           io.ReadCloser
 	StatusCode         *int32
+}
+
+// InvokeAgentRuntimeWithWebSocketStreamRequest is a structure of the wire.
+type InvokeAgentRuntimeWithWebSocketStreamRequest struct {
+	AgentRuntimeArn  *string
+	Qualifier        *string
+	AccountId        *string
+	RuntimeSessionId *string
+	RuntimeUserId    *string
 }
 
 // InvokeBrowserRequest is a structure of the wire.

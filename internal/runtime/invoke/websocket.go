@@ -1,0 +1,159 @@
+package invoke
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcore"
+	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/runtime"
+	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/websocket"
+)
+
+// socketLimits are those of spec/runtime.md 9.1.
+var socketLimits = websocket.Limits{FrameBytes: 64 << 10, FramesPerSecond: 250, Life: 60 * time.Minute}
+
+// socketPath is where an agent of any protocol serves WebSockets.
+const socketPath = "/ws"
+
+const sessionHeader = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id"
+
+// InvokeAgentRuntimeWithWebSocketStream connects the caller to the WebSocket of the
+// session's agent.
+func (s *Service) InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in *agentcore.InvokeAgentRuntimeWithWebSocketStreamRequest) (http.Handler, error) {
+	call := pipeline.From(ctx)
+	if !asksForWebSocket(call.Header) {
+		return nil, fault.Validation("This URL is a WebSocket's: connect to it with a WebSocket client, whose request upgrades the connection (RFC 6455)")
+	}
+	id := text(in.RuntimeSessionId)
+	if id == "" {
+		id = uuid.NewString()
+	}
+	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), id)
+	if err != nil {
+		return nil, err
+	}
+	c := &socket{id: id}
+	if err := s.reach(ctx, key, func(use *session.Use) error { return c.connect(ctx, use, call) }); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// asksForWebSocket tells whether a request upgrades its connection.
+func asksForWebSocket(h http.Header) bool {
+	return strings.EqualFold(h.Get("Upgrade"), "websocket") && h.Get("Sec-Websocket-Key") != ""
+}
+
+// A socket is a connection to an agent's WebSocket that is to be joined to the
+// caller's.
+type socket struct {
+	id    string
+	use   *session.Use
+	agent io.ReadWriteCloser
+	shake *http.Response // the agent's side of the handshake
+}
+
+// connect shakes hands with the agent in the words of the caller, so that both
+// agree with each other on protocols and extensions.
+func (c *socket) connect(ctx context.Context, use *session.Use, call *pipeline.Call) error {
+	detail := use.Detail().(runtime.Detail)
+	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errTimeout)
+	defer cancel() // the connection outlives it
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, detail.Server.URL(socketPath), nil)
+	if err != nil {
+		return err
+	}
+	if err := passOn(req.Header, call.Header, detail.Headers); err != nil {
+		return err
+	}
+	for name, values := range call.Header {
+		if strings.HasPrefix(name, "Sec-Websocket-") {
+			req.Header[name] = values
+		}
+	}
+	setTrace(req.Header, call.Header)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "websocket")
+	req.Header.Set(sessionHeader, c.id)
+	req.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Request-Id", call.RequestID)
+	req.Header["User-Agent"] = nil
+	resp, err := use.Transport().RoundTrip(req)
+	if err != nil {
+		return agentFault(ctx, use, detail, err)
+	}
+	agent, ok := resp.Body.(io.ReadWriteCloser)
+	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
+		defer resp.Body.Close()
+		return refusedByAgent(resp, detail)
+	}
+	c.use, c.agent, c.shake = use, agent, resp
+	return nil
+}
+
+// ServeHTTP joins the caller's connection to the agent's until one of them ends it.
+func (c *socket) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	defer c.use.Release()
+	defer c.agent.Close()
+	detail := c.use.Detail().(runtime.Detail)
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil { // HTTP/2, which has no upgrades, does not come here
+		http.Error(w, "this connection cannot be upgraded", http.StatusNotImplemented)
+		return
+	}
+	client := struct {
+		io.Reader
+		io.WriteCloser
+	}{buffered.Reader, conn}
+	if err := c.greet(conn, w.Header()); err != nil {
+		conn.Close()
+		return
+	}
+	err = websocket.Relay(c.use.Context(), client, c.agent, socketLimits)
+	var v *websocket.Violation
+	switch {
+	case errors.As(err, &v) && !v.ByClient:
+		detail.Note("the agent's WebSocket was closed: " + v.Reason)
+	case errors.Is(err, websocket.ErrServerGone):
+		why := demise(context.Background(), c.use)
+		if why == "" {
+			why = err.Error()
+		}
+		detail.Note("the agent's WebSocket broke off: " + why)
+	case errors.Is(err, websocket.ErrLife):
+		detail.Note(fmt.Sprintf("the agent's WebSocket was closed after %s", socketLimits.Life))
+	}
+}
+
+// greet ends the handshake with the caller.
+func (c *socket) greet(conn net.Conn, header http.Header) error {
+	if err := conn.SetDeadline(time.Time{}); err != nil { // those of the server's requests
+		return err
+	}
+	for name, values := range c.shake.Header {
+		if name == "Upgrade" || name == "Connection" || strings.HasPrefix(name, "Sec-Websocket-") {
+			header[name] = values
+		}
+	}
+	header.Set(sessionHeader, c.id)
+	w := bufio.NewWriter(conn)
+	fmt.Fprintf(w, "HTTP/1.1 %s\r\n", "101 Switching Protocols")
+	if err := header.Write(w); err != nil {
+		return err
+	}
+	if _, err := w.WriteString("\r\n"); err != nil {
+		return err
+	}
+	return w.Flush()
+}
