@@ -81,6 +81,13 @@ func (r *rig) spares(want int) {
 	}
 }
 
+// loses says whether plans of spares cannot be made.
+func (r *rig) loses(gone bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone = gone
+}
+
 func (r *rig) began(id string) session.Origin {
 	r.Helper()
 	for _, i := range r.List(all) {
@@ -220,9 +227,9 @@ func TestSpareEnds(t *testing.T) {
 		{"its template is another, for the same sessions", func(r *rig) { time.Sleep(time.Second); r.template() }, 2 * time.Second, session.FromSpare, true},
 		{"its version was replaced", func(r *rig) { r.plan.Version = "2"; r.template() }, 2 * time.Second, session.FromSpare, true},
 		{"its version is gone", func(r *rig) {
-			r.gone = true
+			r.loses(true)
 			r.engine.Crash(1)
-			time.AfterFunc(6*time.Minute, func() { r.gone = false })
+			time.AfterFunc(6*time.Minute, func() { r.loses(false) })
 		}, 7 * time.Minute, session.Restored, true},
 	}
 	for _, tt := range tests {
@@ -359,11 +366,9 @@ func TestSparesMakeRoom(t *testing.T) {
 			r.keeps(2, func(c *session.Config) { c.MemoryBudget = 800 << 20 })
 			r.sleeps(2 * time.Second)
 			r.spares(2)
-			r.gone = true // it stays as it is
 			other := key("x")
 			other.Owner = "other-0123456789"
 			r.plan.Template = false
-			r.gone = false
 			use, err := r.Acquire(r.Context(), other, r.planner)
 			if err != nil {
 				t.Fatal(err)
@@ -397,9 +402,10 @@ func TestSparesMakeRoom(t *testing.T) {
 	})
 	t.Run("one that is being made", func(t *testing.T) {
 		with(t, func(r *rig) {
-			r.keeps(1, func(c *session.Config) { c.Limit = 2 })
-			r.ask("a", "/get")
 			r.engine.Startup = 3 * time.Second
+			r.keeps(1, func(c *session.Config) { c.Limit = 2 })
+			r.sleeps(5 * time.Second)
+			r.ask("a", "/get") // has it
 			r.sleeps(2 * time.Second)
 			r.ask("b", "/get") // does not wait for it
 			if n := r.engine.Alive(); n != 2 || r.statuses() != "a IDLE, b IDLE" {

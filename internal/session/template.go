@@ -218,8 +218,9 @@ func (m *Manager) describe(plan Plan, spec sandbox.Spec, env []string) string {
 	for _, v := range spec.Volumes {
 		volumes = append(volumes, volume{v.Target, v.Bytes})
 	}
+	// The operator may change it.
 	limits := spec.Limits
-	limits.MemoryBytes = 0         // the operator may change it
+	limits.MemoryBytes = 0
 	body, _ := json.Marshal([]any{ // text and numbers
 		m.cfg.Engine.Capabilities().SnapshotKey, plan.Basis, plan.Storage, spec.Args, env, spec.Dir, spec.Code, spec.Mounts, spec.Root, spec.User, spec.Group,
 		volumes, spec.Network != nil, limits, spec.Savable, spec.SafeToCopy, spec.RestoreHook, spec.TmpBytes, spec.Passthrough,
