@@ -141,11 +141,52 @@ func golang(t *testing.T, f fixture) {
 	if _, err := f.Agents().Settle(ctx, *created.AgentRuntimeId); err != nil {
 		t.Fatal(err)
 	}
+	pinAndRoll(t, f, created.AgentRuntimeId)
 	if _, err := c.DeleteAgentRuntime(ctx, &control.DeleteAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId}); err != nil {
 		t.Fatal(err)
 	}
 	f.Until("the runtime is gone", func() bool {
 		_, err := c.GetAgentRuntime(ctx, &control.GetAgentRuntimeInput{AgentRuntimeId: created.AgentRuntimeId})
+		var gone *types.ResourceNotFoundException
+		return errors.As(err, &gone)
+	})
+}
+
+// pinAndRoll makes an endpoint of version 1, rolls it to 2 and deletes it.
+func pinAndRoll(t *testing.T, f fixture, id *string) {
+	t.Helper()
+	ctx, c, prod := t.Context(), control.NewFromConfig(f.AWS()), aws.String("prod")
+	get := func() (*control.GetAgentRuntimeEndpointOutput, error) {
+		return c.GetAgentRuntimeEndpoint(ctx, &control.GetAgentRuntimeEndpointInput{AgentRuntimeId: id, EndpointName: prod})
+	}
+	runs := func(version string) {
+		t.Helper()
+		f.Until("prod runs version "+version, func() bool {
+			got, err := get()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got.Status == types.AgentRuntimeEndpointStatusReady && aws.ToString(got.LiveVersion) == version
+		})
+	}
+	if _, err := c.CreateAgentRuntimeEndpoint(ctx, &control.CreateAgentRuntimeEndpointInput{AgentRuntimeId: id, Name: prod, AgentRuntimeVersion: aws.String("1")}); err != nil {
+		t.Fatal(err)
+	}
+	runs("1")
+	if _, err := c.UpdateAgentRuntimeEndpoint(ctx, &control.UpdateAgentRuntimeEndpointInput{AgentRuntimeId: id, EndpointName: prod, AgentRuntimeVersion: aws.String("2")}); err != nil {
+		t.Fatal(err)
+	}
+	runs("2")
+	_, err := c.DeleteAgentRuntime(ctx, &control.DeleteAgentRuntimeInput{AgentRuntimeId: id})
+	var conflict *types.ConflictException
+	if !errors.As(err, &conflict) {
+		t.Errorf("delete a runtime with an endpoint: %v", err)
+	}
+	if _, err := c.DeleteAgentRuntimeEndpoint(ctx, &control.DeleteAgentRuntimeEndpointInput{AgentRuntimeId: id, EndpointName: prod}); err != nil {
+		t.Fatal(err)
+	}
+	f.Until("prod is gone", func() bool {
+		_, err := get()
 		var gone *types.ResourceNotFoundException
 		return errors.As(err, &gone)
 	})

@@ -175,7 +175,7 @@ func (s *Service) ListAgentRuntimeVersionsByCapacityProvider(ctx context.Context
 	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
 		out = &agentcorecontrol.ListAgentRuntimeVersionsByCapacityProviderOutput{AgentRuntimes: []agentcorecontrol.AgentRuntimeVersionSummary{}}
 		if _, err := s.docs.provider(r, scope, id); err != nil {
-			return err
+			return unmodelled(err, "capacityProviderId")
 		}
 		list, err := s.docs.placements.List(r, scope, id, page(in.MaxResults, in.NextToken))
 		if err != nil {

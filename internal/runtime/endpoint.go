@@ -137,7 +137,7 @@ func (s *Service) ListAgentRuntimeEndpoints(ctx context.Context, in *agentcoreco
 	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
 		out = &agentcorecontrol.ListAgentRuntimeEndpointsResponse{RuntimeEndpoints: []agentcorecontrol.AgentRuntimeEndpoint{}}
 		if _, err := s.docs.runtime(r, scope, id); err != nil {
-			return err
+			return unmodelled(err, "agentRuntimeId")
 		}
 		list, err := s.docs.endpoints.List(r, scope, id, page(in.MaxResults, in.NextToken))
 		if err != nil {

@@ -250,6 +250,8 @@ func TestEndpointRefusals(t *testing.T) {
 	_, err = k.endpoint("nobody-0123456789", "prod", "")
 	k.refused(err, "ResourceNotFoundException", "No agent runtime found with id 'nobody-0123456789'")
 	k.refused(k.roll(id, "prod", "2"), "ResourceNotFoundException", "No version '2' found")
+	_, err = k.Control.ListAgentRuntimeEndpoints(t.Context(), &control.ListAgentRuntimeEndpointsInput{AgentRuntimeId: aws.String("nobody-0123456789")})
+	k.refused(err, "ValidationException", "No agent runtime found with id 'nobody-0123456789'") // the model knows no other
 	k.refused(k.roll(id, "test", "1"), "ResourceNotFoundException", "No endpoint 'test' found for agent runtime '"+id+"'")
 	k.refused(k.roll(id, "DEFAULT", "1"), "ValidationException", "follows the newest version that is READY and cannot be pinned")
 	_, err = k.Control.DeleteAgentRuntimeEndpoint(t.Context(), &control.DeleteAgentRuntimeEndpointInput{AgentRuntimeId: &id, EndpointName: aws.String("DEFAULT")})

@@ -101,6 +101,15 @@ func listFault(err error) error {
 	return err
 }
 
+// unmodelled words what is not there for an operation whose model knows no
+// ResourceNotFoundException.
+func unmodelled(err error, field string) error {
+	if !fault.Is(err, "ResourceNotFoundException") {
+		return err
+	}
+	return invalid(field, fault.From(err).Message)
+}
+
 // workKey keeps the items of one runtime in order.
 func workKey(scope store.Scope, id string) string {
 	return strings.Join([]string{"runtime", scope.Account, scope.Region, id}, "/")

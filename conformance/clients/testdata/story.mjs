@@ -49,6 +49,30 @@ await assert.rejects(d.send(new data.StopRuntimeSessionCommand({ agentRuntimeArn
 const updated = await c.send(new control.UpdateAgentRuntimeCommand({ agentRuntimeId, description: 'second', ...config }))
 assert.equal(updated.agentRuntimeVersion, '2')
 assert.equal((await settled()).description, 'second')
+const prod = { agentRuntimeId, endpointName: 'prod' }
+async function rolled() {
+  for (let i = 0; i < 150; i++) {
+    const got = await c.send(new control.GetAgentRuntimeEndpointCommand(prod))
+    if (!['CREATING', 'UPDATING'].includes(got.status)) return got
+    await pause(200)
+  }
+  assert.fail('the endpoint did not settle')
+}
+await c.send(new control.CreateAgentRuntimeEndpointCommand({ agentRuntimeId, name: 'prod', agentRuntimeVersion: '1' }))
+assert.equal((await rolled()).liveVersion, '1')
+await c.send(new control.UpdateAgentRuntimeEndpointCommand({ ...prod, agentRuntimeVersion: '2' }))
+const { status, liveVersion } = await rolled()
+assert.deepEqual({ status, liveVersion }, { status: 'READY', liveVersion: '2' })
+const pinned = await d.send(new data.InvokeAgentRuntimeCommand({ agentRuntimeArn, qualifier: 'prod', runtimeSessionId: randomUUID(), payload: '{"prompt":"hi"}' }))
+assert.match(await pinned.response.transformToString(), /Hello/)
+await assert.rejects(c.send(new control.DeleteAgentRuntimeCommand({ agentRuntimeId })), control.ConflictException)
+await c.send(new control.DeleteAgentRuntimeEndpointCommand(prod))
+await assert.rejects(async () => {
+  for (;;) {
+    await c.send(new control.GetAgentRuntimeEndpointCommand(prod))
+    await pause(200)
+  }
+}, control.ResourceNotFoundException)
 await c.send(new control.DeleteAgentRuntimeCommand({ agentRuntimeId }))
 for (let i = 0; ; i++) {
   try {

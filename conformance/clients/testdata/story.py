@@ -1,5 +1,6 @@
 """The story of an agent, by boto3: create from a zip in S3, wait, invoke,
-continue the session, stop, update, delete. Arguments: the zip, the runtime."""
+continue the session, stop, update, pin and roll endpoints, delete. The AgentCore
+SDK's waiters have a part in it. Arguments: the zip, the runtime."""
 
 import json
 import sys
@@ -7,6 +8,8 @@ import time
 import uuid
 
 import boto3
+from bedrock_agentcore._utils.config import WaitConfig
+from bedrock_agentcore.runtime import AgentCoreRuntimeClient
 from botocore.exceptions import ClientError
 
 zip_path, runtime = sys.argv[1:]
@@ -26,8 +29,8 @@ def settled(agent_id, timeout=60):
     raise SystemExit(f"{agent_id} did not settle in {timeout} s")
 
 
-def say(arn, session, prompt):
-    answer = data.invoke_agent_runtime(agentRuntimeArn=arn, runtimeSessionId=session, payload=json.dumps({"prompt": prompt}))
+def say(arn, session, prompt, qualifier="DEFAULT"):
+    answer = data.invoke_agent_runtime(agentRuntimeArn=arn, qualifier=qualifier, runtimeSessionId=session, payload=json.dumps({"prompt": prompt}))
     assert answer["contentType"].startswith("text/event-stream"), answer["contentType"]
     assert answer["runtimeSessionId"] == session, answer["runtimeSessionId"]
     lines = [l.decode() for l in answer["response"].iter_lines() if l]
@@ -88,6 +91,46 @@ assert got["status"] == "READY" and got["description"] == "second", got
 assert "environmentVariables" not in got, "an omitted member was kept by Update"
 assert say(arn, other, "remember").startswith("Before this you said: 'remember'"), "a running session lost its version"
 assert say(arn, str(uuid.uuid4()), "add 1 2").strip() == "1 + 2 is 3."
+
+# Endpoints: DEFAULT has followed, another stays where it is until it is rolled.
+sdk, soon = AgentCoreRuntimeClient(session=boto3.Session()), WaitConfig(max_wait=60, poll_interval=1)
+prod = sdk.create_agent_runtime_endpoint_and_wait(
+    wait_config=soon, agentRuntimeId=agent_id, name="prod", agentRuntimeVersion="1", description="pinned", tags={"stage": "prod"})
+assert prod["liveVersion"] == prod["targetVersion"] == "1" and prod["description"] == "pinned", prod
+default = control.get_agent_runtime_endpoint(agentRuntimeId=agent_id, endpointName="DEFAULT")
+assert default["status"] == "READY" and default["liveVersion"] == "2", default
+pinned = str(uuid.uuid4())
+assert say(arn, pinned, "add 2 3", "prod").strip() == "2 + 3 is 5."
+rolled = sdk.update_agent_runtime_endpoint_and_wait(wait_config=soon, agentRuntimeId=agent_id, endpointName="prod", agentRuntimeVersion="2")
+assert rolled["liveVersion"] == "2" and rolled["description"] == "pinned" and rolled["id"] == prod["id"], rolled
+assert "add 2 3" in say(arn, pinned, "remember", "prod"), "a running session lost its version"
+assert "nothing" in say(arn, pinned, "remember"), "two endpoints share a session"
+data.stop_runtime_session(agentRuntimeArn=arn, qualifier="prod", runtimeSessionId=pinned)
+assert [e["name"] for p in control.get_paginator("list_agent_runtime_endpoints").paginate(agentRuntimeId=agent_id) for e in p["runtimeEndpoints"]] == ["DEFAULT", "prod"]
+refused("ConflictException", control.delete_agent_runtime_endpoint, agentRuntimeId=agent_id, endpointName="DEFAULT")
+refused("ConflictException", control.delete_agent_runtime, agentRuntimeId=agent_id)
+refused("ConflictException", control.delete_agent_runtime, agentRuntimeId=agent_id, agentRuntimeVersion="2")
+assert control.delete_agent_runtime(agentRuntimeId=agent_id, agentRuntimeVersion="1")["status"] == "DELETING"
+
+prod_arn = prod["agentRuntimeEndpointArn"]
+control.tag_resource(resourceArn=prod_arn, tags={"team": "a"})
+control.untag_resource(resourceArn=prod_arn, tagKeys=["stage"])
+assert control.list_tags_for_resource(resourceArn=prod_arn)["tags"] == {"team": "a"}
+policy = json.dumps({"Version": "2012-10-17", "Statement": [{
+    "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "bedrock-agentcore:InvokeAgentRuntime", "Resource": prod_arn}]})
+assert "policy" not in control.get_resource_policy(resourceArn=prod_arn)
+control.put_resource_policy(resourceArn=prod_arn, policy=policy)
+assert control.get_resource_policy(resourceArn=prod_arn)["policy"] == policy
+refused("ValidationException", control.put_resource_policy, resourceArn=prod_arn, policy=policy.replace("Allow", "Deny"))
+control.delete_resource_policy(resourceArn=prod_arn)
+refused("ResourceNotFoundException", control.delete_resource_policy, resourceArn=prod_arn)
+
+assert control.delete_agent_runtime_endpoint(agentRuntimeId=agent_id, endpointName="prod")["status"] == "DELETING"
+for _ in range(100):
+    if len(control.list_agent_runtime_endpoints(agentRuntimeId=agent_id)["runtimeEndpoints"]) == 1:
+        break
+    time.sleep(0.2)
+assert [v["agentRuntimeVersion"] for v in control.list_agent_runtime_versions(agentRuntimeId=agent_id)["agentRuntimes"]] == ["2"]
 
 assert control.delete_agent_runtime(agentRuntimeId=agent_id)["status"] == "DELETING"
 for _ in range(100):

@@ -48,6 +48,30 @@ say remember | grep -q nothing || fail "a stopped session remembers"
 control update-agent-runtime --agent-runtime-id "$id" --agent-runtime-artifact "$artifact" --role-arn "$role" \
   --network-configuration "$network" --description second | field agentRuntimeVersion | grep -qx 2 || fail "no version 2"
 await READY
+endpoint() { control get-agent-runtime-endpoint --agent-runtime-id "$id" --endpoint-name prod; }
+rolled() {
+  for _ in $(seq 150); do
+    endpoint >"$work/endpoint"
+    [ "$(field status <"$work/endpoint") $(field liveVersion <"$work/endpoint" 2>/dev/null)" = "READY $1" ] && return
+    sleep 0.2
+  done
+  fail "the endpoint is $(cat "$work/endpoint"), want version $1"
+}
+control create-agent-runtime-endpoint --agent-runtime-id "$id" --name prod --agent-runtime-version 1 --tags stage=prod >/dev/null
+rolled 1
+control update-agent-runtime-endpoint --agent-runtime-id "$id" --endpoint-name prod --agent-runtime-version 2 >/dev/null
+rolled 2
+aws bedrock-agentcore invoke-agent-runtime --agent-runtime-arn "$arn" --qualifier prod --runtime-session-id "$session" \
+  --payload "fileb://$work/payload" "$work/answer" >/dev/null
+control list-tags-for-resource --resource-arn "$(field agentRuntimeEndpointArn <"$work/endpoint")" | field tags.stage | grep -qx prod || fail "no tag"
+control delete-agent-runtime --agent-runtime-id "$id" >/dev/null 2>"$work/refused" && fail "a runtime with an endpoint was deleted"
+grep -q ConflictException "$work/refused" || fail "$(cat "$work/refused")"
+control delete-agent-runtime-endpoint --agent-runtime-id "$id" --endpoint-name prod >/dev/null
+for _ in $(seq 150); do
+  endpoint >/dev/null 2>"$work/gone" || break
+  sleep 0.2
+done
+grep -q ResourceNotFoundException "$work/gone" || fail "the endpoint is still there"
 control delete-agent-runtime --agent-runtime-id "$id" >/dev/null
 for _ in $(seq 150); do
   control get-agent-runtime --agent-runtime-id "$id" >/dev/null 2>"$work/gone" || break
