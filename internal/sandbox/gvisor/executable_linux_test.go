@@ -201,7 +201,7 @@ func TestPrepareSparesOthers(t *testing.T) {
 			t.Errorf("what somebody keeps is gone: %v", err)
 		}
 	}
-	if err := errors.Join(server.Close(), unpacking.Close(), os.Truncate(exe.path, 1)); err != nil {
+	if err := errors.Join(server.Close(), unpacking.Close(), os.Chmod(exe.path, 0o700), os.Truncate(exe.path, 1)); err != nil {
 		t.Fatal(err)
 	}
 	again, err := prepare(other, "", dir) // unpacks anew
