@@ -181,6 +181,18 @@ func (l *living) remove(k sessionKey, keep bool, now, expiry time.Time) {
 	}
 }
 
+// named returns the sessions with an ARN, if one is alive or retired.
+func (l *living) named(arn string) (sessionKey, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for k, s := range l.sets {
+		if s.principal.ARN == arn && (s.n > 0 || s.kept) {
+			return k, true
+		}
+	}
+	return sessionKey{}, false
+}
+
 // find returns who holds credentials that were issued at a time, if their
 // session is alive.
 func (l *living) find(k sessionKey, issued time.Time) (auth.Principal, bool) {

@@ -18,7 +18,7 @@ import (
 type (
 	model struct {
 		Metadata struct {
-			APIVersion, EndpointPrefix, Protocol, ServiceID, SigningName string
+			APIVersion, EndpointPrefix, Protocol, ServiceID, SigningName, TargetPrefix string
 		}
 		Operations map[string]*operation
 		Shapes     map[string]*shape
@@ -180,7 +180,7 @@ func decodeModel(src io.Reader, name string) (*model, error) {
 	var raw struct {
 		model
 		Metadata struct {
-			APIVersion, EndpointPrefix, Protocol, ServiceID, SigningName, XMLNamespace string
+			APIVersion, EndpointPrefix, Protocol, ServiceID, SigningName, TargetPrefix, XMLNamespace string
 		}
 	}
 	if err := json.NewDecoder(src).Decode(&raw); err != nil {
@@ -192,6 +192,7 @@ func decodeModel(src io.Reader, name string) (*model, error) {
 	m.Metadata.Protocol = raw.Metadata.Protocol
 	m.Metadata.ServiceID = raw.Metadata.ServiceID
 	m.Metadata.SigningName = raw.Metadata.SigningName
+	m.Metadata.TargetPrefix = raw.Metadata.TargetPrefix
 	m.namespace = raw.Metadata.XMLNamespace
 	m.source = "models/" + name + ".json"
 	return &m, nil
@@ -210,7 +211,7 @@ func loadActions(wheel *zip.ReadCloser) (map[string]map[string][]string, error) 
 		return nil, err
 	}
 	out := map[string]map[string][]string{}
-	for _, name := range []string{"bedrock-agentcore", "s3", "sts"} {
+	for _, name := range []string{"bedrock-agentcore", "s3", "sts", "ecr"} {
 		var svc struct {
 			Privileges map[string]struct {
 				ResourceTypes map[string]struct {

@@ -71,6 +71,8 @@ const (
 	laterS3       = "this part of S3 is not needed by AgentCore's clients"
 	laterSTS      = "roles and federated identities are not built yet"
 	noEncryption  = "objects are not encrypted by the server; put its data directory on an encrypted volume"
+	laterECR      = "this part of ECR is not needed by AgentCore's clients"
+	pushedAtV2    = "layers are pushed and pulled at the registry of this server, under /v2/ (docs/registry.md)"
 	notHere       = "it is reachable on AWS only"
 )
 
@@ -350,6 +352,42 @@ var services = []service{
 		},
 	},
 	{
+		Model: "ecr", Package: "ecr", Signing: "ecr", ServedShapesOnly: true,
+		Groups: []group{{Name: "Images", Doc: "repositories of container images, and the images in them",
+			Served: `BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CreateRepository DeleteLifecyclePolicy DeleteRepository
+				DeleteRepositoryPolicy DescribeImages DescribeRepositories GetAuthorizationToken GetLifecyclePolicy GetRepositoryPolicy ListImages
+				ListTagsForResource PutImage PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy SetRepositoryPolicy
+				TagResource UntagResource`,
+			Refused: map[string]string{
+				laterECR: `BatchGetRepositoryScanningConfiguration CreatePullThroughCacheRule CreateRepositoryCreationTemplate
+				DeletePullThroughCacheRule DeleteRegistryPolicy DeleteRepositoryCreationTemplate DeleteSigningConfiguration
+				DeregisterPullTimeUpdateExclusion DescribeImageReplicationStatus DescribeImageScanFindings DescribeImageSigningStatus
+				DescribePullThroughCacheRules DescribeRegistry DescribeReplicationBackfillResults DescribeRepositoryCreationTemplates
+				GetAccountSetting GetLifecyclePolicyPreview GetRegistryPolicy GetRegistryScanningConfiguration GetSigningConfiguration
+				ListImageReferrers ListPullTimeUpdateExclusions ListReplicationBackfills PutAccountSetting PutRegistryPolicy
+				PutRegistryScanningConfiguration PutReplicationConfiguration PutSigningConfiguration RegisterPullTimeUpdateExclusion
+				StartImageScan StartLifecyclePolicyPreview StartReplicationBackfill StopReplicationBackfill UpdateImageStorageClass
+				UpdatePullThroughCacheRule UpdateRepositoryCreationTemplate ValidatePullThroughCacheRule`,
+				pushedAtV2: `CompleteLayerUpload GetDownloadUrlForLayer InitiateLayerUpload UploadLayerPart`}}},
+		Requires: map[string][]string{
+			"GetAuthorizationToken": {"ecr:GetAuthorizationToken *"},
+			"CreateRepository":      {"ecr:CreateRepository " + repositoryARN},
+			"DescribeRepositories":  {"ecr:DescribeRepositories arn:aws:ecr:{region}:{account}:repository/*"},
+			"ListTagsForResource":   {"ecr:ListTagsForResource {resourceArn}"},
+			"TagResource":           {"ecr:TagResource {resourceArn}"},
+			"UntagResource":         {"ecr:UntagResource {resourceArn}"},
+		},
+		RefusedMembers: map[string]string{
+			"CreateRepositoryRequest.encryptionConfiguration": "images lie in the data directory as they were pushed; encrypt the disk it is on",
+		},
+		Secret: "GetAuthorizationToken",
+		Metadata: map[string]string{
+			"nothing evaluates policies yet, so one that denies is refused": `DeleteRepositoryPolicy GetRepositoryPolicy SetRepositoryPolicy`,
+			"no image goes by itself":  `DeleteLifecyclePolicy GetLifecyclePolicy PutLifecyclePolicy`,
+			"no image is scanned here": `PutImageScanningConfiguration`,
+		},
+	},
+	{
 		Model: "sts", Package: "sts", Signing: "sts", ServedShapesOnly: true,
 		Groups: []group{{Name: "Identity", Doc: "who the caller is",
 			Served: "GetCallerIdentity",
@@ -364,11 +402,12 @@ var services = []service{
 // ARN templates. A value that is an ARN itself replaces everything before it,
 // and {member:X} stands for X where the member is absent.
 const (
-	controlARN  = "arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeId}"
-	runtimeARN  = "arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeArn}"
-	endpointARN = runtimeARN + "/runtime-endpoint/{qualifier:DEFAULT}"
-	bucketARN   = "arn:aws:s3:::{Bucket}"
-	objectARN   = "arn:aws:s3:::{Bucket}/{Key}"
+	controlARN    = "arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeId}"
+	runtimeARN    = "arn:aws:bedrock-agentcore:{region}:{account}:runtime/{agentRuntimeArn}"
+	endpointARN   = runtimeARN + "/runtime-endpoint/{qualifier:DEFAULT}"
+	bucketARN     = "arn:aws:s3:::{Bucket}"
+	objectARN     = "arn:aws:s3:::{Bucket}/{Key}"
+	repositoryARN = "arn:aws:ecr:{region}:{account}:repository/{repositoryName}"
 )
 
 // runtimeMembers are the members of Create and Update that the Runtime

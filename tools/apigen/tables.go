@@ -12,9 +12,12 @@ func (g *generator) tables() []byte {
 	var b strings.Builder
 	g.header(&b, "", "\t\"github.com/outcrop/outcrop/internal/api/schema\"\n")
 	m := g.model.Metadata
-	protocol := map[string]string{"rest-json": "RestJSON", "rest-xml": "RestXML", "query": "Query"}[m.Protocol]
+	protocol := map[string]string{"rest-json": "RestJSON", "rest-xml": "RestXML", "query": "Query", "json": "JSON11"}[m.Protocol]
 	fmt.Fprintf(&b, "// Service is the model of %s.\nvar Service = schema.Service{\n", g.overlay.Model)
 	fmt.Fprintf(&b, "Name: %q, SigningName: %q, Version: %q, Protocol: schema.%s,", g.overlay.Model, g.overlay.signingName(), m.APIVersion, protocol)
+	if m.TargetPrefix != "" {
+		fmt.Fprintf(&b, "Target: %q,", m.TargetPrefix)
+	}
 	if g.model.namespace != "" {
 		fmt.Fprintf(&b, "Namespace: %q,", g.model.namespace)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/model/ecr"
 	"github.com/outcrop/outcrop/internal/api/model/outcrop"
 	"github.com/outcrop/outcrop/internal/api/model/s3"
 	"github.com/outcrop/outcrop/internal/api/model/sts"
@@ -41,7 +42,7 @@ const (
 var testTime = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
 func allServices() []*schema.Service {
-	return []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &outcrop.Service, &sts.Service}
+	return []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &outcrop.Service, &ecr.Service, &sts.Service}
 }
 
 // fixedKeys knows the one root key, and a key of a principal without rights.

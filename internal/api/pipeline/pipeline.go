@@ -62,8 +62,8 @@ type Config struct {
 // Pipeline is the http.Handler of the API.
 type Pipeline struct {
 	cfg      Config
-	routers  map[string]*router // by signing name
-	query    map[string]map[string]*schema.Operation
+	routers  map[string]*router          // by signing name
+	named    map[string]map[string]match // by signing name, and Action or X-Amz-Target
 	byName   map[string][]*schema.Service
 	handlers map[*schema.Operation]schema.Handler
 	buffers  sync.Pool    // of *[protocol.CopyBuffer]byte
@@ -74,7 +74,7 @@ type Pipeline struct {
 // or refused with a reason, and each has its requirements.
 func New(cfg Config) (*Pipeline, error) {
 	p := &Pipeline{
-		cfg: cfg, routers: map[string]*router{}, query: map[string]map[string]*schema.Operation{},
+		cfg: cfg, routers: map[string]*router{}, named: map[string]map[string]match{},
 		byName: map[string][]*schema.Service{}, handlers: map[*schema.Operation]schema.Handler{},
 	}
 	for _, h := range cfg.Handlers {
@@ -104,20 +104,30 @@ func (p *Pipeline) register(svc *schema.Service) error {
 		case len(op.Requires) == 0 && !op.Free:
 			return fmt.Errorf("register %s %s: it has no requirements", svc.Name, op.Name)
 		}
-		if svc.Protocol == schema.Query {
-			if p.query[svc.SigningName] == nil {
-				p.query[svc.SigningName] = map[string]*schema.Operation{}
+		if isNamed(svc) {
+			if p.named[svc.SigningName] == nil {
+				p.named[svc.SigningName] = map[string]match{}
 			}
-			p.query[svc.SigningName][op.Name] = op
+			name := op.Name
+			if svc.Protocol == schema.JSON11 {
+				name = protocol.Target(svc, op)
+			}
+			p.named[svc.SigningName][name] = match{svc: svc, op: op}
 		}
 	}
-	if svc.Protocol != schema.Query {
+	if !isNamed(svc) {
 		if p.routers[svc.SigningName] == nil {
 			p.routers[svc.SigningName] = &router{}
 		}
 		p.routers[svc.SigningName].add(svc)
 	}
 	return nil
+}
+
+// isNamed reports whether the calls of a service name their operation, other than
+// by a path.
+func isNamed(svc *schema.Service) bool {
+	return svc.Protocol == schema.Query || svc.Protocol == schema.JSON11
 }
 
 // exchange is one request on its way.

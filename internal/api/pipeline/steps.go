@@ -51,8 +51,11 @@ func (e *exchange) route(claimErr error) error {
 		return f
 	}
 	e.use(services[0], nil)
-	if services[0].Protocol == schema.Query {
+	switch services[0].Protocol {
+	case schema.Query:
 		return e.routeQuery(services[0], claimErr)
+	case schema.JSON11:
+		return e.routeTarget(services[0])
 	}
 	m, err := e.p.routers[name].find(e.r)
 	if err != nil {
@@ -105,7 +108,7 @@ func (e *exchange) routeQuery(svc *schema.Service, claimErr error) error {
 		return err
 	}
 	action := form.Get("Action")
-	op := e.p.query[svc.SigningName][action]
+	op := e.p.named[svc.SigningName][action].op
 	if claimErr != nil && (op == nil || !op.Unsigned) {
 		return sigv4.FamilyOf(svc.SigningName).Fault(claimErr)
 	}
@@ -114,6 +117,19 @@ func (e *exchange) routeQuery(svc *schema.Service, claimErr error) error {
 	}
 	e.match = match{svc: svc, op: op}
 	e.use(svc, op)
+	return nil
+}
+
+// routeTarget reads the header that names the operation; a signature covers it as
+// it does all headers of that prefix.
+func (e *exchange) routeTarget(svc *schema.Service) error {
+	target := e.r.Header.Get(protocol.TargetHeader)
+	m, ok := e.p.named[svc.SigningName][target]
+	if !ok || e.r.Method != http.MethodPost {
+		return fault.New("UnknownOperationException", http.StatusBadRequest, "There is no operation '%s'; POST with %s: %s.OPERATION", clip(target), protocol.TargetHeader, svc.Target)
+	}
+	e.match = m
+	e.use(m.svc, m.op)
 	return nil
 }
 

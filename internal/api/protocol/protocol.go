@@ -1,5 +1,5 @@
 // Package protocol reads requests and writes answers in the AWS protocols:
-// REST-JSON, REST-XML and query, with their event streams.
+// REST-JSON, REST-XML, query and JSON 1.1, with their event streams.
 //
 // It is driven by the generated tables of package schema and works on the
 // generated types by reflection. It checks the form of a request (that a number
@@ -60,6 +60,8 @@ func For(p schema.Protocol) Codec {
 		return restXML{}
 	case schema.Query:
 		return query{}
+	case schema.JSON11:
+		return json11{}
 	}
 	return restJSON{}
 }

@@ -119,6 +119,10 @@ func writeBody(c Call, w http.ResponseWriter, status int, contentType string, bo
 }
 
 func (restJSON) EncodeError(c Call, w http.ResponseWriter, f *fault.Error) error {
+	return writeJSONError(c, w, f, "application/json")
+}
+
+func writeJSONError(c Call, w http.ResponseWriter, f *fault.Error, contentType string) error {
 	var b bytes.Buffer
 	e := jsontext.NewEncoder(&b, jsontext.AllowInvalidUTF8(true))
 	member := func(name, value string) error {
@@ -148,7 +152,7 @@ func (restJSON) EncodeError(c Call, w http.ResponseWriter, f *fault.Error) error
 		return err
 	}
 	setErrorHeaders(c, w.Header(), f)
-	return writeBody(c, w, f.Status, "application/json", bytes.TrimRight(b.Bytes(), "\n"))
+	return writeBody(c, w, f.Status, contentType, bytes.TrimRight(b.Bytes(), "\n"))
 }
 
 func writeFields(e *jsontext.Encoder, fields []fault.Field, member func(name, value string) error) error {

@@ -169,6 +169,7 @@ const (
 	RestJSON Protocol = iota + 1
 	RestXML
 	Query
+	JSON11
 )
 
 // Service is one generated service model.
@@ -179,9 +180,12 @@ type Service struct {
 	SigningName string
 	Version     string
 	Protocol    Protocol
-	Namespace   string
-	Shapes      []Shape
-	Operations  []Operation
+	// Target begins X-Amz-Target, in which JSON 1.1 names its operations; a dot
+	// and the name follow.
+	Target     string
+	Namespace  string
+	Shapes     []Shape
+	Operations []Operation
 }
 
 // Operation is one row of a service's operation table.

@@ -83,6 +83,8 @@ func (c *checker) refusal() error {
 		e.Code, e.Reason = "ValidationError", ""
 	case schema.RestXML:
 		e.Code, e.Reason = "InvalidArgument", ""
+	case schema.JSON11: // ECR
+		e.Code, e.Reason = "InvalidParameterException", ""
 	default:
 		for i, v := range c.broken {
 			e.Fields = append(e.Fields, fault.Field{Name: v.Path, Message: texts[i]})

@@ -1,6 +1,7 @@
-// Package segment keeps immutable runs of bytes in files: the content of objects
-// and of the parts of uploads. It knows nothing but files; who needs which
-// segment is written in the store.
+// Package segment keeps runs of bytes in files: the content of objects, of the
+// parts of uploads and of the layers of images. A byte that the store names never
+// changes. The package knows nothing but files; who needs which segment is written
+// in the store.
 //
 // A segment is invisible until a transaction of the store names it, so its file
 // can be written in place. For as long as that has not happened an empty marker
@@ -101,6 +102,25 @@ func (d *Dir) Create(id ID) (*Writer, error) {
 	return w, nil
 }
 
+// Resume opens a segment that the store names, to append to it. The store names
+// its first size bytes; what a write that failed has left behind them is cut off.
+// The caller ends it with Sync or Close, and does not Settle it.
+func (d *Dir) Resume(id ID, size int64) (*Writer, error) {
+	w := &Writer{dir: d, id: id, kept: size}
+	var err error
+	if w.file, err = os.OpenFile(d.content(id), os.O_WRONLY, 0); err != nil {
+		return nil, fmt.Errorf("resume segment %s: %w", id, err)
+	}
+	err = w.file.Truncate(size)
+	if err == nil {
+		_, err = w.file.Seek(size, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("resume segment %s: %w", id, err), w.Close())
+	}
+	return w, nil
+}
+
 // Open opens a segment for reading. The file stays readable after Remove.
 func (d *Dir) Open(id ID) (*os.File, error) {
 	f, err := os.Open(d.content(id))
@@ -171,6 +191,7 @@ type Writer struct {
 	dir  *Dir
 	id   ID
 	file *os.File
+	kept int64 // bytes that were there before
 }
 
 // Write appends p.
@@ -199,12 +220,19 @@ func (w *Writer) Sync() error {
 	return nil
 }
 
+// Close gives up what was written since Resume. After Sync it does nothing.
+func (w *Writer) Close() error {
+	if w.file == nil {
+		return nil
+	}
+	err := errors.Join(w.file.Truncate(w.kept), w.file.Close())
+	w.file = nil
+	return err
+}
+
 // Discard gives the segment up and removes its file.
 func (w *Writer) Discard() error {
-	if w.file != nil {
-		w.file.Close()
-		w.file = nil
-	}
+	_ = w.Close() // what could not be written is not needed
 	return w.dir.Settle(w.id, false)
 }
 
