@@ -44,7 +44,8 @@ func refuse(code, format string, args ...any) *fault.Error {
 	return fault.New(code, http.StatusBadRequest, format, args...)
 }
 
-func repositoryNotFound(n Name) *fault.Error {
+// RepositoryNotFound says that there is no such repository.
+func RepositoryNotFound(n Name) *fault.Error {
 	return refuse(CodeRepositoryNotFound, "The repository with name '%s' does not exist in the registry with id '%s'", n.Repository, n.Account)
 }
 
@@ -60,7 +61,8 @@ func imageNotFound(n Name, i ImageID) *fault.Error {
 	return refuse(CodeImageNotFound, "The image with imageId %s does not exist within the repository with name '%s' in the registry with id '%s'", i, n.Repository, n.Account)
 }
 
-func imageExists(n Name, i ImageID) *fault.Error {
+// ImageExists says that nothing has changed.
+func ImageExists(n Name, i ImageID) *fault.Error {
 	return refuse(CodeImageExists, "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'", i.Digest, i.Tag, n.Repository, n.Account)
 }
 

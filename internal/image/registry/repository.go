@@ -49,7 +49,7 @@ func repositoryOf(r resource) Repository {
 func find(r store.Reader, n Name) (resource, error) {
 	found, err := repositories().Get(r, n.Scope, n.Repository)
 	if errors.Is(err, store.ErrNotFound) {
-		return found, repositoryNotFound(n)
+		return found, RepositoryNotFound(n)
 	}
 	return found, err
 }
