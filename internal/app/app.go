@@ -118,7 +118,7 @@ func (s *Server) gate() *gate.Gate {
 // running requests end, and their idle connections hold up nobody.
 func (s *Server) server() *http.Server {
 	return &http.Server{
-		Handler: s.pipeline, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		Handler: s.front, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }

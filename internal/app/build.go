@@ -13,6 +13,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/model/ecr"
 	"github.com/outcrop/outcrop/internal/api/model/outcrop"
 	"github.com/outcrop/outcrop/internal/api/model/s3"
 	"github.com/outcrop/outcrop/internal/api/model/sts"
@@ -21,6 +22,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/throttle"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	ecrfront "github.com/outcrop/outcrop/internal/aws/ecr"
 	s3front "github.com/outcrop/outcrop/internal/aws/s3"
 	stsfront "github.com/outcrop/outcrop/internal/aws/sts"
 	"github.com/outcrop/outcrop/internal/garbage"
@@ -46,7 +48,7 @@ import (
 // looks at its parts.
 type Server struct {
 	cfg             Config
-	pipeline        *pipeline.Pipeline
+	front           http.Handler
 	sessions        *session.Manager
 	engine          sandbox.Engine
 	guests          *guests
@@ -112,6 +114,10 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open objects: %w", err)
 	}
+	images, err := s.openRegistry(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	code, err := image.NewCache(filepath.Join(cfg.DataDir, "code"), image.DefaultLimits())
 	if err != nil {
 		return nil, fmt.Errorf("open code cache: %w", err)
@@ -141,23 +147,29 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.background = append(s.background, f.telemetry.Run, jobs.Run, objects.Run, runtimes.Run, s.garbage.Run)
-	s.pipeline, err = pipeline.New(pipeline.Config{
+	authorizer := &auth.Authorizer{Denied: s.guests.denials.denied}
+	api, err := pipeline.New(pipeline.Config{
 		Version:  cfg.Version,
-		Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &sts.Service, &outcrop.Service},
+		Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &ecr.Service, &sts.Service, &outcrop.Service},
 		Handlers: handlers(
 			agentcorecontrol.RuntimeHandlers(runtimes),
 			agentcorecontrol.ResourcesHandlers(resource.New(f.store, map[string]resource.Owner{"runtime": runtimes, "capacity-provider": runtimes})),
 			agentcore.RuntimeHandlers(invoke.New(runtimes, s.sessions, f.store)),
 			s3.ObjectsHandlers(s3front.New(objects)),
+			ecr.ImagesHandlers(ecrfront.New(images, f.directory)),
 			sts.IdentityHandlers(stsfront.Service{}),
 			outcrop.OperatorHandlers(s.operator(cfg, f, runtimes, networks, engineConfig)),
 		),
 		Verifier:   sigv4.New(sigv4.Config{Keys: f.directory, SpoolDir: filepath.Join(cfg.DataDir, "spool")}),
-		Authorizer: &auth.Authorizer{Denied: s.guests.denials.denied}, Store: f.store, Audit: f.telemetry, Log: cfg.Log, Now: time.Now,
+		Authorizer: authorizer, Store: f.store, Audit: f.telemetry, Log: cfg.Log, Now: time.Now,
 		Throttle: throttle.New(&agentcorecontrol.Service, cfg.Rates, time.Now).Allow,
 		Open:     map[string]http.Handler{"/": page(cfg.Version), "/_outcrop/health": health()},
 	})
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	s.front = front(api, images, f, authorizer, cfg)
+	return s, nil
 }
 
 func (s *Server) foundation(ctx context.Context, cfg Config) (f foundation, err error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/garbage"
 	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/image/registry"
 	"github.com/outcrop/outcrop/internal/operator"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor"
@@ -36,6 +37,7 @@ type caches struct {
 	// to the methods below before it gets any.
 	runtimes *runtime.Service
 	uploads  uploads
+	images   *registry.Storage
 }
 
 // collector knows all kinds of garbage.
@@ -49,6 +51,7 @@ func (c *caches) collector(cfg Config) *garbage.Collector {
 		{Name: operator.KindStorage, Kept: true, Routine: true, Collect: c.collectStorage},
 		{Name: operator.KindExecutables, Routine: true, Collect: c.collectExecutables},
 		{Name: operator.KindTemporary, Routine: true, Collect: c.collectTemporary},
+		{Name: operator.KindLayers, Collect: c.collectLayers}, // the registry does it by itself
 		// Objects are the account's: only who asks for it has some removed.
 		{Name: operator.KindUploads, Collect: c.uploads.collect},
 	}, cfg.Log)

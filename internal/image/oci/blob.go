@@ -105,6 +105,15 @@ func (b *blob) fail(err error) error {
 // request asks for what is missing.
 func (b *blob) request() error {
 	ctx, cancel := context.WithCancel(b.ctx)
+	if b.client.local != nil {
+		body, err := localBlob(ctx, b.client.local, b.digest, b.at)
+		if err != nil {
+			cancel()
+			return err
+		}
+		b.body, b.cancel, b.idle = body, cancel, time.AfterFunc(b.client.stall, cancel)
+		return nil
+	}
 	url := fmt.Sprintf("%s://%s/v2/%s/blobs/%s", b.client.repo.Scheme(), b.client.repo.RegistryStr(), b.client.repo.RepositoryStr(), b.digest)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -66,17 +66,18 @@ func (Credentials) GoString() string { return "[redacted]" }
 // registries makes clients.
 type registries struct {
 	cfg   RegistryConfig
+	local Local
 	stall time.Duration // answerTimeout but in tests
 	base  http.RoundTripper
 	close func() // ends idle connections
 }
 
-func newRegistries(cfg RegistryConfig) *registries {
+func newRegistries(cfg RegistryConfig, local Local) *registries {
 	dial := cfg.Dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	}
-	r := &registries{cfg: cfg, stall: answerTimeout}
+	r := &registries{cfg: cfg, local: local, stall: answerTimeout}
 	t := &http.Transport{
 		Proxy: cfg.Proxy, DialContext: dial, ForceAttemptHTTP2: true,
 		TLSClientConfig:     &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
@@ -135,7 +136,8 @@ type client struct {
 	repo      name.Repository
 	transport http.RoundTripper
 	http      *http.Client
-	stall     time.Duration // how long a download may bring nothing
+	stall     time.Duration   // how long a download may bring nothing
+	local     LocalRepository // in place of transport and http
 }
 
 // parse reads a reference as docker does: docker.io/library where nothing else is
@@ -158,6 +160,11 @@ func (r *registries) parse(reference string) (name.Reference, error) {
 // open logs in to a reference's repository.
 func (r *registries) open(ctx context.Context, ref name.Reference, c Credentials) (*client, error) {
 	repo := ref.Context()
+	if r.local != nil {
+		if local := r.local.Repository(repo.RegistryStr(), repo.RepositoryStr()); local != nil {
+			return &client{repo: repo, stall: r.stall, local: local}, nil
+		}
+	}
 	auth, err := r.credentials(ctx, repo, c)
 	if err != nil {
 		return nil, err
@@ -224,6 +231,9 @@ func redirect(r *http.Request, via []*http.Request) error {
 // manifest fetches what a reference names. Its digest was checked where the
 // reference says one, and is computed where it does not.
 func (c *client) manifest(ctx context.Context, ref name.Reference) (*remote.Descriptor, error) {
+	if c.local != nil {
+		return localManifest(ctx, c.local, ref)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, errSlow)
 	defer cancel()
 	d, err := remote.Get(ref, remote.WithContext(ctx), remote.WithTransport(c.transport))

@@ -34,6 +34,8 @@ type StoreConfig struct {
 	Limits Limits
 	// Registry is how registries are reached.
 	Registry RegistryConfig
+	// Local are the registries of this process, or nil.
+	Local Local
 	// Timeout bounds a pull; zero means an hour.
 	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
@@ -165,7 +167,7 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 		}
 	}
 	return &Store{
-		cfg: cfg, platform: hostPlatform(), registries: newRegistries(cfg.Registry),
+		cfg: cfg, platform: hostPlatform(), registries: newRegistries(cfg.Registry, cfg.Local),
 		images: map[string]int{}, layers: map[string]int{},
 	}, nil
 }

@@ -218,7 +218,7 @@ func (s *Storage) pruneLinks(ctx context.Context, o PruneOptions, p *Pruned) err
 			layers, bytes = 0, 0
 			before := r.Now().Add(-o.Unused)
 			for _, key := range some {
-				repo, d := uid(key[:len(uid{})]), digestOf(key[len(uid{}):])
+				repo, d := uid(key[:len(uid{})]), digestOfKey(key[len(uid{}):])
 				l, ok, err := link(r, repo, d)
 				if err != nil {
 					return err
@@ -338,7 +338,7 @@ func freeChunk(tx store.Tx, repo uid) (more bool, err error) {
 				return false, err
 			}
 			more = true
-			if err := count(tx, digestOf(row.Key[len(repo):]), -1); err != nil {
+			if err := count(tx, digestOfKey(row.Key[len(repo):]), -1); err != nil {
 				return false, err
 			}
 			if err := tx.DeleteRow(table, row.Key); err != nil {

@@ -138,7 +138,7 @@ func uploadBusy() *fault.Error {
 }
 
 func invalidDigest(text string) *fault.Error {
-	return refuse(CodeInvalidDigest, "'%s' is no digest that is kept here; a digest is sha256: and 64 hexadecimal digits", clip(text))
+	return refuse(CodeInvalidDigest, "'%s' is no digest that is kept here; a digest is sha256: and 64 hexadecimal digits, or sha512: and 128", clip(text))
 }
 
 func invalidTag(text string) *fault.Error {

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"time"
@@ -45,8 +44,7 @@ func (s *Storage) Put(ctx context.Context, n Name, id ImageID, mediaType string,
 	if id.Tag != "" && !ValidTag(id.Tag) {
 		return i, false, invalidTag(id.Tag)
 	}
-	sum := sha256.Sum256(raw)
-	d := digestOf(sum[:])
+	d := digestOf(raw, id.Digest)
 	if id.Digest != "" && id.Digest != d {
 		return i, false, digestMismatch(id.Digest, d)
 	}
@@ -424,7 +422,7 @@ func parentsOf(r store.Reader, repo uid, d Digest) (parents []Digest, err error)
 		if err != nil {
 			return nil, err
 		}
-		parents = append(parents, digestOf(row.Key[len(prefix):]))
+		parents = append(parents, digestOfKey(row.Key[len(prefix):]))
 	}
 	return parents, nil
 }

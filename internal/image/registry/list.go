@@ -42,7 +42,7 @@ func (s *Storage) Images(ctx context.Context, n Name, which Tagged, after Digest
 			if err != nil {
 				return err
 			}
-			i, err := readImage(r, repo, digestOf(row.Key[len(repo):]))
+			i, err := readImage(r, repo, digestOfKey(row.Key[len(repo):]))
 			if err != nil {
 				return err
 			}
@@ -117,7 +117,7 @@ func (s *Storage) Referrers(ctx context.Context, n Name, subject Digest, artifac
 			if err != nil {
 				return err
 			}
-			i, err := readImage(r, repo, digestOf(row.Key[len(prefix):]))
+			i, err := readImage(r, repo, digestOfKey(row.Key[len(prefix):]))
 			if err != nil {
 				return err
 			}

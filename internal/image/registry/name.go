@@ -1,8 +1,11 @@
 package registry
 
 import (
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,19 +54,41 @@ func ValidRepository(name string) bool {
 // ValidTag reports whether an image can have the tag.
 func ValidTag(text string) bool { return tag.MatchString(text) }
 
-// Digest is the SHA-256 of a blob or manifest, as "sha256:" and 64 hexadecimal
-// digits in lower case.
+// Digest is the digest of a blob or manifest: "sha256:" and 64 hexadecimal digits
+// in lower case, or "sha512:" and 128.
 type Digest string
 
+// algorithm is one by which digests are kept.
+type algorithm struct {
+	prefix string
+	size   int // of a digest, in bytes
+	make   func() hash.Hash
+}
+
+// algorithms are listed by the byte that stands for them in row keys; 0 is none.
+func algorithms() [3]algorithm {
+	return [...]algorithm{{}, {"sha256:", sha256.Size, sha256.New}, {"sha512:", sha512.Size, sha512.New}}
+}
+
+// The bytes of the algorithms.
 const (
-	algorithm  = "sha256:"
-	digestSize = 32
+	sha2Short = 1
+	sha2Long  = 2
 )
 
-// ParseDigest reads a digest. Others than SHA-256 are refused, as ECR does.
+// kind is the byte of a digest's algorithm; that of no digest is SHA-256.
+func (d Digest) kind() byte {
+	if strings.HasPrefix(string(d), "sha512:") {
+		return sha2Long
+	}
+	return sha2Short
+}
+
+// ParseDigest reads a digest.
 func ParseDigest(text string) (Digest, error) {
-	tail, ok := strings.CutPrefix(text, algorithm)
-	if !ok || len(tail) != 2*digestSize || strings.Trim(tail, "0123456789abcdef") != "" {
+	a := algorithms()[Digest(text).kind()]
+	tail, ok := strings.CutPrefix(text, a.prefix)
+	if !ok || len(tail) != 2*a.size || strings.Trim(tail, "0123456789abcdef") != "" {
 		return "", invalidDigest(text)
 	}
 	return Digest(text), nil
@@ -71,14 +96,35 @@ func ParseDigest(text string) (Digest, error) {
 
 // key is the digest in row keys.
 func (d Digest) key() []byte {
-	raw, err := hex.DecodeString(strings.TrimPrefix(string(d), algorithm))
+	_, tail, _ := strings.Cut(string(d), ":")
+	raw, err := hex.DecodeString(tail)
 	if err != nil {
 		return nil // made by ParseDigest or digestOf, it cannot be
 	}
-	return raw
+	return append([]byte{d.kind()}, raw...)
 }
 
-func digestOf(sum []byte) Digest { return Digest(algorithm + hex.EncodeToString(sum)) }
+// digestOfKey reads what key wrote.
+func digestOfKey(key []byte) Digest {
+	if len(key) == 0 || key[0] == 0 || int(key[0]) >= len(algorithms()) {
+		return ""
+	}
+	return Digest(algorithms()[key[0]].prefix + hex.EncodeToString(key[1:]))
+}
+
+// digestOf is the digest of bytes, by the algorithm of another digest.
+func digestOf(raw []byte, like Digest) Digest {
+	h := like.hash()
+	h.Write(raw)
+	return like.of(h)
+}
+
+// hash computes digests of the same algorithm; of reads the result.
+func (d Digest) hash() hash.Hash { return algorithms()[d.kind()].make() }
+
+func (d Digest) of(h hash.Hash) Digest {
+	return Digest(algorithms()[d.kind()].prefix + hex.EncodeToString(h.Sum(nil)))
+}
 
 // ImageID names an image by digest, by tag, or by a tag that must have the digest.
 type ImageID struct {
@@ -150,4 +196,20 @@ func wildcard(filter, tag string) bool {
 		}
 	}
 	return false
+}
+
+// Canonical is an image's reference as ECR writes it, with the name of the
+// registry of an account and region, where it is HOST/REPOSITORY at a host, with its
+// port, that is own. A repository that has such a name before it keeps that one.
+func Canonical(scope store.Scope, reference string, own func(host string) bool) string {
+	h, rest, ok := strings.Cut(reference, "/")
+	if !ok || !own(h) {
+		return reference
+	}
+	if first, _, nested := strings.Cut(rest, "/"); nested {
+		if _, named := ParseHost(first); named {
+			return rest
+		}
+	}
+	return Host(scope) + "/" + rest
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -147,7 +148,7 @@ func mark() []byte { return []byte{1} }
 
 // with is a row key: the uid of a repository and what follows.
 func (u uid) with(parts ...[]byte) []byte {
-	key := append(make([]byte, 0, len(u)+2*digestSize+MaxTagLength), u[:]...)
+	key := append(make([]byte, 0, len(u)+3*sha512.Size+MaxTagLength), u[:]...)
 	for _, p := range parts {
 		key = append(key, p...)
 	}

@@ -140,9 +140,12 @@ func (s *Storage) Finish(ctx context.Context, n Name, id string, d Digest, p Par
 	if err != nil {
 		return Blob{}, wrapped(err, "finish upload to", n)
 	}
-	if got := u.digest(); got != d {
+	got, err := s.digest(u, d)
+	if err == nil && got != d {
+		err = layerMismatch(d, got)
+	}
+	if err != nil {
 		s.settle(ctx, u.fresh, errUnwanted)
-		err := layerMismatch(d, got)
 		return Blob{}, wrapped(errors.Join(err, s.cancel(ctx, n, key)), "finish upload to", n)
 	}
 	err = s.store.Update(ctx, func(tx store.Tx) error {
@@ -223,7 +226,25 @@ type extended struct {
 	fresh segment.ID
 }
 
-func (e *extended) digest() Digest { return digestOf(e.sum.Sum(nil)) }
+// digest is that of all that has come. Who uploads says by which algorithm only at
+// the end; for another one than SHA-256 the bytes are read again.
+func (s *Storage) digest(e *extended, like Digest) (Digest, error) {
+	if like.kind() == sha2Short {
+		return like.of(e.sum), nil
+	}
+	h := like.hash()
+	if !e.row.Segment.IsZero() {
+		file, err := s.segments.Open(e.row.Segment)
+		if err != nil {
+			return "", err
+		}
+		defer file.Close()
+		if _, err := io.Copy(h, io.LimitReader(file, e.row.Offset)); err != nil {
+			return "", fmt.Errorf("read segment %s: %w", e.row.Segment, err)
+		}
+	}
+	return like.of(h), nil
+}
 
 // extend writes a part behind what has come.
 func (s *Storage) extend(ctx context.Context, n Name, key uploadID, p Part) (*extended, error) {
