@@ -136,7 +136,11 @@ func (e *exchange) address() error {
 		}
 	}
 	for _, h := range hosts {
-		if said, named := registry.ParseHost(h); named && said != e.name.Scope {
+		said, named := registry.ParseHost(h)
+		switch {
+		case named && said.Account != e.name.Account:
+			return fault.Denied("The login is for %s and not for %s, which is not on this server", registry.Host(e.name.Scope), h)
+		case named && said != e.name.Scope:
 			return fault.Denied("The login is for %s and not for %s. Log in there: aws ecr get-login-password --region %s", registry.Host(e.name.Scope), h, said.Region)
 		}
 	}
