@@ -139,7 +139,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,
 		Passthrough: cfg.Passthrough, // runtimes alone have it, never a code interpreter
 	})
-	s.caches.code, s.caches.engine, s.caches.runtimes = code, engineConfig, runtimes
+	s.caches.code, s.caches.engine, s.caches.runtimes, s.caches.images = code, engineConfig, runtimes, images
 	s.caches.uploads = uploads{account: s.account, objects: objects, used: runtimes.CodeObjects, now: time.Now}
 	s.garbage = s.caches.collector(cfg)
 	jobs := work.New(f.store, work.Options{Owner: owner, Log: cfg.Log})

@@ -19,7 +19,6 @@ func (s *Server) openRegistry(ctx context.Context, f foundation) (*registry.Stor
 	if err != nil {
 		return nil, err
 	}
-	s.caches.images = images
 	s.background = append(s.background, images.Run)
 	return images, nil
 }

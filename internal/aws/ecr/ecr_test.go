@@ -191,11 +191,13 @@ func TestConversation(t *testing.T) {
 	say("GetRepositoryPolicy", repo)
 	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"no"}`)
 	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"{\"Version\":\"2012-10-17\",\"Statement\":[]}"}`)
+	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"{\"Statement\":{\"Effect\":\"Deny\"}}"}`)
 	say("GetRepositoryPolicy", repo)
 	say("DeleteRepositoryPolicy", repo)
 	say("DeleteRepositoryPolicy", repo)
 	lifecycle := `{"rules":[{"rulePriority":1,"selection":{"tagStatus":"untagged","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}`
 	say("PutLifecyclePolicy", encode(t, map[string]string{"repositoryName": "team/agent", "lifecyclePolicyText": lifecycle}))
+	say("PutLifecyclePolicy", encode(t, map[string]string{"repositoryName": "team/agent", "lifecyclePolicyText": `{"rules":[]}` + strings.Repeat(" ", 100)}))
 	say("GetLifecyclePolicy", repo)
 	say("DeleteLifecyclePolicy", repo)
 	say("GetLifecyclePolicy", repo)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	model "github.com/outcrop/outcrop/internal/api/model/ecr"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -12,12 +13,40 @@ import (
 
 // Policies are kept as they are sent, and nothing more: docs/registry.md.
 
-func checkPolicy(member, policy string) error {
-	var object map[string]any
-	if json.Unmarshal([]byte(policy), &object) != nil {
-		return fault.New(registry.CodeInvalid, http.StatusBadRequest, "Invalid parameter at '%s' failed to satisfy constraint: 'Invalid repository policy provided'", member)
+// effects are those of a policy's statements, of which there are one or a list.
+type effects []struct{ Effect string }
+
+// UnmarshalJSON reads either.
+func (e *effects) UnmarshalJSON(raw []byte) error {
+	if raw[0] != '[' {
+		raw = slices.Concat([]byte("["), raw, []byte("]"))
+	}
+	return json.Unmarshal(raw, (*[]struct{ Effect string })(e))
+}
+
+// checkPolicy refuses what is no policy, and one that denies: nothing evaluates
+// policies yet, so it would not deny. One that allows opens nothing until then.
+func checkPolicy(policy string) error {
+	var p struct{ Statement effects }
+	if json.Unmarshal([]byte(policy), &p) != nil {
+		return invalidPolicy("PolicyText", "Invalid repository policy provided")
+	}
+	if slices.Contains(p.Statement, struct{ Effect string }{"Deny"}) {
+		return invalidPolicy("PolicyText", "A policy that denies is not available yet: policies are stored and not evaluated, so it would not deny. Leave its Deny statements out")
 	}
 	return nil
+}
+
+func checkLifecycle(policy string) error {
+	var p struct{ Rules []map[string]any }
+	if json.Unmarshal([]byte(policy), &p) != nil || len(p.Rules) == 0 {
+		return invalidPolicy("LifecyclePolicyText", "Lifecycle policy validation failure: it has no rules")
+	}
+	return nil
+}
+
+func invalidPolicy(member, constraint string) error {
+	return fault.New(registry.CodeInvalid, http.StatusBadRequest, "Invalid parameter at '%s' failed to satisfy constraint: '%s'", member, constraint)
 }
 
 func noPolicy(n registry.Name) error {
@@ -36,7 +65,7 @@ func (s *Service) SetRepositoryPolicy(ctx context.Context, in *model.SetReposito
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPolicy("PolicyText", text(in.PolicyText)); err != nil {
+	if err := checkPolicy(text(in.PolicyText)); err != nil {
 		return nil, err
 	}
 	_, err = s.images.Change(ctx, n, func(s *registry.Settings) error {
@@ -81,7 +110,7 @@ func (s *Service) PutLifecyclePolicy(ctx context.Context, in *model.PutLifecycle
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPolicy("LifecyclePolicyText", text(in.LifecyclePolicyText)); err != nil {
+	if err := checkLifecycle(text(in.LifecyclePolicyText)); err != nil {
 		return nil, err
 	}
 	_, err = s.images.Change(ctx, n, func(s *registry.Settings) error {

@@ -15,13 +15,13 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/gate"
 	"github.com/outcrop/outcrop/internal/image/registry"
 	"github.com/outcrop/outcrop/internal/principal"
 	"github.com/outcrop/outcrop/internal/store"
@@ -108,6 +108,7 @@ func (e *exchange) serve() error {
 	if err := e.authenticate(); err != nil {
 		return err
 	}
+	gate.Known(e.r.Context())
 	e.r = e.r.WithContext(auth.WithRequest(e.r.Context(), auth.Request{
 		SourceIP: sourceIP(e.r), Time: e.started, Secure: e.r.TLS != nil, Region: e.name.Region, UserAgent: e.r.UserAgent(),
 	}))
@@ -275,11 +276,6 @@ func (e *exchange) recover() {
 	}
 	e.cfg.Log.Error("registry panicked", "request", e.id, "panic", v, "stack", string(debug.Stack()))
 	panic(http.ErrAbortHandler) // whatever is out, the client learns that it is not all
-}
-
-// isFull reports whether the disk was full.
-func isFull(err error) bool {
-	return errors.Is(err, store.ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func hostname(host string) string {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image/registry"
+	"github.com/outcrop/outcrop/internal/store"
 )
 
 // The codes of the specification ("Error Codes"), and one of ours.
@@ -72,7 +73,7 @@ func dictionary(code string) (word, bool) {
 
 // words is an error as the protocol has it.
 func (e *exchange) words(err error) *fault.Error {
-	if isFull(err) {
+	if store.IsFull(err) {
 		return fault.New(codeFull, http.StatusInsufficientStorage, textFull).Because(err)
 	}
 	f := *fault.From(err)
