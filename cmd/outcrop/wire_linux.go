@@ -57,6 +57,10 @@ func config(opt cli.ServeOptions) app.Config {
 			Endpoints: quota[cli.QuotaEndpoints], CapacityProviders: quota[cli.QuotaCapacityProviders],
 		},
 		Rates: rates, Strict: opt.Quotas.Strict,
+		Hosts: app.HostsConfig{
+			TLS: opt.Hosts.TLS, Certificate: opt.Hosts.Certificate, Key: opt.Hosts.Key, Names: opt.Hosts.Names,
+			Proxy: opt.Hosts.Proxy, ServedOnly: opt.Hosts.ServedOnly,
+		},
 		Ready: func(account, region string) { opt.Ready(cli.Ready{Account: account, Region: region}) },
 	}
 }

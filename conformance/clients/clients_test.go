@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,6 +30,9 @@ import (
 type fixture struct {
 	*server.Server
 	zip, runtime string
+	// env are the variables of its clients, and sdk is the Go SDK's configuration.
+	env []string
+	sdk aws.Config
 }
 
 // TestEveryOperation calls all that boto3 knows.
@@ -41,11 +45,15 @@ func TestEveryOperation(t *testing.T) {
 
 func TestClients(t *testing.T) {
 	s := server.Start(t, server.Options{})
-	f := fixture{Server: s}
-	f.zip, f.runtime = hello(t, s)
+	tellStories(t, fixture{Server: s, env: s.Env(), sdk: s.AWS()})
+}
+
+// tellStories runs all clients at once: each has names of its own.
+func tellStories(t *testing.T, f fixture) {
+	f.zip, f.runtime = hello(t, f.Server)
 	for name, run := range map[string]func(*testing.T, fixture){"boto3": boto3, "aws-cli": awsCLI, "javascript": javascript, "go": golang} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // each has names of its own
+			t.Parallel()
 			run(t, f)
 			if t.Failed() {
 				t.Logf("server:\n%s", f.Log())
@@ -77,26 +85,26 @@ func tell(t *testing.T, cmd *exec.Cmd) {
 
 func boto3(t *testing.T, f fixture) {
 	cmd := exec.CommandContext(t.Context(), pinned.Program(t, "python"), "testdata/story.py", f.zip, f.runtime)
-	cmd.Env = f.Env()
+	cmd.Env = f.env
 	tell(t, cmd)
 }
 
 func awsCLI(t *testing.T, f fixture) {
 	cmd := exec.CommandContext(t.Context(), "bash", "testdata/story.sh", f.zip, f.runtime)
-	cmd.Env = append(f.Env(), "PATH="+filepath.Dir(pinned.Program(t, "aws"))+":"+os.Getenv("PATH"), "AWS_PAGER=")
+	cmd.Env = append(slices.Clone(f.env), "PATH="+filepath.Dir(pinned.Program(t, "aws"))+":"+os.Getenv("PATH"), "AWS_PAGER=")
 	tell(t, cmd)
 }
 
 func javascript(t *testing.T, f fixture) {
 	node, dir := pinned.Node(t, "testdata", "testdata/story.mjs")
 	cmd := exec.CommandContext(t.Context(), node, "story.mjs", f.zip, f.runtime)
-	cmd.Dir, cmd.Env = dir, f.Env()
+	cmd.Dir, cmd.Env = dir, f.env
 	tell(t, cmd)
 }
 
 func golang(t *testing.T, f fixture) {
 	ctx := t.Context()
-	cfg := f.AWS()
+	cfg := f.sdk
 	objects := s3.NewFromConfig(cfg)
 	c, d := control.NewFromConfig(cfg), data.NewFromConfig(cfg)
 	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("story-go")}); err != nil {

@@ -211,10 +211,10 @@ func (s *Server) AWS() aws.Config {
 }
 
 // Env is the environment of a client process, made by `outcrop env` as a user
-// would: everything the shell exports.
-func (s *Server) Env() []string {
+// would: everything the shell exports. flags are further ones of that command.
+func (s *Server) Env(flags ...string) []string {
 	s.t.Helper()
-	cmd := exec.Command("bash", "-c", `eval "$("$0" env --data "$1")" && env -0`, s.opt.Binary, s.DataDir)
+	cmd := exec.Command("bash", append([]string{"-c", `eval "$("$0" env --data "$@")" && env -0`, s.opt.Binary, s.DataDir}, flags...)...)
 	cmd.Env = s.Cmd.Env
 	out, err := cmd.Output()
 	if err != nil {

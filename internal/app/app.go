@@ -27,7 +27,7 @@ import (
 
 // Config says what server to run.
 type Config struct {
-	// Listener is open; Run closes it.
+	// Listener is open; Run closes it, and those of Hosts.
 	Listener net.Listener
 	// DataDir is made when it is missing, mode 0700.
 	DataDir string
@@ -48,6 +48,8 @@ type Config struct {
 	Quotas runtime.Quotas
 	Rates  throttle.Rates
 	Strict bool
+	// Hosts says what is served under AWS's host names, and over TLS.
+	Hosts HostsConfig
 	// Grace is how long running requests may go on at the end; 0 is 30 s.
 	Grace   time.Duration
 	Version string
@@ -64,7 +66,7 @@ const DefaultMaxSessions = 100
 func Run(ctx context.Context, cfg Config) (err error) {
 	s, err := Build(ctx, cfg)
 	if err != nil {
-		return errors.Join(err, closed(cfg.Listener.Close()))
+		return errors.Join(err, cfg.closeListeners())
 	}
 	return s.Serve(ctx)
 }
@@ -74,7 +76,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 // background work, and the stores last.
 func (s *Server) Serve(ctx context.Context) (err error) {
 	cfg := s.cfg
-	defer func() { err = errors.Join(err, closed(cfg.Listener.Close()), s.close()) }()
+	defer func() { err = errors.Join(err, cfg.closeListeners(), s.close()) }()
 
 	// The background outlives the listener: requests that end still log.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -88,6 +90,7 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 	server.Handler, server.ConnContext = door.Handler(server.Handler), door.Context
 	group.Go(func() error { return answer(server, door.Listen(cfg.Listener)) })
 	group.Go(func() error { return answer(inside, s.guests.api) })
+	s.serveHosts(background, group, server, door)
 	cfg.Ready(s.account, s.region)
 
 	select {
@@ -118,7 +121,7 @@ func (s *Server) gate() *gate.Gate {
 // running requests end, and their idle connections hold up nobody.
 func (s *Server) server() *http.Server {
 	return &http.Server{
-		Handler: s.front, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		Handler: sameHost(s.front), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }

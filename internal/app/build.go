@@ -52,6 +52,7 @@ type Server struct {
 	sessions        *session.Manager
 	engine          sandbox.Engine
 	guests          *guests
+	hosts           hosts
 	caches          caches
 	garbage         *garbage.Collector
 	background      []func(context.Context) error
@@ -108,6 +109,9 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	if s.account, s.region, err = writeCredentials(ctx, cfg, f.directory); err != nil {
+		return nil, err
+	}
+	if err := s.openHosts(ctx, cfg, f); err != nil {
 		return nil, err
 	}
 	objects, err := object.New(ctx, object.Config{Dir: filepath.Join(cfg.DataDir, "objects"), Store: f.store, Log: cfg.Log})

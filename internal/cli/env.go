@@ -24,10 +24,13 @@ const envLong = `Prints shell code that points every AWS client of this shell at
 Terraform and the AgentCore SDKs. Nothing but shell code goes to standard output.
 
 What would lead a client elsewhere is unset (AWS_PROFILE, AWS_SESSION_TOKEN, endpoints of single services ...).
---unset undoes it all: every variable is again what it was before.`
+--unset undoes it all: every variable is again what it was before.
+
+--aws-hosts sets no endpoint. Clients call AWS's own host names, and HTTPS_PROXY leads them to a server that runs with
+serve --aws-hosts: for clients that insist on such names. --hosts-file is for those that ignore proxies.`
 
 func newEnv(p *Program, f *flags) *cobra.Command {
-	var undo bool
+	var undo, awsHosts, hostsFile bool
 	var shellName string
 	cmd := &cobra.Command{
 		Use:   "env",
@@ -36,7 +39,9 @@ func newEnv(p *Program, f *flags) *cobra.Command {
 		Example: `  eval "$(outcrop env)"                                             sh, bash, zsh
   outcrop env --shell fish | source                                 fish
   outcrop env --shell powershell | Out-String | Invoke-Expression   PowerShell
-  eval "$(outcrop env --unset)"                                     as before`,
+  eval "$(outcrop env --unset)"                                     as before
+  eval "$(outcrop env --aws-hosts)"                                 AWS's host names, over TLS
+  outcrop env --hosts-file | sudo tee -a /etc/hosts                 the same without a proxy`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			sh, err := shellNamed(cmp.Or(shellName, p.defaultShell()))
@@ -50,13 +55,24 @@ func newEnv(p *Program, f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if hostsFile {
+				return p.writeHostsFile(t)
+			}
+			exports := p.exports(t)
+			if awsHosts {
+				if exports, err = p.hostsExports(t); err != nil {
+					return err
+				}
+			}
 			if p.StdoutTerminal {
 				p.say("This is shell code with a secret key. To run it: eval \"$(outcrop env)\"")
 			}
-			return p.writeShell(p.setLines(sh, t), "")
+			return p.writeShell(p.setLines(sh, exports), "")
 		},
 	}
 	cmd.Flags().BoolVar(&undo, "unset", false, "undo what an earlier outcrop env set in this shell")
+	cmd.Flags().BoolVar(&awsHosts, "aws-hosts", false, "lead AWS's own host names to the server, in place of endpoints")
+	cmd.Flags().BoolVar(&hostsFile, "hosts-file", false, "print lines for /etc/hosts, for a server that runs with --tls-listen 127.0.0.1:443")
 	cmd.Flags().StringVar(&shellName, "shell", "", "kind of `shell`: sh, fish or powershell (default sh; powershell on Windows)")
 	return cmd
 }
@@ -81,22 +97,34 @@ func (p *Program) writeShell(lines []string, none string) error {
 
 type variable struct{ name, value string }
 
+// endpointVariables are those that hold an endpoint: the SDKs' general one, and
+// the AgentCore SDKs' own for the two planes (spec/clients.md 1).
+func endpointVariables() []string {
+	return []string{
+		"AWS_ENDPOINT_URL", "BEDROCK_AGENTCORE_CP_ENDPOINT", "BEDROCK_AGENTCORE_DP_ENDPOINT", "BEDROCK_AGENTCORE_CONTROL_ENDPOINT",
+		"BEDROCK_AGENTCORE_DATA_PLANE_ENDPOINT",
+	}
+}
+
 // exports are the variables that lead to t.
 func (p *Program) exports(t client.Target) []variable {
-	vs := []variable{
-		{"AWS_ENDPOINT_URL", t.Endpoint},
-		// The AgentCore SDKs' own names for the two planes (spec/clients.md 1).
-		{"BEDROCK_AGENTCORE_CP_ENDPOINT", t.Endpoint},
-		{"BEDROCK_AGENTCORE_DP_ENDPOINT", t.Endpoint},
-		{"BEDROCK_AGENTCORE_CONTROL_ENDPOINT", t.Endpoint},
-		{"BEDROCK_AGENTCORE_DATA_PLANE_ENDPOINT", t.Endpoint},
+	var vs []variable
+	for _, name := range endpointVariables() {
+		vs = append(vs, variable{name, t.Endpoint})
+	}
+	vs = append(vs, credentials(t)...)
+	return append(vs, p.bypassProxy(t)...)
+}
+
+// credentials are the variables that say who calls, in which region.
+func credentials(t client.Target) []variable {
+	return []variable{
 		{"AWS_ACCESS_KEY_ID", t.AccessKeyID},
 		{"AWS_SECRET_ACCESS_KEY", t.SecretAccessKey},
 		{"AWS_REGION", t.Region},
 		{"AWS_DEFAULT_REGION", t.Region},
 		{"AWS_EC2_METADATA_DISABLED", "true"},
 	}
-	return append(vs, p.bypassProxy(t)...)
 }
 
 // bypassProxy keeps calls to this machine away from a proxy: Python's clients
@@ -112,10 +140,7 @@ func (p *Program) bypassProxy(t client.Target) []variable {
 	}
 	var vs []variable
 	for _, name := range []string{"no_proxy", "NO_PROXY"} {
-		old := p.env(name)
-		if saved, ok := p.lookup(envSaved + name); ok && p.env(envMarker) != "" {
-			old = saved
-		}
+		old := p.before(name)
 		behind := p.env("http_proxy") + p.env("HTTP_PROXY") + p.env("all_proxy") + p.env("ALL_PROXY")
 		if behind == "" || old == "*" || slices.Contains(strings.Split(old, ","), host) {
 			continue
@@ -125,12 +150,29 @@ func (p *Program) bypassProxy(t client.Target) []variable {
 	return vs
 }
 
+// before is what a variable was before outcrop env changed it.
+func (p *Program) before(name string) string {
+	if p.env(envMarker) == "" {
+		return p.env(name)
+	}
+	if saved, ok := p.lookup(envSaved + name); ok {
+		return saved
+	}
+	if slices.Contains(strings.Fields(p.env(envMarker)), name) {
+		return ""
+	}
+	return p.env(name)
+}
+
 // misleading returns the variables of the environment that would lead a client
-// away from AWS_ENDPOINT_URL and its key, sorted.
-func (p *Program) misleading() []string {
+// away from what exports say, sorted.
+func (p *Program) misleading(exports []variable) []string {
 	var names []string
 	for _, entry := range p.Environ {
 		name, _, _ := strings.Cut(entry, "=")
+		if slices.Contains(endpointVariables(), name) && !slices.ContainsFunc(exports, func(v variable) bool { return v.name == name }) {
+			names = append(names, name)
+		}
 		switch name {
 		case "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
 			"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT":
@@ -148,7 +190,7 @@ func (p *Program) misleading() []string {
 
 // setLines saves what is there, sets and unsets. Old values are moved by the
 // shell itself and never printed. Run again it keeps what was saved first.
-func (p *Program) setLines(sh shell, t client.Target) []string {
+func (p *Program) setLines(sh shell, exports []variable) []string {
 	var lines []string
 	active := p.env(envMarker) != ""
 	save := func(name string, ours bool) {
@@ -158,15 +200,24 @@ func (p *Program) setLines(sh shell, t client.Target) []string {
 			lines = append(lines, sh.move(envSaved+name, name))
 		}
 	}
-	exports, misleading := p.exports(t), p.misleading()
+	misleading := p.misleading(exports)
 	ours := strings.Fields(p.env(envMarker)) // set by an earlier run
+	exported := func(name string) bool {
+		return slices.ContainsFunc(exports, func(v variable) bool { return v.name == name })
+	}
+	for _, name := range ours { // which may have said something else
+		if !exported(name) && !slices.Contains(misleading, name) && isVariable(name) {
+			lines = append(lines, p.restore(sh, name)...)
+		}
+	}
 	for _, v := range exports {
 		save(v.name, slices.Contains(ours, v.name))
 	}
 	for _, name := range misleading {
-		save(name, false)
+		save(name, slices.Contains(ours, name))
 		lines = append(lines, sh.unset(name))
 	}
+	ours = slices.DeleteFunc(ours, func(name string) bool { return !exported(name) })
 	for _, v := range exports {
 		lines = append(lines, sh.set(v.name, v.value))
 		if !slices.Contains(ours, v.name) {
@@ -174,6 +225,14 @@ func (p *Program) setLines(sh shell, t client.Target) []string {
 		}
 	}
 	return append(lines, sh.set(envMarker, strings.Join(ours, " ")))
+}
+
+// restore makes a variable what it was.
+func (p *Program) restore(sh shell, name string) []string {
+	if _, saved := p.lookup(envSaved + name); saved {
+		return []string{sh.move(name, envSaved+name), sh.unset(envSaved + name)}
+	}
+	return []string{sh.unset(name)}
 }
 
 // unsetLines brings back what was saved and unsets what was set beside it.
@@ -193,7 +252,7 @@ func (p *Program) unsetLines(sh shell) []string {
 	}
 	slices.Sort(saved)
 	for _, name := range slices.Compact(saved) {
-		lines = append(lines, sh.move(name, envSaved+name), sh.unset(envSaved+name))
+		lines = append(lines, p.restore(sh, name)...)
 	}
 	if len(lines) > 0 {
 		lines = append(lines, sh.unset(envMarker))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/outcrop/outcrop/internal/ca"
 	"github.com/outcrop/outcrop/internal/client"
 	"github.com/outcrop/outcrop/internal/client/statefile"
 	"github.com/outcrop/outcrop/internal/store"
@@ -43,6 +44,7 @@ type serveFlags struct {
 	grace        time.Duration
 	sessions     SessionOptions
 	quotas       QuotaOptions
+	hosts        hostsFlags
 	logJSON      bool
 }
 
@@ -57,7 +59,9 @@ func newServe(p *Program, f *flags) *cobra.Command {
   outcrop serve --interpreter /opt/python3.13
   outcrop serve --passthrough hello
   outcrop serve --quota endpoints=50 --quota lists=100
-  outcrop serve --session-memory 2GiB --spares 1`,
+  outcrop serve --session-memory 2GiB --spares 1
+  outcrop serve --aws-hosts                       answer *.amazonaws.com to clients that insist on it
+  outcrop serve --tls-listen 0.0.0.0:8644 --tls-name agents.example.com`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.listenSet = cmd.Flags().Changed("listen")
@@ -71,6 +75,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)
 	s.quotas.register(fs)
+	s.hosts.register(fs)
 	spanVar(fs, &s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
 	fs.BoolVarP(&p.verbose, "verbose", "v", false, "log more")
@@ -104,6 +109,9 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	if err := s.sessions.check(); err != nil {
 		return err
 	}
+	if err := s.hosts.check(); err != nil {
+		return err
+	}
 	if running, err := p.alreadyServes(dir, s); running || err != nil {
 		return err
 	}
@@ -111,8 +119,13 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	if listener == nil || err != nil {
 		return err
 	}
+	hosts, err := p.listenHosts(ctx, s.hosts)
+	if err != nil {
+		_ = listener.Close() // nothing was accepted
+		return err
+	}
 	opt := ServeOptions{
-		Listener: listener, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
+		Listener: listener, Hosts: hosts, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
 		Passthrough: s.passthrough, MaxSessions: s.maxSessions, Sessions: s.sessions, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
@@ -123,6 +136,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	p.warnBefore(listener.Addr(), dir)
 	record := statefile.Record{URL: opt.URL, PID: os.Getpid(), DataDirectory: dir, StartedAt: p.Now().UTC()}
+	hosts.note(&record)
 	record.ProcessStart, _ = statefile.Process(record.PID)
 	lists := serverLists(p, dir)
 	opt.Ready = func(r Ready) {
@@ -194,14 +208,17 @@ func (p *Program) announce(lists []statefile.File, r statefile.Record) {
 			p.say("outcrop: clients need --data %s to find this server: %v", quotePOSIX(r.DataDirectory), err)
 		}
 	}
-	p.say("Outcrop %s listens on %s with data in %s. Next, in another terminal: %s", p.Version, r.URL, r.DataDirectory, nextCommand(r, p.defaultData()))
+	p.say("Outcrop %s listens on %s with data in %s. Next, in another terminal: %s", p.Version, r.URL, r.DataDirectory, nextCommand(r, p.defaultData(), "outcrop env"))
+	if r.ProxyURL != "" {
+		p.say("AWS's own host names are answered through the proxy %s: %s", r.ProxyURL, nextCommand(r, p.defaultData(), "outcrop env --aws-hosts"))
+	}
 }
 
-func nextCommand(r statefile.Record, defaultData string) string {
-	if r.DataDirectory == canonical(defaultData) {
-		return `eval "$(outcrop env)"`
+func nextCommand(r statefile.Record, defaultData, command string) string {
+	if r.DataDirectory != canonical(defaultData) {
+		command += " --data " + quotePOSIX(r.DataDirectory)
 	}
-	return fmt.Sprintf(`eval "$(outcrop env --data %s)"`, quotePOSIX(r.DataDirectory))
+	return fmt.Sprintf(`eval "$(%s)"`, command)
 }
 
 // alreadyServes reports whether this user's server runs on dir, and says so.
@@ -261,7 +278,7 @@ func (p *Program) warnBefore(a net.Addr, dir string) {
 	host, _, err := net.SplitHostPort(a.String())
 	if ip := net.ParseIP(host); err == nil && ip != nil && !ip.IsLoopback() {
 		p.say("Warning: %s can be reached from other machines, and the wire is plain HTTP: whoever can read the network reads what is sent. "+
-			"Keep it to a network you trust.", a)
+			"For TLS, give that address to --tls-listen and leave --listen on 127.0.0.1.", a)
 	}
 	for _, finding := range checkDirectory(dir) {
 		if !finding.OK {
@@ -273,11 +290,16 @@ func (p *Program) warnBefore(a net.Addr, dir string) {
 // explainServe adds what to do to the reasons for which a server cannot start
 // that a person can mend.
 func (p *Program) explainServe(err error, dir string) error {
+	if scope := (*ca.ScopeError)(nil); errors.As(err, &scope) {
+		return fail(newAuthority, "the private CA was made without %s, and cannot sign for more than it was made for", scope.Name)
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
 	case store.IsFull(err):
 		return fail("Free some space, or choose another place with --data.", "the disk that holds %s is full: %w", dir, err)
+	case errors.Is(err, ca.ErrExpired):
+		return fail(newAuthority, "%w", err)
 	case errors.Is(err, os.ErrPermission):
 		if owner := ownerOf(dir); owner != "" {
 			return fail("Choose a data directory of your own with --data, or run as "+owner+".", "the data directory %s belongs to %s: %w", dir, owner, err)

@@ -22,6 +22,8 @@ type ServeOptions struct {
 	DataDir string
 	// Region is that of a new account; an existing one keeps its own.
 	Region string
+	// Hosts says what is served under host names and over TLS.
+	Hosts HostsOptions
 	// Sandbox is the path of a sandbox executable to use in place of the
 	// embedded one; empty means the embedded one.
 	Sandbox string
@@ -46,6 +48,20 @@ type ServeOptions struct {
 	// Ready must be called once, as soon as requests are answered and
 	// credentials.json is in DataDir. It does not block for long.
 	Ready func(Ready)
+}
+
+// HostsOptions says what is served under AWS's host names, and over TLS.
+type HostsOptions struct {
+	// TLS are open listeners on which TLS is spoken.
+	TLS []net.Listener
+	// Certificate and Key are files of the operator's, or empty.
+	Certificate, Key string
+	// Names are the operator's own, for the private CA.
+	Names []string
+	// Proxy is the open listener of the proxy, or nil.
+	Proxy net.Listener
+	// ServedOnly leaves AWS's names to AWS whose services are not served.
+	ServedOnly bool
 }
 
 // Ready is what a server that answers tells its command line.

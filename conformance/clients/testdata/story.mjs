@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
+import { Agent } from 'node:https'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as control from '@aws-sdk/client-bedrock-agentcore-control'
 import * as data from '@aws-sdk/client-bedrock-agentcore'
@@ -10,10 +11,12 @@ import { S3Client, CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client
 import { STSClient, GetCallerIdentityCommand } from '@aws-sdk/client-sts'
 
 const [zip, runtime] = process.argv.slice(2)
-const c = new control.BedrockAgentCoreControlClient({})
-const d = new data.BedrockAgentCoreClient({})
-const s3 = new S3Client({})
-const { Account } = await new STSClient({}).send(new GetCallerIdentityCommand({}))
+// The SDK makes an agent of its own, which takes a proxy only when it is told to.
+const proxied = process.env.HTTPS_PROXY ? { requestHandler: { httpsAgent: new Agent({ proxyEnv: process.env }) } } : {}
+const c = new control.BedrockAgentCoreControlClient(proxied)
+const d = new data.BedrockAgentCoreClient(proxied)
+const s3 = new S3Client(proxied)
+const { Account } = await new STSClient(proxied).send(new GetCallerIdentityCommand({}))
 
 await s3.send(new CreateBucketCommand({ Bucket: 'story-js' }))
 await s3.send(new PutObjectCommand({ Bucket: 'story-js', Key: 'hello.zip', Body: readFileSync(zip) }))

@@ -24,6 +24,7 @@ import (
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv2"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/awshost"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gate"
 	"github.com/outcrop/outcrop/internal/store"
@@ -91,6 +92,9 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	return p, nil
 }
+
+// Serves reports whether a service is routed, by its signing name.
+func (p *Pipeline) Serves(signingName string) bool { return len(p.byName[signingName]) > 0 }
 
 func (p *Pipeline) register(svc *schema.Service) error {
 	for i := range svc.Operations {
@@ -176,13 +180,13 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // openRoute returns the handler of a path that needs no credentials. A signed
 // request is an API call whatever its path (S3 lists buckets at "/"), and so is
-// any to the host of a bucket.
+// any to the host of a bucket or another of AWS's.
 func (p *Pipeline) openRoute(r *http.Request) http.Handler {
 	h := p.cfg.Open[r.URL.Path]
 	if h == nil || bucketOfHost(r.Host) != "" || r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-") || strings.Contains(r.URL.RawQuery, "AWSAccessKeyId=") {
 		return nil
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || awshost.Is(withoutPort(r.Host)) {
 		return nil
 	}
 	return h

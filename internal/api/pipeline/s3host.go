@@ -7,6 +7,7 @@ import (
 	"net/textproto"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/awshost"
 	"github.com/outcrop/outcrop/internal/object"
 )
 
@@ -29,13 +30,9 @@ func hostedPath(host, path string) string {
 
 // bucketOfHost returns the bucket that stands before a base name in a Host
 // header, or "" for the path style: an address, a base name alone, and every
-// name we do not know. Base names are localhost and those of S3:
-// s3.amazonaws.com, s3.REGION.amazonaws.com, s3-REGION.amazonaws.com and
-// s3.dualstack.REGION.amazonaws.com, all of them in China (.cn) as well.
+// name we do not know. Base names are localhost and those of S3 (awshost).
 func bucketOfHost(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
+	host = withoutPort(host)
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return ""
@@ -52,20 +49,19 @@ func bucketOfHost(host string) string {
 
 // beforeAmazon returns what stands before the name of an S3 endpoint.
 func beforeAmazon(host string) string {
-	name, ok := strings.CutSuffix(strings.TrimSuffix(host, ".cn"), ".amazonaws.com")
-	if !ok {
+	n, _ := awshost.Parse(host)
+	if n.Service != "s3" {
 		return ""
 	}
-	labels := strings.Split(name, ".")
-	// The endpoint is at most three labels: s3, dualstack and the region. A
-	// bucket may be called s3 itself, or have such a label, so the last counts.
-	for i := len(labels) - 1; i >= max(len(labels)-3, 1); i-- {
-		isS3 := labels[i] == "s3" || i == len(labels)-1 && strings.HasPrefix(labels[i], "s3-")
-		if isS3 && (len(labels)-i < 3 || labels[i+1] == "dualstack") {
-			return strings.Join(labels[:i], ".")
-		}
+	return n.Prefix
+}
+
+// withoutPort returns a Host header without its port.
+func withoutPort(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
 	}
-	return ""
+	return host
 }
 
 // hoistHeaders puts the headers of a presigned request that its signer has moved

@@ -17,6 +17,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/awshost"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/telemetry"
@@ -26,23 +27,22 @@ import (
 const defaultSigning = "bedrock-agentcore"
 
 // route finds service and operation. The service is the one the credential is
-// scoped to; a request without credentials is told by its form (query protocol)
-// or else by its path.
+// scoped to; a request without credentials is told by the host name where that is
+// one of AWS's, by its form (query protocol), or else by its path.
 func (e *exchange) route(claimErr error) error {
-	name := e.claim.Service
+	name, region := e.claim.Service, e.claim.Region
 	if name == "" {
 		name = defaultSigning
-		if isForm(e.r) {
+		if host, ok := awshost.Parse(withoutPort(e.r.Host)); ok {
+			name, region = host.Service, host.Region
+		} else if isForm(e.r) {
 			name = "sts"
 		}
 	}
 	services := e.p.byName[name]
 	if len(services) == 0 {
-		if claimErr != nil && e.claim.Service == "" {
-			return unknownOperation()
-		}
 		f := fault.New("UnknownOperationException", http.StatusNotFound, "The service '%s' is not served by Outcrop %s. %s",
-			clip(name), e.p.cfg.Version, elsewhere(name, e.claim.Region))
+			clip(name), e.p.cfg.Version, elsewhere(name, region))
 		f.Header = http.Header{"X-Outcrop-Refused": {clip(name)}}
 		if isForm(e.r) { // clients of IAM and its like read XML alone
 			e.codec = protocol.For(schema.Query)

@@ -28,6 +28,10 @@ type Record struct {
 	Account       string    `json:"account"`
 	Region        string    `json:"region"`
 	StartedAt     time.Time `json:"startedAt"`
+	// ProxyURL is where AWS's host names are answered, for clients that take a
+	// proxy; TLSAddresses are where TLS is spoken, for those that do not.
+	ProxyURL     string   `json:"proxyUrl,omitempty"`
+	TLSAddresses []string `json:"tlsAddresses,omitempty"`
 }
 
 // File is the list at a path. Writers take turns by a lock beside it, and
