@@ -172,6 +172,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.hosts.serves = api.Serves
 	s.front = front(api, images, f, authorizer, cfg)
 	return s, nil
 }

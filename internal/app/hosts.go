@@ -40,6 +40,8 @@ type HostsConfig struct {
 type hosts struct {
 	tls   *tls.Config
 	proxy *proxy.Proxy
+	// serves reports whether a service is served, by its signing name.
+	serves func(name string) bool
 }
 
 // closeListeners closes what Run was given.
@@ -100,7 +102,7 @@ func (h HostsConfig) ownNames() []string {
 // terminates reports whether a host name is answered here.
 func (s *Server) terminates(host string) bool {
 	name, ok := awshost.Parse(host)
-	return ok && (!s.cfg.Hosts.ServedOnly || s.pipeline.Serves(name.Service))
+	return ok && (!s.cfg.Hosts.ServedOnly || s.hosts.serves(name.Service))
 }
 
 // serveHosts answers on the further listeners.
