@@ -37,12 +37,11 @@ func (s *Service) CreateRepository(ctx context.Context, in *model.CreateReposito
 // repository is one as the model has it.
 func repository(ctx context.Context, r registry.Repository) *model.Repository {
 	_, host := address(pipeline.From(ctx))
-	out := &model.Repository{
+	return &model.Repository{
 		RepositoryArn: new(r.ARN()), RegistryId: new(r.Account), RepositoryName: new(r.Repository), RepositoryUri: new(host + "/" + r.Repository),
 		CreatedAt: &r.Created, ImageTagMutability: new(string(r.Mutability)), ImageTagMutabilityExclusionFilters: filters(r.Exclusions),
 		ImageScanningConfiguration: &model.ImageScanningConfiguration{ScanOnPush: &r.ScanOnPush},
 	}
-	return out
 }
 
 func filters(exclusions []string) []model.ImageTagMutabilityExclusionFilter {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -223,7 +224,7 @@ func readImage(r store.Reader, repo uid, d Digest) (Image, error) {
 		return Image{}, err
 	}
 	if !ok {
-		return Image{}, errGone
+		return Image{}, fmt.Errorf("read image %s: there is none", d)
 	}
 	return row.image(r, repo, d)
 }
@@ -274,7 +275,7 @@ func resolve(r store.Reader, n Name, repo uid, id ImageID) (Digest, error) {
 		return "", err
 	}
 	_, err := r.Row(tableManifest, repo.with(id.Digest.key()))
-	if isGone(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		return "", imageNotFound(n, id)
 	}
 	return id.Digest, err

@@ -3,15 +3,10 @@ package registry
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 )
-
-var errGone = errors.New("the image is gone")
-
-func isGone(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
 // Tagged chooses images by whether they have tags.
 type Tagged uint8
@@ -96,9 +91,9 @@ type Referrer struct {
 }
 
 // Referrers lists the manifests whose subject has a digest, behind one, at most
-// some of them, and whether there are more; artifactType chooses among them where
-// it is not empty. The subject need not be there. The error is
-// CodeRepositoryNotFound.
+// some of them and no more than MaxManifest bytes of manifests, and whether there
+// are more; artifactType chooses among them where it is not empty. The subject need
+// not be there. The error is CodeRepositoryNotFound.
 func (s *Storage) Referrers(ctx context.Context, n Name, subject Digest, artifactType string, after Digest, most int) (list []Referrer, more bool, err error) {
 	var found []Image
 	err = s.store.View(ctx, func(r store.Reader) error {
@@ -132,8 +127,13 @@ func (s *Storage) Referrers(ctx context.Context, n Name, subject Digest, artifac
 		}
 		return nil
 	})
+	var size int64
 	for _, i := range found {
 		if err != nil {
+			break
+		}
+		if size += i.ManifestSize; size > MaxManifest && list != nil {
+			more = true
 			break
 		}
 		var raw []byte
