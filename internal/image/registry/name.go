@@ -106,10 +106,11 @@ func (d Digest) key() []byte {
 
 // digestOfKey reads what key wrote.
 func digestOfKey(key []byte) Digest {
-	if len(key) == 0 || key[0] == 0 || int(key[0]) >= len(algorithms()) {
+	known := algorithms()
+	if len(key) == 0 || key[0] == 0 || int(key[0]) >= len(known) {
 		return ""
 	}
-	return Digest(algorithms()[key[0]].prefix + hex.EncodeToString(key[1:]))
+	return Digest(known[key[0]].prefix + hex.EncodeToString(key[1:]))
 }
 
 // digestOf is the digest of bytes, by the algorithm of another digest.
