@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -85,7 +86,14 @@ func (p *Program) printSessions(all []outcrop.Session, spares []outcrop.Spare, a
 			measured(s.MemoryBytes), measured(aws.Int64(aws.ToInt64(s.SnapshotBytes) + aws.ToInt64(s.StorageBytes))), began(s),
 		})
 	}
-	err := p.printTable([]string{"AGENT", "SESSION", "STATUS", "VERSION", "REQUESTS", "STARTED", "ACTIVE", "ENDS", "MEMORY", "DISK", "BEGAN"}, table)
+	head := []string{"AGENT", "SESSION", "STATUS", "VERSION", "REQUESTS", "STARTED", "ACTIVE", "ENDS", "MEMORY", "DISK", "BEGAN"}
+	if slices.ContainsFunc(all, func(s outcrop.Session) bool { return aws.ToString(s.EndpointName) != "DEFAULT" }) {
+		head = slices.Insert(head, 1, "ENDPOINT")
+		for i, s := range all {
+			table[i] = slices.Insert(table[i], 1, aws.ToString(s.EndpointName))
+		}
+	}
+	err := p.printTable(head, table)
 	p.sayWhy(all)
 	p.sayPassthrough(all)
 	p.saySpares(spares)

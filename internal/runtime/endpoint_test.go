@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
@@ -13,6 +14,7 @@ import (
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
+	"github.com/outcrop/outcrop/internal/work"
 )
 
 // endpoint makes one; without a version it is the newest.
@@ -331,6 +333,33 @@ func TestDeleteEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.gone(id)
+}
+
+// TestDeleteEndpointFails: one whose session cannot be stopped says so, and can be
+// deleted later.
+func TestDeleteEndpointFails(t *testing.T) {
+	k := newKit(t, runtimetest.Options{Policy: work.Policy{MaxAttempts: 2, FirstPause: time.Millisecond, Timeout: 300 * time.Millisecond}})
+	id := k.created("stuck")
+	if _, err := k.endpoint(id, "prod", ""); err != nil {
+		t.Fatal(err)
+	}
+	k.rolled(id, "prod")
+	k.Engine.Stuck = true
+	if err := k.at(id, "prod", "one"); err != nil {
+		t.Fatal(err)
+	}
+	remove := func() {
+		if _, err := k.Control.DeleteAgentRuntimeEndpoint(t.Context(), &control.DeleteAgentRuntimeEndpointInput{AgentRuntimeId: &id, EndpointName: aws.String("prod")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove()
+	if e := k.rolled(id, "prod"); e.Status != types.AgentRuntimeEndpointStatusDeleteFailed || aws.ToString(e.FailureReason) == "" {
+		t.Errorf("%+v", e)
+	}
+	k.Engine.Crash(1)
+	remove()
+	k.without(id, "prod")
 }
 
 // TestEndpointIdempotency: the same token gives the same answer and makes one.
