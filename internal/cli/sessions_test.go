@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -30,6 +31,8 @@ func TestSessionsTell(t *testing.T) {
 			"memoryBytes":104857600}`, version))
 	}
 	u.golden("sessions/kinds", u.run("sessions"))
+	f.sessions = []string{f.sessions[0], strings.Replace(f.sessions[1], "DEFAULT", "prod", 1)}
+	u.golden("sessions/endpoints", u.run("sessions"))
 	f.sessions = nil
 	u.golden("sessions/spares", u.run("sessions"))
 }

@@ -1,6 +1,6 @@
 // Package pipeline is the way of every API call: route, authenticate, decode,
-// authorise, validate, replay, handle, encode, audit. There is no other way to
-// a handler.
+// authorise, throttle, validate, replay, handle, encode, audit. There is no other
+// way to a handler.
 package pipeline
 
 import (
