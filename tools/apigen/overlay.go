@@ -171,8 +171,8 @@ var services = []service{
 		Model: "bedrock-agentcore", Package: "agentcore", Signing: "bedrock-agentcore",
 		Groups: []group{
 			{Name: "Runtime", Doc: "invocations of agents and their sessions",
-				Served:  "InvokeAgentRuntime InvokeAgentRuntimeCommand InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession",
-				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard InvokeAgentRuntimeCommandShell`}},
+				Served:  "InvokeAgentRuntime InvokeAgentRuntimeCommand InvokeAgentRuntimeCommandShell InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession",
+				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard`}},
 			{Name: "Identity", Refused: map[string]string{laterIdentity: `CompleteResourceTokenAuth GetResourceApiKey GetResourceOauth2Token
 				GetWorkloadAccessToken GetWorkloadAccessTokenForJWT GetWorkloadAccessTokenForUserId`}},
 			{Name: "Memory", Refused: map[string]string{laterMemory: `BatchCreateMemoryRecords BatchDeleteMemoryRecords BatchUpdateMemoryRecords

@@ -111,16 +111,22 @@ func (c *command) start(ctx context.Context, use *session.Use, script string) (e
 	detail := use.Detail().(runtime.Detail)
 	c.use = use
 	c.process, err = use.Execute(ctx, sandbox.Command{Args: []string{"/bin/bash", "-c", script}, Stdout: c.stdout, Stderr: c.stderr})
+	if err != nil {
+		return commandFault(err)
+	}
+	detail.Note("command: " + script)
+	return nil
+}
+
+// commandFault words why a command does not run.
+func commandFault(err error) error {
 	switch {
 	case errors.Is(err, sandbox.ErrCommand):
 		return fault.RuntimeClient("The command cannot be run: %s. The agent's image must have bash.", reason(err)).Because(err)
 	case errors.Is(err, sandbox.ErrInvalid):
 		return fault.Validation("The command cannot be run: %s", reason(err)).Because(err)
-	case err != nil:
-		return err
 	}
-	detail.Note("command: " + script)
-	return nil
+	return err
 }
 
 // reason is the end of an engine's error, which alone says what is wrong.

@@ -46,13 +46,14 @@ type Service struct {
 	plans    Planner
 	sessions *session.Manager
 	store    store.Store
+	shells   shells
 }
 
 var _ agentcore.Runtime = (*Service)(nil)
 
 // New returns the service.
 func New(plans Planner, sessions *session.Manager, st store.Store) *Service {
-	return &Service{plans, sessions, st}
+	return &Service{plans: plans, sessions: sessions, store: st, shells: shells{all: map[shellKey]*shell{}}}
 }
 
 // InvokeAgentRuntime passes the request to the agent of the session, which is

@@ -34,7 +34,7 @@ const sessionHeader = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id"
 func (s *Service) InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in *agentcore.InvokeAgentRuntimeWithWebSocketStreamRequest) (http.Handler, error) {
 	call := pipeline.From(ctx)
 	if !asksForWebSocket(call.Header) {
-		return nil, fault.Validation("This URL is a WebSocket's: connect to it with a WebSocket client, whose request upgrades the connection (RFC 6455)")
+		return nil, errNoWebSocket()
 	}
 	id := text(in.RuntimeSessionId)
 	if id == "" {
@@ -49,6 +49,10 @@ func (s *Service) InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in 
 		return nil, err
 	}
 	return c, nil
+}
+
+func errNoWebSocket() error {
+	return fault.Validation("This URL is a WebSocket's: connect to it with a WebSocket client, whose request upgrades the connection (RFC 6455)")
 }
 
 // asksForWebSocket tells whether a request upgrades its connection.

@@ -13,6 +13,7 @@ import (
 type Runtime interface {
 	InvokeAgentRuntime(ctx context.Context, in *InvokeAgentRuntimeRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntimeCommand(ctx context.Context, in *InvokeAgentRuntimeCommandRequest) (*InvokeAgentRuntimeCommandResponse, error)
+	InvokeAgentRuntimeCommandShell(ctx context.Context, in *InvokeAgentRuntimeCommandShellRequest) (http.Handler, error)
 	InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in *InvokeAgentRuntimeWithWebSocketStreamRequest) (http.Handler, error)
 	StopRuntimeSession(ctx context.Context, in *StopRuntimeSessionRequest) (*StopRuntimeSessionResponse, error)
 }
@@ -25,6 +26,9 @@ func RuntimeHandlers(h Runtime) []schema.Handler {
 		}},
 		{Service: &Service, Operation: &operations[39], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
+		}},
+		{Service: &Service, Operation: &operations[40], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeCommandShell(ctx, in.(*InvokeAgentRuntimeCommandShellRequest))
 		}},
 		{Service: &Service, Operation: &operations[41], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.InvokeAgentRuntimeWithWebSocketStream(ctx, in.(*InvokeAgentRuntimeWithWebSocketStreamRequest))
