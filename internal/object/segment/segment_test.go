@@ -163,3 +163,43 @@ func TestIDText(t *testing.T) {
 		}
 	}
 }
+
+// TestResume goes on where the store says that a segment ends.
+func TestResume(t *testing.T) {
+	d, err := segment.Open(filepath.Join(t.TempDir(), "objects"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := write(t, d, "named, and not")
+	if err := d.Settle(id, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		size       int64
+		text, want string
+		sync       bool
+	}{{5, " more", "named more", true}, {10, " and given up", "named more", false}} {
+		w, err := d.Resume(id, step.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.WriteString(w, step.text)
+		if step.sync {
+			err = errors.Join(err, w.Sync())
+		}
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		f, err := d.Open(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(f)
+		if err := errors.Join(err, f.Close()); err != nil || string(got) != step.want {
+			t.Errorf("%q, %v, want %q", got, err, step.want)
+		}
+	}
+	if _, err := d.Resume(newID(t), 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of one that is not there: %v", err)
+	}
+}
