@@ -60,9 +60,7 @@ func (p *Program) deleteRuntime(ctx context.Context, f *flags, ref string, wait 
 	}
 	_, err = c.Control().DeleteAgentRuntime(ctx, &bedrockagentcorecontrol.DeleteAgentRuntimeInput{AgentRuntimeId: r.AgentRuntimeId})
 	if client.Is(err, "ConflictException") {
-		refusal := p.explain(ctx, err)
-		refusal.fix = "Its endpoints: outcrop endpoint list " + name + f.suffix() + "\nDelete one: outcrop endpoint delete " + name + " ENDPOINT" + f.suffix()
-		return refusal
+		return p.endpointsFirst(ctx, f, c, r, err)
 	}
 	if err != nil && !client.Is(err, "ResourceNotFoundException") {
 		return err
@@ -91,4 +89,20 @@ func (p *Program) deleteRuntime(ctx context.Context, f *flags, ref string, wait 
 	}
 	p.say("%s is deleted.", name)
 	return nil
+}
+
+// endpointsFirst adds the way out where endpoints keep an agent from being deleted.
+func (p *Program) endpointsFirst(ctx context.Context, f *flags, c *client.Client, r *types.AgentRuntime, err error) error {
+	rows, listErr := listEndpoints(ctx, c, r.AgentRuntimeId)
+	if listErr != nil || len(rows) < 2 {
+		return err
+	}
+	refusal, name := p.explain(ctx, err), aws.ToString(r.AgentRuntimeName)
+	for i, e := range rows[1:] { // after DEFAULT
+		if i > 0 {
+			refusal.fix += "\n"
+		}
+		refusal.fix += "outcrop endpoint delete " + name + " " + e.Name + f.suffix()
+	}
+	return refusal
 }

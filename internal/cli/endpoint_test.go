@@ -108,6 +108,8 @@ func TestEndpoints(t *testing.T) {
 	f.fails = "Version '9' of agent runtime 'hello-0123456789' is CREATE_FAILED and cannot be run: no"
 	u.golden("endpoint/update-fails", u.run("endpoint", "update", "hello", "prod", "--version", "9"))
 	u.golden("endpoint/create-fails", u.run("endpoint", "create", "hello", "test", "--version", "9"))
+	u.golden("endpoint/in-the-way", u.run("delete", "hello"))
+	u.golden("endpoint/version", u.run("delete", "hello", "--version", "1"))
 	u.golden("endpoint/delete", u.run("endpoint", "delete", "hello", "prod"))
 	u.golden("endpoint/delete-none", u.run("endpoint", "delete", "hello", "prod"))
 }

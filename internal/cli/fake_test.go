@@ -244,7 +244,14 @@ func (f *fake) get(w http.ResponseWriter, r *http.Request) {
 func (f *fake) remove(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.apply(r.PathValue("id"), nil, "DELETING")
+	switch {
+	case r.URL.Query().Has("version"):
+	case len(f.endpoints) > 0:
+		refuse(w, http.StatusConflict, "ConflictException", "Agent runtime '"+r.PathValue("id")+"' still has endpoints.")
+		return
+	default:
+		f.apply(r.PathValue("id"), nil, "DELETING")
+	}
 	w.WriteHeader(http.StatusAccepted)
 	fmt.Fprint(w, `{"status":"DELETING"}`)
 }
