@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func TestNewestFirstAndKeyedByDataDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got[0] != record(2, "/b", 30) || got[1] != record(3, "/a", 20) {
+	if want := []Record{record(2, "/b", 30), record(3, "/a", 20)}; !reflect.DeepEqual(got, want) {
 		t.Fatalf("Live() = %+v", got)
 	}
 	info, err := os.Stat(f.Path)
@@ -62,7 +63,7 @@ func TestRemoveLeavesTheSuccessor(t *testing.T) {
 	if err := f.Remove(old); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := f.List(); len(got) != 1 || got[0] != successor {
+	if got, _ := f.List(); len(got) != 1 || !reflect.DeepEqual(got[0], successor) {
 		t.Fatalf("after removing the old one: %+v", got)
 	}
 	if err := f.Remove(successor); err != nil {
