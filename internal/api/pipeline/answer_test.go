@@ -233,6 +233,9 @@ func TestEventStreams(t *testing.T) {
 	streams := 0
 	for i := range svc.Operations {
 		op := &svc.Operations[i]
+		if op.Upgrade {
+			continue
+		}
 		out := svc.Shape(op.Output)
 		m := out.PayloadMember()
 		if m == nil || !svc.Shape(m.Shape).EventStream {

@@ -154,6 +154,9 @@ func (k *kit) handlers(services []*schema.Service) []schema.Handler {
 				if f := k.serve[op.Name]; f != nil {
 					return f(ctx, in)
 				}
+				if op.Upgrade {
+					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(op.Status) }), nil
+				}
 				return op.NewOutput(), nil
 			}})
 		}

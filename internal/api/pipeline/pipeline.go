@@ -316,11 +316,11 @@ func (e *exchange) answer(out any) {
 		e.refuse(fault.Internal(err))
 		return
 	}
+	e.setHeaders()
 	if e.match.op.Upgrade {
 		out.(http.Handler).ServeHTTP(e.w, e.r) // as generated handlers return it
 		return
 	}
-	e.setHeaders()
 	if e.bothStream() {
 		// An agent may answer while the client still sends. A writer that
 		// cannot do it (HTTP/2 always does) says so, and nothing is lost.
