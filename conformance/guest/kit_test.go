@@ -32,6 +32,7 @@ import (
 	"github.com/outcrop/outcrop/internal/aws/sts"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/principal"
+	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/invoke"
 	"github.com/outcrop/outcrop/internal/sandbox/network"
@@ -92,6 +93,7 @@ func newKit(t *testing.T) *kit {
 	runtimes := runtime.New(runtime.Config{Store: store, Secrets: box, Log: log, Now: time.Now})
 	var handlers []schema.Handler
 	handlers = append(handlers, agentcorecontrol.RuntimeHandlers(runtimes)...)
+	handlers = append(handlers, agentcorecontrol.ResourcesHandlers(resource.New(store, nil))...)
 	handlers = append(handlers, agentcore.RuntimeHandlers(invoke.New(runtimes, nil, store))...)
 	handlers = append(handlers, s3model.ObjectsHandlers(s3.New(objects))...)
 	handlers = append(handlers, stsmodel.IdentityHandlers(sts.Service{})...)

@@ -304,7 +304,9 @@ func TestKilledDuringPush(t *testing.T) {
 			}
 		}
 	}()
+	killed := make(chan struct{})
 	go func() {
+		defer close(killed)
 		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 			if _, size := k.files(); size > 32<<20 {
 				break
@@ -320,6 +322,7 @@ func TestKilledDuringPush(t *testing.T) {
 	if w, err := http.DefaultClient.Do(r); err == nil {
 		t.Fatalf("the push ended with %s", w.Status)
 	}
+	<-killed
 	body.CloseWithError(io.ErrClosedPipe)
 	k.Restart()
 	if w := do("GET", upload, nil); w.StatusCode != http.StatusNoContent || w.Header.Get("Range") != fmt.Sprintf("0-%d", len(first)-1) {
