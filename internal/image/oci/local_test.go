@@ -91,7 +91,8 @@ func TestLocal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pinned, err := s.Resolve(t.Context(), localHost+"/agent:v1", Credentials{})
+		resolved, err := s.Resolve(t.Context(), localHost+"/agent:v1", Credentials{})
+		pinned := resolved.Pinned
 		if want := localHost + "/agent@" + digest.String(); err != nil || pinned != want {
 			t.Fatalf("pinned %s, %v, want %s", pinned, err, want)
 		}

@@ -50,19 +50,26 @@ func (p platform) rank(of *v1.Platform) int {
 // choose finds the manifest of an index that fits best.
 func (p platform) choose(reference string, index *v1.IndexManifest) (v1.Descriptor, error) {
 	best, at := -1, -1
-	var have []string
 	for i, d := range index.Manifests {
-		if d.Platform != nil && d.Platform.OS != "unknown" { // builders' attestations
-			have = append(have, platformText(*d.Platform))
-		}
 		if r := p.rank(d.Platform); r >= 0 && (best < 0 || r < best) {
 			best, at = r, i
 		}
 	}
 	if at < 0 {
-		return v1.Descriptor{}, p.refuse(reference, have)
+		return v1.Descriptor{}, p.refuse(reference, platformsOf(index))
 	}
 	return index.Manifests[at], nil
+}
+
+// platformsOf are what an index has images for.
+func platformsOf(index *v1.IndexManifest) []string {
+	have := []string{}
+	for _, d := range index.Manifests {
+		if d.Platform != nil && d.Platform.OS != "unknown" { // builders' attestations
+			have = append(have, platformText(*d.Platform))
+		}
+	}
+	return have
 }
 
 func (p platform) refuse(reference string, have []string) error {
@@ -75,7 +82,7 @@ func (p platform) refuse(reference string, have []string) error {
 	if len(have) > most {
 		have = append(have[:most], "others")
 	}
-	return fault.Validation("The image %s is built for %s, and this machine runs %s. Build it with --platform %[3]s, or for both.", reference, strings.Join(have, ", "), p)
+	return fault.Validation("The image %s is built for %s, and this machine runs %s. Build it with --platform %[3]s, or for both.", reference, strings.Join(have, ", "), p).Because(ErrPlatform)
 }
 
 func platformText(p v1.Platform) string {

@@ -19,6 +19,8 @@ type PruneOptions struct {
 	// Keep tells of an image, by its digest, that it must stay. It is called
 	// while the store is locked and must not call it. Nil keeps none.
 	Keep func(digest string) bool
+	// DryRun removes nothing and says what it would.
+	DryRun bool
 }
 
 // Pruned says what Prune removed.
@@ -69,11 +71,9 @@ func (s *Store) discard(o PruneOptions) (gone []string, done Pruned, err error) 
 		if !readable && !errors.Is(err, fs.ErrNotExist) {
 			return gone, done, err
 		}
-		path, err := s.hide(imagesName, d)
-		if err != nil {
+		if gone, err = s.hide(gone, imagesName, d, o); err != nil {
 			return gone, done, err
 		}
-		gone = append(gone, path)
 		done.Images = append(done.Images, d)
 	}
 	layers, err := s.list(layersName)
@@ -87,12 +87,13 @@ func (s *Store) discard(o PruneOptions) (gone []string, done Pruned, err error) 
 		if l, err := s.readIndex(d, true); err == nil {
 			done.Bytes += l.Size
 		}
-		path, err := s.hide(layersName, d)
-		if err != nil {
+		if gone, err = s.hide(gone, layersName, d, o); err != nil {
 			return gone, done, err
 		}
-		gone = append(gone, path)
 		done.Layers++
+	}
+	if o.DryRun {
+		return gone, done, nil
 	}
 	return gone, done, s.unpin(left)
 }
@@ -103,13 +104,16 @@ func (s *Store) older(kind, digest, file string, before time.Time) bool {
 	return err != nil || !info.ModTime().After(before)
 }
 
-// hide gives something a temporary name.
-func (s *Store) hide(kind, digest string) (string, error) {
+// hide gives something a temporary name, which it adds to those that are gone.
+func (s *Store) hide(gone []string, kind, digest string, o PruneOptions) ([]string, error) {
+	if o.DryRun {
+		return gone, nil
+	}
 	tmp, err := os.MkdirTemp(filepath.Join(s.cfg.Dir, kind), tmpPrefix)
 	if err != nil {
-		return "", err
+		return gone, err
 	}
-	return tmp, os.Rename(s.path(kind, digest), filepath.Join(tmp, "gone"))
+	return append(gone, tmp), os.Rename(s.path(kind, digest), filepath.Join(tmp, "gone"))
 }
 
 // unpin forgets what images stood for that are not left.

@@ -34,17 +34,33 @@ type PullOptions struct {
 	Progress func(Progress)
 }
 
-// Resolve asks the registry what a reference stands for and returns it pinned by
-// its digest, so that a tag that moves later changes nothing. The image must be
-// one for this machine. Nothing is fetched but manifests.
-func (s *Store) Resolve(ctx context.Context, reference string, c Credentials) (pinned string, err error) {
+// Resolved is what a reference stands for in its registry.
+type Resolved struct {
+	// Pinned is the reference by its digest, which may be an index's: a tag that
+	// moves later changes nothing.
+	Pinned string
+	// Platforms are those that it is built for, such as linux/arm64.
+	Platforms []string
+}
+
+// Resolve asks the registry what a reference stands for. The image must be one for
+// this machine. Nothing is fetched but manifests and the configuration.
+func (s *Store) Resolve(ctx context.Context, reference string, c Credentials) (Resolved, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.Timeout, errSlow)
 	defer cancel()
 	f, err := s.resolve(ctx, reference, c)
 	if err != nil {
-		return "", fmt.Errorf("resolve image: %w", err)
+		return Resolved{}, fmt.Errorf("resolve image: %w", err)
 	}
-	return f.pinned, nil
+	_, config, err := s.config(ctx, f)
+	if err != nil {
+		return Resolved{}, fmt.Errorf("resolve image: %w", err)
+	}
+	r := Resolved{Pinned: f.pinned, Platforms: f.platforms}
+	if r.Platforms == nil {
+		r.Platforms = []string{config.Platform}
+	}
+	return r, nil
 }
 
 // found is an image in a registry.
@@ -55,6 +71,8 @@ type found struct {
 	top      v1.Hash // of what the reference stands for: an index or the manifest
 	digest   v1.Hash // of the manifest
 	manifest *v1.Manifest
+	// platforms are those of the index; nil where there is none.
+	platforms []string
 }
 
 func (s *Store) resolve(ctx context.Context, reference string, c Credentials) (*found, error) {
@@ -76,6 +94,7 @@ func (s *Store) resolve(ctx context.Context, reference string, c Credentials) (*
 		if err != nil {
 			return nil, fault.Validation("The image %s is damaged: its index is no JSON of OCI's form. Push it again.", ref).Because(err)
 		}
+		f.platforms = platformsOf(index)
 		child, err := s.platform.choose(ref.String(), index)
 		if err != nil {
 			return nil, err
@@ -161,16 +180,9 @@ func (s *Store) pull(ctx context.Context, f *found, progress func(Progress)) (*I
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return i, err
 	}
-	raw, err := f.client.readAll(ctx, f.manifest.Config)
+	file, config, err := s.config(ctx, f)
 	if err != nil {
 		return nil, err
-	}
-	file, config, err := parseConfig(raw)
-	if err != nil {
-		return nil, err
-	}
-	if s.platform.rank(file.Platform()) < 0 {
-		return nil, s.platform.refuse(f.name, []string{config.Platform})
 	}
 	if len(file.RootFS.DiffIDs) != len(f.manifest.Layers) {
 		return nil, fault.Validation("The image %s is damaged: its manifest lists %d layers, its configuration %d. Push it again.", f.name, len(f.manifest.Layers), len(file.RootFS.DiffIDs))
@@ -191,6 +203,22 @@ func (s *Store) pull(ctx context.Context, f *found, progress func(Progress)) (*I
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.open(digest)
+}
+
+// config fetches the configuration of an image, which must be one for this machine.
+func (s *Store) config(ctx context.Context, f *found) (*v1.ConfigFile, Config, error) {
+	raw, err := f.client.readAll(ctx, f.manifest.Config)
+	if err != nil {
+		return nil, Config{}, err
+	}
+	file, config, err := parseConfig(raw)
+	if err != nil {
+		return nil, Config{}, err
+	}
+	if s.platform.rank(file.Platform()) < 0 {
+		return nil, Config{}, s.platform.refuse(f.name, []string{config.Platform})
+	}
+	return file, config, nil
 }
 
 // pin remembers which image a digest stands for.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -192,10 +193,11 @@ func TestPin(t *testing.T) {
 	s := open(t, nil)
 	one, two := imageOf(t, v1.Config{Cmd: []string{"1"}}, archive(t, file("a"))), imageOf(t, v1.Config{Cmd: []string{"2"}}, archive(t, file("b")))
 	ref := srv.push(t, "a/b:tag", one)
-	pinned, err := s.Resolve(t.Context(), ref, Credentials{})
+	resolved, err := s.Resolve(t.Context(), ref, Credentials{})
 	digest, _ := one.Digest()
-	if want := srv.host + "/a/b@" + digest.String(); err != nil || pinned != want {
-		t.Fatalf("Resolve() = %q, %v, want %q", pinned, err, want)
+	pinned := resolved.Pinned
+	if want := srv.host + "/a/b@" + digest.String(); err != nil || pinned != want || !slices.Equal(resolved.Platforms, []string{"linux/" + runtime.GOARCH}) {
+		t.Fatalf("Resolve() = %+v, %v, want %q for this machine", resolved, err, want)
 	}
 	srv.push(t, "a/b:tag", two)
 	if got := pull(t, s, ref); got.Config.Cmd[0] != "2" {
@@ -236,8 +238,12 @@ func TestIndex(t *testing.T) {
 		return mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: os, Architecture: arch, Variant: variant}}}
 	}
 	index := mutate.AppendManifests(empty.Index, add(theirs, "linux", other, ""), add(theirs, "unknown", "unknown", ""), add(ours, "linux", runtime.GOARCH, ""))
-	got := pull(t, s, srv.push(t, "multi", index))
+	multi := srv.push(t, "multi", index)
+	got := pull(t, s, multi)
 	digest, _ := index.Digest()
+	if r, err := s.Resolve(t.Context(), multi, Credentials{}); err != nil || !slices.Equal(r.Platforms, []string{"linux/" + other, "linux/" + runtime.GOARCH}) {
+		t.Errorf("Resolve() = %+v, %v", r, err)
+	}
 	if got.Config.Cmd[0] != "ours" || !strings.HasSuffix(got.Reference, digest.String()) {
 		t.Errorf("got %+v", got)
 	}
@@ -251,8 +257,11 @@ func TestIndex(t *testing.T) {
 		srv.push(t, "single", theirs):    fmt.Sprintf("is built for linux/%s, and this machine runs linux/%s.", other, runtime.GOARCH),
 		srv.push(t, "none", empty.Index): "is built for no platform at all",
 	} {
-		if _, err := s.Pull(t.Context(), ref, PullOptions{}); !fault.Is(err, "ValidationException") || !strings.Contains(err.Error(), want) {
+		if _, err := s.Pull(t.Context(), ref, PullOptions{}); !fault.Is(err, "ValidationException") || !errors.Is(err, ErrPlatform) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", ref, err, want)
+		}
+		if _, err := s.Resolve(t.Context(), ref, Credentials{}); !errors.Is(err, ErrPlatform) {
+			t.Errorf("%s: Resolve() = %v", ref, err)
 		}
 	}
 }

@@ -44,10 +44,14 @@ type RegistryConfig struct {
 	// Insecure are hosts, with their ports, that may be spoken to without TLS.
 	// Those of this machine's loopback may be anyway.
 	Insecure []string
+	// Private are hosts that may be at private addresses of this machine's networks;
+	// those of Insecure may be anyway. Any other that is there is refused: who names
+	// an image is not who may reach those.
+	Private []string
 	// RootCAs replaces the system's authorities.
 	RootCAs *x509.CertPool
-	// Dial replaces the ordinary dialer: for those who bound what a server that
-	// fetches what its callers name may reach.
+	// Dial replaces the dialer that keeps to public addresses and to what Private
+	// and Insecure say.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Proxy chooses a proxy as http.Transport.Proxy does. Nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
@@ -73,11 +77,11 @@ type registries struct {
 }
 
 func newRegistries(cfg RegistryConfig, local Local) *registries {
+	r := &registries{cfg: cfg, local: local, stall: answerTimeout}
 	dial := cfg.Dial
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+		dial = r.dial
 	}
-	r := &registries{cfg: cfg, local: local, stall: answerTimeout}
 	t := &http.Transport{
 		Proxy: cfg.Proxy, DialContext: dial, ForceAttemptHTTP2: true,
 		TLSClientConfig:     &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
@@ -171,7 +175,7 @@ func (r *registries) open(ctx context.Context, ref name.Reference, c Credentials
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, errSlow)
 	defer cancel()
-	base := transport.NewRetry(r.base, transport.WithRetryBackoff(transport.Backoff{Duration: 200 * time.Millisecond, Factor: 3, Jitter: 0.1, Steps: retries}))
+	base := transport.NewRetry(fence{r.base, hostname(repo.RegistryStr())}, transport.WithRetryBackoff(transport.Backoff{Duration: 200 * time.Millisecond, Factor: 3, Jitter: 0.1, Steps: retries}))
 	t, err := transport.NewWithContext(ctx, repo.Registry, auth, base, []string{repo.Scope(transport.PullScope)})
 	if err != nil {
 		return nil, explain(ctx, ref, err)
@@ -250,14 +254,20 @@ func explain(ctx context.Context, ref name.Reference, err error) error {
 	var status *transport.Error
 	host := ref.Context().RegistryStr()
 	switch {
+	case errors.Is(err, errPrivate):
+		return fault.Validation("The registry %s is at a private address. Have the operator list it: outcrop serve --private-registry %[1]s", host).Because(err)
 	case errors.Is(err, errPlain):
-		return fault.Validation("The registry %s is not spoken to without TLS. Give it a certificate, or have the operator list it as insecure.", host).Because(err)
+		return fault.Validation("The registry %s is not spoken to without TLS. Give it a certificate, or have the operator list it: outcrop serve --insecure-registry %[1]s", host).Because(err)
+	case errors.Is(err, errAstray):
+		return fault.Validation("The registry %s sends us on to this machine, where it is not.", host).Because(err)
 	case errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
-		return fault.Validation("The registry %s does not let us have %s: it answers %d. Check the credentials for it, and the name: some registries answer so for what they do not have.", host, ref, status.StatusCode).Because(err)
+		return fault.Validation("The registry %s does not let us have %s: it answers %d. Check the credentials for it, and the name: some registries answer so for what they do not have.", host, ref, status.StatusCode).Because(errors.Join(ErrDenied, err))
 	case errors.As(err, &status) && status.StatusCode == http.StatusNotFound:
-		return fault.Validation("There is no image %s. Push it first, and check its name and tag.", ref).Because(err)
+		return fault.Validation("There is no image %s. Push it first, and check its name and tag.", ref).Because(errors.Join(ErrMissing, err))
 	case errors.As(err, &status):
 		return fault.Validation("The registry %s answers %d when it is asked for %s.", host, status.StatusCode, ref).Because(err)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fault.Validation("The registry %s does not answer in time.", host).Because(context.Cause(ctx))
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
@@ -266,11 +276,11 @@ func explain(ctx context.Context, ref name.Reference, err error) error {
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &certificate):
-		return fault.Validation("The registry %s shows a certificate that this machine does not trust. Add its authority, or have the operator list it as insecure.", host).Because(err)
+		return fault.Validation("The registry %s shows a certificate that this machine does not trust. Have the operator add its authority to the machine's.", host).Because(err)
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return fault.Validation("There is no registry %s: its name is not known. Check the image's name.", host).Because(err)
 	case errors.As(err, &network):
 		return fault.Validation("The registry %s cannot be reached from this machine.", host).Because(err)
 	}
-	return fmt.Errorf("ask %s for %s: %w", host, ref, err)
+	return fault.Validation("The registry %s does not answer as registries do when it is asked for %s.", host, ref).Because(err)
 }

@@ -76,6 +76,16 @@ const (
 	parallelJobs = 3
 )
 
+// What refusals of images may be told by (errors.Is), besides their text.
+var (
+	// ErrMissing: the registry has no such image.
+	ErrMissing = errors.New("no such image")
+	// ErrDenied: the registry does not let us have it.
+	ErrDenied = errors.New("the registry denies the image")
+	// ErrPlatform: it is built for other machines.
+	ErrPlatform = errors.New("the image is for another platform")
+)
+
 // layerHead begins a layer's index; the entries follow it.
 type layerHead struct {
 	Format  int
