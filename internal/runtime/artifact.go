@@ -53,7 +53,10 @@ func (s *Service) artifact(a *agentcorecontrol.AgentRuntimeArtifact) (artifact, 
 	if a.CodeConfiguration != nil {
 		return code{s, a.CodeConfiguration}, nil
 	}
-	return nil, invalid("agentRuntimeArtifact", "agentRuntimeArtifact must have a codeConfiguration")
+	if a.ContainerConfiguration != nil {
+		return container{s, a.ContainerConfiguration}, nil
+	}
+	return nil, invalid("agentRuntimeArtifact", "agentRuntimeArtifact must have a codeConfiguration or a containerConfiguration")
 }
 
 // artifactOf is the one of a version.

@@ -175,7 +175,7 @@ const restrictedHeaders = `proxy-authorization www-authenticate accept accept-ch
 	x-originating-ip x-source-ip x-original-url x-original-host x-rewrite-url cf-ray cf-connecting-ip x-amz-cf-id x-cache x-served-by link
 	sec-websocket-key sec-websocket-accept sec-websocket-version sec-websocket-protocol sec-websocket-extensions`
 
-func invalid(field, text string) error {
+func invalid(field, text string) *fault.Error {
 	e := fault.Validation("%s", text)
 	e.Fields = []fault.Field{{Name: field, Message: text}}
 	return e

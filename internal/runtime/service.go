@@ -14,6 +14,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/image/oci"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/session"
@@ -42,6 +43,11 @@ type Config struct {
 	Store   store.Store
 	Objects Objects
 	Code    *image.Cache
+	// Images keeps container images.
+	Images *oci.Store
+	// CanonicalImage is the name by which an image is pulled that a caller in a scope
+	// calls by another; nil changes none.
+	CanonicalImage func(scope store.Scope, reference string) string
 	// Secrets seals environment variables.
 	Secrets  *secret.Box
 	Sessions *session.Manager

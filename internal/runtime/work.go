@@ -266,8 +266,8 @@ func (d remove) Failed(tx store.Tx, w store.Work, cause error) error {
 	return err
 }
 
-// prune removes the unpacked code of a runtime that is gone, unless another
-// version refers to it.
+// prune removes the unpacked code and images of a runtime that is gone, unless
+// another version refers to them.
 type prune struct{ s *Service }
 
 func (p prune) Do(ctx context.Context, item *work.Item) error {
@@ -297,7 +297,11 @@ func (p prune) Do(ctx context.Context, item *work.Item) error {
 		code.Release()
 		return work.Later(prunePause) // who holds it, such as a snapshot in the making, lets go soon
 	}
-	return nil
+	held, err := p.s.dropImages(ctx, job.Digests)
+	if held && err == nil {
+		return work.Later(prunePause)
+	}
+	return err
 }
 
 // prunePause is how long code waits that nobody needs and somebody still holds.
