@@ -43,6 +43,8 @@ type Config struct {
 	MaxSessions int
 	// Sessions says how they are kept.
 	Sessions SessionConfig
+	// Images says which container images are run.
+	Images ImageConfig
 	// Quotas of an account and the rates of its calls; 0 is the default, and of a
 	// rate no bound. Strict holds AWS's own limits where Outcrop's are wider.
 	Quotas runtime.Quotas

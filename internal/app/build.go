@@ -134,10 +134,15 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := s.openSessions(ctx, cfg, f, owner); err != nil {
 		return nil, err
 	}
+	own := kept{images: images, account: s.account, listen: cfg.Listener.Addr()}
+	unpacked, err := s.openImages(own)
+	if err != nil {
+		return nil, err
+	}
 	networks := netprofile.New(f.store)
 	s.guests = newGuests(f.directory, networks, cfg.Log)
 	runtimes := runtime.New(runtime.Config{
-		Store: f.store, Objects: zips{objects}, Code: code, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
+		Store: f.store, Objects: zips{objects}, Code: code, Images: unpacked, CanonicalImage: own.Canonical, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
 		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(),
 		Limits: sandbox.Limits{MemoryBytes: cfg.Sessions.Memory, CPUs: cfg.Sessions.CPUs}, SnapshotLife: cfg.Sessions.SnapshotLife,
 		Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,

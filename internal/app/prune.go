@@ -51,6 +51,7 @@ func (c *caches) collector(cfg Config) *garbage.Collector {
 		{Name: operator.KindStorage, Kept: true, Routine: true, Collect: c.collectStorage},
 		{Name: operator.KindExecutables, Routine: true, Collect: c.collectExecutables},
 		{Name: operator.KindTemporary, Routine: true, Collect: c.collectTemporary},
+		{Name: operator.KindImages, Routine: true, Collect: c.runtimes.PruneImages},
 		{Name: operator.KindLayers, Collect: c.collectLayers}, // the registry does it by itself
 		// Objects are the account's: only who asks for it has some removed.
 		{Name: operator.KindUploads, Collect: c.uploads.collect},

@@ -17,7 +17,7 @@ import (
 
 // pruneKinds are what can be pruned: the server's kinds in lower case.
 func pruneKinds() []string {
-	return []string{"code", "snapshots", "hibernated", "storage", "executables", "temporary", "layers", "uploads"}
+	return []string{"code", "snapshots", "hibernated", "storage", "executables", "temporary", "images", "layers", "uploads"}
 }
 
 // pruneFlags are those of prune.
@@ -39,12 +39,13 @@ func newPrune(p *Program, f *flags) *cobra.Command {
   storage       session storage that nobody has used for 14 days, and of agents that are gone
   executables   sandbox executables that another version of outcrop unpacked
   temporary     files that somebody began to write more than a day ago
+  images        unpacked container images that no version of an agent has
   layers        layers of container images, and uploads of some, that no image has had need of for a day
   uploads       code zips that outcrop deploy put into storage, and no version of an agent was made from
 
 Name some to leave the others alone. With --all it also removes what is of use but not in use now and can be had
-again: all snapshots, which costs the next sessions a cold start, and the code of versions that no endpoint and no
-session runs, if it can be fetched from storage again, and layers after an hour. Hibernating sessions and session storage cannot be had again:
+again: all snapshots, which costs the next sessions a cold start, and the code and images of versions that no
+endpoint and no session runs, if they can be fetched again, and layers after an hour. Hibernating sessions and session storage cannot be had again:
 --all ends and removes those that are not in use only if their kind is named.
 
 What is in use is never removed, and sessions may start meanwhile. On a terminal it shows what would be removed and

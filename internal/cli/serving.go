@@ -37,6 +37,8 @@ type ServeOptions struct {
 	MaxSessions int
 	// Sessions says how they are kept.
 	Sessions SessionOptions
+	// Images say which container images are run.
+	Images ImageOptions
 	// Quotas say how much an account may have.
 	Quotas QuotaOptions
 	// Grace is how long running requests may go on after ctx has ended.

@@ -23,6 +23,7 @@ const (
 	KindStorage     = "storage"
 	KindExecutables = "executables"
 	KindTemporary   = "temporary"
+	KindImages      = "images"
 	KindLayers      = "layers"
 	KindUploads     = "uploads"
 )

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image/oci"
+	"github.com/outcrop/outcrop/internal/image/registry"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
@@ -90,14 +92,12 @@ func (c container) refused(err error) error {
 	case errors.Is(err, oci.ErrPlatform):
 		text = architectureText(uri, goruntime.GOARCH) + " " + text
 	case errors.Is(err, oci.ErrMissing) && aws != nil && aws[1] != "":
-		id := "ImageTag=" + aws[5]
-		switch {
-		case aws[6] != "":
-			id = "ImageDigest=" + aws[6]
-		case aws[5] == "":
-			id += "latest"
+		name := registry.Name{Scope: store.Scope{Account: aws[1], Region: aws[2]}, Repository: aws[4]}
+		id := registry.ImageID{Tag: cmp.Or(aws[5], "latest")}
+		if aws[6] != "" {
+			id = registry.ImageID{Digest: registry.Digest(aws[6])}
 		}
-		text = fmt.Sprintf("The image with identifier 'ImageIdentifier(%s)' does not exist in the repository with name '%s' in registry with id '%s'.", id, aws[4], aws[1])
+		text = registry.NoImage(name, id).Message
 	case errors.Is(err, oci.ErrDenied) && aws != nil:
 		text = fmt.Sprintf("Access denied while validating ECR URI '%s'. The execution role requires permissions for ecr:GetAuthorizationToken, ecr:BatchGetImage, and ecr:GetDownloadUrlForLayer operations. "+
 			"This server asks Amazon ECR with the credentials of its docker configuration (outcrop serve --registry-config).", uri)

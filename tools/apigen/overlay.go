@@ -166,6 +166,9 @@ var services = []service{
 			"ListDatasets":        "GET /datasets",
 		},
 		RefusedMembers: runtimeMembers,
+		Patterns: map[string]override{
+			"RuntimeContainerUri": {`\S+`, "images of any registry can be run; a server that is strict (`--strict`) keeps AWS's pattern"},
+		},
 	},
 	{
 		Model: "bedrock-agentcore", Package: "agentcore", Signing: "bedrock-agentcore",
@@ -419,7 +422,6 @@ var runtimeMembers = func() map[string]string {
 		"resourceConfigurations":  "limits per session are not built yet",
 	}
 	out := map[string]string{
-		"AgentRuntimeArtifact.containerConfiguration":    "container images are not built yet; deploy a code zip (codeConfiguration)",
 		"VpcConfig.requireServiceS3Endpoint":             "S3 is this server, which every sandbox reaches without an endpoint of a network",
 		"FilesystemConfiguration.s3FilesAccessPoint":     "there is no S3 Files service here; sessionStorage is a directory of this server",
 		"FilesystemConfiguration.efsAccessPoint":         "there is no EFS here; sessionStorage is a directory of this server",

@@ -80,7 +80,7 @@ var shapes = [...]schema.Shape{
 	}},
 	/* 25 */ {Name: "AgentRuntimeArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:runtime/[a-zA-Z][a-zA-Z0-9_]{0,47}-[a-zA-Z0-9]{10}"}},
 	/* 26 */ {Name: "AgentRuntimeArtifact", Kind: schema.Structure, Union: true, Members: []schema.Member{
-		{Name: "containerConfiguration", Shape: 221, Wire: "containerConfiguration", Refused: "container images are not built yet; deploy a code zip (codeConfiguration)"},
+		{Name: "containerConfiguration", Shape: 221, Wire: "containerConfiguration"},
 		{Name: "codeConfiguration", Shape: 155, Wire: "codeConfiguration"},
 	}},
 	/* 27 */ {Name: "AgentRuntimeEndpoint", Kind: schema.Structure, Members: []schema.Member{
@@ -4153,7 +4153,7 @@ var shapes = [...]schema.Shape{
 		{Name: "sessionConfig", Shape: 1266, Wire: "sessionConfig"},
 	}},
 	/* 1202 */ {Name: "RuntimeArn", Kind: schema.String, Pattern: &schema.Pattern{Source: "arn:aws(-[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:runtime/[a-zA-Z][a-zA-Z0-9_]{0,47}-[a-zA-Z0-9]{10}"}},
-	/* 1203 */ {Name: "RuntimeContainerUri", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 1024, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "(([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(\\.cn)?|public\\.ecr\\.aws)/((?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*)(?::([^:@]{1,300}))?(?:@(.+))?", Go: "(([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(\\.cn)?|public\\.ecr\\.aws)/((?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*)(?::([^:@]{1,300}))?(?:@([^\\n\\r\\x{2028}\\x{2029}]+))?"}},
+	/* 1203 */ {Name: "RuntimeContainerUri", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 1024, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "\\S+"}},
 	/* 1204 */ {Name: "RuntimeHooksConfiguration", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "build", Shape: 110, Wire: "build"},
 	}},

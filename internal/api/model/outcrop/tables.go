@@ -104,7 +104,7 @@ var shapes = [...]schema.Shape{
 	/* 27 */ {Name: "NetworkText", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 256, Has: schema.HasMin | schema.HasMax}},
 	/* 28 */ {Name: "NetworkTexts", Kind: schema.List, Elem: 27, Bounds: &schema.Bounds{Max: 100, Has: schema.HasMax}},
 	/* 29 */ {Name: "NextToken", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 2048, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "\\S*"}},
-	/* 30 */ {Name: "PruneKind", Kind: schema.String, Enum: []string{"CODE", "SNAPSHOTS", "HIBERNATED", "STORAGE", "EXECUTABLES", "TEMPORARY", "LAYERS", "UPLOADS"}},
+	/* 30 */ {Name: "PruneKind", Kind: schema.String, Enum: []string{"CODE", "SNAPSHOTS", "HIBERNATED", "STORAGE", "EXECUTABLES", "TEMPORARY", "IMAGES", "LAYERS", "UPLOADS"}},
 	/* 31 */ {Name: "PruneKinds", Kind: schema.List, Elem: 30, Bounds: &schema.Bounds{Min: 1, Max: 10, Has: schema.HasMin | schema.HasMax}},
 	/* 32 */ {Name: "PruneRequest", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "kinds", Shape: 31, Wire: "kinds"},

@@ -127,6 +127,7 @@ const (
 	PruneKindSTORAGE     = "STORAGE"
 	PruneKindEXECUTABLES = "EXECUTABLES"
 	PruneKindTEMPORARY   = "TEMPORARY"
+	PruneKindIMAGES      = "IMAGES"
 	PruneKindLAYERS      = "LAYERS"
 	PruneKindUPLOADS     = "UPLOADS"
 )
