@@ -52,6 +52,9 @@ func config(opt cli.ServeOptions) app.Config {
 			Memory: opt.Sessions.Memory, CPUs: opt.Sessions.CPUs, Spares: opt.Sessions.Spares, SpareBytes: opt.Sessions.SpareMemory,
 			SnapshotLife: opt.Sessions.SnapshotLife, SnapshotBytes: opt.Sessions.Snapshots, StorageBytes: opt.Sessions.Storage,
 		},
+		Images: app.ImageConfig{
+			MaxBytes: opt.Images.Max, Registry: opt.Images.Registry, Private: opt.Images.Private, Insecure: opt.Images.Insecure,
+		},
 		Quotas: runtime.Quotas{
 			Runtimes: quota[cli.QuotaRuntimes], Versions: quota[cli.QuotaVersions],
 			Endpoints: quota[cli.QuotaEndpoints], CapacityProviders: quota[cli.QuotaCapacityProviders],

@@ -18,6 +18,9 @@ import (
 const deployLong = `Packages an agent's folder with its dependencies, uploads it and makes it the agent's new version. Dependencies are
 those of requirements.txt or pyproject.toml, fetched by uv or pip for the server's platform, binaries only.
 
+--image deploys a container image in place of a folder, from any registry that the server reaches, or from the
+server's own. Its tag is resolved now: deploy again to have what it stands for later.
+
 An agent that is there already is updated: what no flag changes stays as it is, environment variables included. When
 nothing has changed at all it stays at its version.
 
@@ -26,31 +29,36 @@ nothing has changed at all it stays at its version.
 
 // deployment is what was asked for.
 type deployment struct {
-	folder, name, runtime, entry, role, description string
-	env                                             []string
-	clearEnv, wait, fresh, json                     bool
-	timeout                                         time.Duration
+	folder, image, name, runtime, entry, role, description string
+	env                                                    []string
+	clearEnv, wait, fresh, json                            bool
+	timeout                                                time.Duration
 	surroundings
 }
 
 func newDeploy(p *Program, f *flags) *cobra.Command {
 	d := deployment{}
 	cmd := &cobra.Command{
-		Use:   "deploy FOLDER",
-		Short: "Package an agent's folder and deploy it",
+		Use:   "deploy FOLDER | --image IMAGE",
+		Short: "Package an agent's folder, or name a container image, and deploy it",
 		Long:  deployLong,
 		Example: `  outcrop deploy examples/hello
   outcrop deploy . --name hello --runtime PYTHON_3_12 --entry main.py
   outcrop deploy . --env MODEL=small --env API_BASE
-  outcrop deploy . --network vpc:office --storage /mnt/work`,
-		Args: arguments(1, 1),
+  outcrop deploy . --network vpc:office --storage /mnt/work
+  outcrop deploy --image registry.example.com/team/my-agent:v1
+  outcrop deploy --image 127.0.0.1:8642/my-agent:v1 --name hello`,
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d.folder = args[0]
+			if err := d.take(args); err != nil {
+				return err
+			}
 			return p.deploy(cmd.Context(), f, d)
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&d.name, "name", "", "agent's `name`: a letter, then letters, digits and _, 48 at most (default: the folder's)")
+	fs.StringVar(&d.image, "image", "", "container `image` to deploy in place of a folder, as REGISTRY/REPOSITORY:TAG")
+	fs.StringVar(&d.name, "name", "", "agent's `name`: a letter, then letters, digits and _, 48 at most (default: the folder's, or the repository's)")
 	fs.StringVar(&d.runtime, "runtime", "", "`runtime` to run it with, such as PYTHON_3_12 or 3.12 (default: what fits the folder, of what the server has)")
 	fs.StringVar(&d.entry, "entry", "", "`file` that starts it, inside the folder (default: main.py, agent.py, app.py ...)")
 	fs.StringArrayVar(&d.env, "env", nil, "environment variable `NAME=VALUE`, or NAME to take it from here (may be repeated)")
@@ -102,6 +110,11 @@ func (p *Program) deployTo(ctx context.Context, c *client.Client, d deployment, 
 	if err := p.look(ctx, c, &d.surroundings, where); err != nil {
 		return err
 	}
+	account := aws.ToString(server.Account)
+	if d.image != "" {
+		s.name = cmp.Or(d.name, imageName(d.image))
+		return p.release(ctx, c, release{deployment: d, name: s.name, env: env, account: account, where: where}, s)
+	}
 	show := &progress{p: p}
 	b, err := bundle.Build(ctx, p.bundleOptions(d, server, show))
 	show.done()
@@ -117,7 +130,6 @@ func (p *Program) deployTo(ctx context.Context, c *client.Client, d deployment, 
 	if folder := filepath.Base(canonical(d.folder)); d.name == "" && s.name != folder {
 		p.say("name %s, of the folder's %q: letters, digits and _; --name chooses another", s.name, folder)
 	}
-	account := aws.ToString(server.Account)
 	return p.release(ctx, c, release{deployment: d, name: s.name, env: env, account: account, bundle: b, code: codeOf(account, s.name, c, b), where: where}, s)
 }
 

@@ -55,3 +55,32 @@ func (p *Program) dockerConfig() string {
 	}
 	return filepath.Join(dir, "config.json")
 }
+
+// take reads what is to be deployed: a folder or an image.
+func (d *deployment) take(args []string) error {
+	switch {
+	case len(args) == 1 && d.image != "":
+		return misuse("deploy takes a folder or --image, not both")
+	case len(args) == 1:
+		d.folder = args[0]
+		return nil
+	case d.image == "":
+		return misuse("deploy needs the folder of an agent, or --image with a container image")
+	}
+	if d.runtime != "" || d.entry != "" || d.fresh {
+		return misuse("--runtime, --entry and --fresh are for a folder; an image says itself what it runs")
+	}
+	if d.name == "" && !namePattern.MatchString(imageName(d.image)) {
+		return misuse("the repository of %s makes no agent's name: give one with --name", d.image)
+	}
+	return nil
+}
+
+// imageName is the agent's name of an image: the last part of its repository, in
+// letters that a name can have.
+func imageName(reference string) string {
+	reference, _, _ = strings.Cut(reference, "@")
+	name := reference[strings.LastIndexByte(reference, '/')+1:]
+	name, _, _ = strings.Cut(name, ":")
+	return strings.NewReplacer("-", "_", ".", "_").Replace(name)
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
@@ -21,9 +22,10 @@ type release struct {
 	deployment
 	name, account string
 	env           map[string]string
-	bundle        *bundle.Bundle
-	code          codeObject
-	where         string // flags that lead to the server
+	// bundle and code are a folder's.
+	bundle *bundle.Bundle
+	code   codeObject
+	where  string // flags that lead to the server
 }
 
 // release uploads the code, creates or updates the runtime, waits for it and
@@ -33,16 +35,20 @@ func (p *Program) release(ctx context.Context, c *client.Client, r release, s *s
 	if err != nil {
 		return err
 	}
-	if err := r.checkProject(r.folder, old); err != nil {
-		return err
+	if r.image == "" {
+		if err := r.checkProject(r.folder, old); err != nil {
+			return err
+		}
 	}
 	if old != nil && r.isAsItWas(old) {
 		return p.printRelease(old, r, false)
 	}
-	if r.code, err = p.upload(ctx, c, r.code, r.bundle); err != nil {
-		return err
+	if r.image == "" {
+		if r.code, err = p.upload(ctx, c, r.code, r.bundle); err != nil {
+			return err
+		}
+		s.uploaded = r.code.String()
 	}
-	s.uploaded = r.code.String()
 	id, err := p.createOrUpdate(ctx, c, r, old, s)
 	if err != nil {
 		return err
@@ -105,6 +111,9 @@ func (p *Program) createOrUpdate(ctx context.Context, c *client.Client, r releas
 }
 
 func (r release) artifact() types.AgentRuntimeArtifact {
+	if r.image != "" {
+		return &types.AgentRuntimeArtifactMemberContainerConfiguration{Value: types.ContainerConfiguration{ContainerUri: aws.String(r.image)}}
+	}
 	s3 := types.S3Location{Bucket: aws.String(r.code.bucket), Prefix: aws.String(r.code.key)}
 	if len(r.code.version) >= 3 { // what the model wants of one; an unversioned bucket's is "null" or nothing
 		s3.VersionId = aws.String(r.code.version)
@@ -166,20 +175,28 @@ func (r release) settings(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) *b
 	return in
 }
 
-// isAsItWas reports whether a runtime runs this very code, by its digest, with
-// the settings that this deployment wants.
+// isAsItWas reports whether a runtime runs this very code or image, by its digest,
+// with the settings that this deployment wants.
 func (r release) isAsItWas(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) bool {
-	artifact, ok := old.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration)
-	if !ok || old.Status != types.AgentRuntimeStatusReady {
-		return false
-	}
-	code, ok := artifact.Value.Code.(*types.CodeMemberS3)
 	in := r.settings(old)
-	return ok && aws.ToString(code.Value.Bucket) == r.code.bucket && aws.ToString(code.Value.Prefix) == r.code.key &&
-		string(artifact.Value.Runtime) == r.bundle.Runtime && slices.Equal(artifact.Value.EntryPoint, r.bundle.EntryPoint) &&
+	return old.Status == types.AgentRuntimeStatusReady && r.isArtifact(old.AgentRuntimeArtifact) &&
 		aws.ToString(in.RoleArn) == aws.ToString(old.RoleArn) && aws.ToString(in.Description) == aws.ToString(old.Description) &&
 		maps.Equal(in.EnvironmentVariables, old.EnvironmentVariables) && sameNetwork(in.NetworkConfiguration, old.NetworkConfiguration) &&
 		storageIn(in.FilesystemConfigurations) == storageIn(old.FilesystemConfigurations)
+}
+
+// isArtifact reports whether this is what is deployed. Nobody knows what a tag
+// stands for today.
+func (r release) isArtifact(old types.AgentRuntimeArtifact) bool {
+	switch a := old.(type) {
+	case *types.AgentRuntimeArtifactMemberContainerConfiguration:
+		return aws.ToString(a.Value.ContainerUri) == r.image && strings.Contains(r.image, "@")
+	case *types.AgentRuntimeArtifactMemberCodeConfiguration:
+		code, ok := a.Value.Code.(*types.CodeMemberS3)
+		return ok && r.image == "" && aws.ToString(code.Value.Bucket) == r.code.bucket && aws.ToString(code.Value.Prefix) == r.code.key &&
+			string(a.Value.Runtime) == r.bundle.Runtime && slices.Equal(a.Value.EntryPoint, r.bundle.EntryPoint)
+	}
+	return false
 }
 
 // awaitReady waits until the runtime is READY, or tells why it never will be.
@@ -212,15 +229,15 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 	if r.json {
 		doc := map[string]any{
 			"agentRuntimeArn": aws.ToString(out.AgentRuntimeArn), "agentRuntimeId": aws.ToString(out.AgentRuntimeId),
-			"agentRuntimeName": r.name, "agentRuntimeVersion": aws.ToString(out.AgentRuntimeVersion), "status": string(out.Status),
-			"runtime": r.bundle.Runtime, "entryPoint": r.bundle.EntryPoint,
-			"bucket": r.code.bucket, "key": r.code.key,
-			"digest": r.bundle.Digest, "size": r.bundle.Size, "files": r.bundle.Files, "changed": changed,
+			"agentRuntimeName": r.name, "agentRuntimeVersion": aws.ToString(out.AgentRuntimeVersion), "status": string(out.Status), "changed": changed,
 		}
-		if r.code.version != "" {
-			doc["versionId"] = r.code.version
+		if r.image == "" {
+			maps.Copy(doc, map[string]any{
+				"runtime": r.bundle.Runtime, "entryPoint": r.bundle.EntryPoint, "bucket": r.code.bucket, "key": r.code.key,
+				"digest": r.bundle.Digest, "size": r.bundle.Size, "files": r.bundle.Files,
+			})
 		}
-		for name, value := range map[string]string{"networkMode": set.NetworkMode, "sessionStorage": set.Storage, "snapshot": set.Snapshot} {
+		for name, value := range map[string]string{"versionId": r.code.version, "image": r.image, "networkMode": set.NetworkMode, "sessionStorage": set.Storage, "snapshot": set.Snapshot} {
 			if value != "" {
 				doc[name] = value
 			}
@@ -231,7 +248,11 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 	if !changed {
 		how = "is unchanged and"
 	}
-	p.say("%s %s %s, version %s, on %s", r.name, how, out.Status, aws.ToString(out.AgentRuntimeVersion), r.bundle.Runtime)
+	on := "from " + r.image
+	if r.image == "" {
+		on = "on " + r.bundle.Runtime
+	}
+	p.say("%s %s %s, version %s, %s", r.name, how, out.Status, aws.ToString(out.AgentRuntimeVersion), on)
 	if text := set.String(); text != "" {
 		p.say("%s", text)
 	}

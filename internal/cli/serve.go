@@ -43,6 +43,7 @@ type serveFlags struct {
 	maxSessions  int
 	grace        time.Duration
 	sessions     SessionOptions
+	images       ImageOptions
 	quotas       QuotaOptions
 	hosts        hostsFlags
 	logJSON      bool
@@ -58,6 +59,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
   outcrop serve --listen 127.0.0.1:9000 --data ~/other
   outcrop serve --interpreter /opt/python3.13
   outcrop serve --passthrough hello
+  outcrop serve --private-registry registry.office:5000 --max-image 4GiB
   outcrop serve --quota endpoints=50 --quota lists=100
   outcrop serve --session-memory 2GiB --spares 1
   outcrop serve --aws-hosts                       answer *.amazonaws.com to clients that insist on it
@@ -74,6 +76,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.StringArrayVar(&s.passthrough, "passthrough", nil, "`name` of an agent you trust with this host's own TCP/IP, which is faster, or '*' for all (may be repeated; see docs/network.md)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)
+	s.images.register(fs)
 	s.quotas.register(fs)
 	s.hosts.register(fs)
 	spanVar(fs, &s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
@@ -106,8 +109,11 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	if err := checkPassthrough(s.passthrough); err != nil {
 		return err
 	}
-	if err := s.sessions.check(); err != nil {
+	if err := errors.Join(s.sessions.check(), s.images.check()); err != nil {
 		return err
+	}
+	if s.images.Registry == "" {
+		s.images.Registry = p.dockerConfig()
 	}
 	if err := s.hosts.check(); err != nil {
 		return err
@@ -126,7 +132,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	opt := ServeOptions{
 		Listener: listener, Hosts: hosts, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
-		Passthrough: s.passthrough, MaxSessions: s.maxSessions, Sessions: s.sessions, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
+		Passthrough: s.passthrough, MaxSessions: s.maxSessions, Sessions: s.sessions, Images: s.images, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
 		opt.Region = client.DefaultRegion

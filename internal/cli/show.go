@@ -67,6 +67,7 @@ type agentRow struct {
 	Runtime     string   `json:"runtime,omitempty"`
 	EntryPoint  []string `json:"entryPoint,omitempty"`
 	Code        string   `json:"code,omitempty"`
+	Image       string   `json:"image,omitempty"`
 	Role        string   `json:"roleArn,omitempty"`
 	Environment []string `json:"environmentNames,omitempty"`
 	Reason      string   `json:"failureReason,omitempty"`
@@ -164,7 +165,10 @@ func (p *Program) showRuntime(ctx context.Context, f *flags, ref string, asJSON 
 	if row.Versions, err = listVersions(ctx, c, found.AgentRuntimeId); err != nil {
 		return err
 	}
-	if artifact, ok := r.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration); ok {
+	switch artifact := r.AgentRuntimeArtifact.(type) {
+	case *types.AgentRuntimeArtifactMemberContainerConfiguration:
+		row.Image = aws.ToString(artifact.Value.ContainerUri)
+	case *types.AgentRuntimeArtifactMemberCodeConfiguration:
 		row.Runtime, row.EntryPoint = string(artifact.Value.Runtime), artifact.Value.EntryPoint
 		if code, ok := artifact.Value.Code.(*types.CodeMemberS3); ok {
 			row.Code = "s3://" + aws.ToString(code.Value.Bucket) + "/" + aws.ToString(code.Value.Prefix)
@@ -175,7 +179,7 @@ func (p *Program) showRuntime(ctx context.Context, f *flags, ref string, asJSON 
 	}
 	lines := [][]string{
 		{"name", row.Name}, {"status", row.Status}, {"reason", row.Reason}, {"version", row.Version}, {"versions", versionLine(row.Versions)}, {"updated", p.age(row.UpdatedAt)},
-		{"description", row.Description}, {"runtime", row.Runtime}, {"entry point", strings.Join(row.EntryPoint, " ")}, {"code", row.Code},
+		{"description", row.Description}, {"runtime", row.Runtime}, {"entry point", strings.Join(row.EntryPoint, " ")}, {"code", row.Code}, {"image", row.Image},
 		{"role", row.Role}, {"environment", strings.Join(row.Environment, ", ")},
 	}
 	lines = slices.Concat(lines, row.lines(), endpointLines(row.Endpoints), [][]string{{"ARN", row.ARN}})
