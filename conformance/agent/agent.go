@@ -57,13 +57,21 @@ func Executable(path string, args ...string) ([]byte, error) {
 	return Pack(map[string][]byte{"main.py": []byte("import os\nos.execv('/var/task/agent', [" + argv + "])\n"), "agent": program})
 }
 
-// Zip builds the Go program of an import path in dir and is its Executable.
-func Zip(ctx context.Context, dir, program string) ([]byte, error) {
-	path := filepath.Join(dir, "agent")
+// Build builds the Go program of an import path as a static one.
+func Build(ctx context.Context, path, program string) error {
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", path, program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build agent %s: %w: %s", program, err, out)
+		return fmt.Errorf("build agent %s: %w: %s", program, err, out)
+	}
+	return nil
+}
+
+// Zip builds the Go program of an import path in dir and is its Executable.
+func Zip(ctx context.Context, dir, program string) ([]byte, error) {
+	path := filepath.Join(dir, "agent")
+	if err := Build(ctx, path, program); err != nil {
+		return nil, err
 	}
 	return Executable(path)
 }

@@ -73,7 +73,7 @@ func TestPrune(t *testing.T) {
 	before := census(t, dir)
 	plant(t, dir, garbage...)
 	planted := census(t, dir)
-	want := []string{"CODE 1/1 0/0", "SNAPSHOTS 0/0 0/0", "HIBERNATED 0/0 0/0", "STORAGE 1/1 0/0", "EXECUTABLES 1/1 0/0", "TEMPORARY 6/6 0/0", "LAYERS 0/0 0/0", "UPLOADS 0/0 0/0"}
+	want := []string{"CODE 1/1 0/0", "SNAPSHOTS 0/0 0/0", "HIBERNATED 0/0 0/0", "STORAGE 1/1 0/0", "EXECUTABLES 1/1 0/0", "TEMPORARY 6/6 0/0", "IMAGES 0/0 0/0", "LAYERS 0/0 0/0", "UPLOADS 0/0 0/0"}
 	young, dry := int64(7*24*3600), true
 	if got := prune(t, url, dir, outcrop.PruneRequest{UnusedSeconds: &young}); got[0] != "CODE 0/0 1/1" || got[3] != "STORAGE 0/0 1/1" || census(t, dir) != planted {
 		t.Errorf("what is too young: %q", got)

@@ -346,3 +346,32 @@ func TestStopAndDelete(t *testing.T) {
 		t.Errorf("it called %s", got)
 	}
 }
+
+// TestDeployImage: an image has no folder; of a tag nobody knows whether it has moved.
+func TestDeployImage(t *testing.T) {
+	u, f := withServer(t)
+	u.golden("deploy/image", u.run("deploy", "--image", "registry.example:5000/team/my-agent:v1"))
+	r := f.runtimes["my_agent-0123456789"]
+	artifact, _ := json.Marshal(r["agentRuntimeArtifact"])
+	if string(artifact) != `{"containerConfiguration":{"containerUri":"registry.example:5000/team/my-agent:v1"}}` || len(f.objects) != 0 {
+		t.Errorf("artifact %s, objects %v", artifact, f.objects)
+	}
+	u.golden("deploy/image-again", u.run("deploy", "--image", "registry.example:5000/team/my-agent:v1"))
+	digest := "registry.example/team/my-agent@sha256:" + strings.Repeat("0", 64)
+	for _, want := range []string{`"changed": true`, `"changed": false`} {
+		if got := u.run("deploy", "--image", digest, "--json"); got.code != 0 || !strings.Contains(got.stdout, want) || !strings.Contains(got.stdout, `"image": "`+digest+`"`) {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+	u.golden("deploy/image-shown", u.run("ls", "my_agent"))
+}
+
+func TestImageName(t *testing.T) {
+	for reference, want := range map[string]string{
+		"my-agent": "my_agent", "my-agent:v1": "my_agent", "a.example:5000/team/my.agent": "my_agent", "a/b@sha256:00": "b", "localhost:5000/x:1@sha256:00": "x",
+	} {
+		if got := imageName(reference); got != want {
+			t.Errorf("imageName(%s) = %s, want %s", reference, got, want)
+		}
+	}
+}

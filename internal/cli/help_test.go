@@ -75,7 +75,7 @@ func TestManualIsComplete(t *testing.T) {
 func TestMisuse(t *testing.T) {
 	for _, line := range []string{
 		"bogus", "invke", "ls a b", "ls --bad", "invoke", "invoke a b c", "stop hello", "stop hello -s short", "logs hello -n 0",
-		"logs hello --since -5m", "logs hello --since soon", "deploy", "deploy . --name 1x", "deploy . --network office", "deploy . --network vpc", "deploy . --network vpc:1x", "deploy . --subnets subnet-0123456789abcdef0",
+		"logs hello --since -5m", "logs hello --since soon", "deploy", "deploy . --image a:1", "deploy --image a:1 --entry main.py", "deploy --image registry/1:1", "serve --private-registry https://a", "serve --max-image 2TiB", "deploy . --name 1x", "deploy . --network office", "deploy . --network vpc", "deploy . --network vpc:1x", "deploy . --subnets subnet-0123456789abcdef0",
 		"deploy . --network public --subnets subnet-0123456789abcdef0 --security-groups sg-0123456789abcdef0",
 		"deploy . --subnets vpc-1 --security-groups sg-0123456789abcdef0", "deploy . --subnets subnet-0123456789abcdef0 --security-groups mine",
 		"deploy . --storage /data", "deploy . --snapshot maybe", "deploy . --snapshot off --env OUTCROP_SNAPSHOT=safe", "deploy . --env =x", "deploy . --env NOPE",
@@ -84,7 +84,7 @@ func TestMisuse(t *testing.T) {
 		"network profile set a --rule 10.1.0.0/16:0", "network profile set a --rule fd00::/8", "network profile set a --rule 10.1.0.0/16 --dns ns.example.com",
 		"network map subnet-0123456789abcdef0", "network map office subnet-0123456789abcdef0", "network unmap", "network allow 192.0.0.0/24", "network disallow x",
 		"network host add", "network host add https://example.com", "network map 10.1.0.0/16 office", "network unmap subnet", "network profile set 1x --rule 10.1.0.0/16",
-		"delete arn:aws:s3:::x", "prune", "prune images --force", "prune --older-than 7", "ls --endpoint nonsense", "serve --interpreter /no/python", "serve --passthrough my-agent", "serve --quota agents=1", "endpoint", "endpoint create hello", "endpoint create hello no-hyphens", "endpoint update hello prod", "endpoint update hello prod --version x", "delete hello --version 0", "serve --quota endpoints=0",
+		"delete arn:aws:s3:::x", "prune", "prune agents --force", "prune --older-than 7", "ls --endpoint nonsense", "serve --interpreter /no/python", "serve --passthrough my-agent", "serve --quota agents=1", "endpoint", "endpoint create hello", "endpoint create hello no-hyphens", "endpoint update hello prod", "endpoint update hello prod --version x", "delete hello --version 0", "serve --quota endpoints=0",
 		"serve --aws-hosts=some",
 		"serve --proxy-listen 127.0.0.1:0", "serve --tls-cert cert.pem", "serve --tls-name a.example", "serve --tls-listen 127.0.0.1:0 --tls-name a/b",
 		"serve --listen 127.0.0.1:0 --tls-listen nowhere", "ca extra", "ca --endpoint http://127.0.0.1:1", "doctor --interpreter /no/python",

@@ -185,8 +185,8 @@ func (r release) isAsItWas(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) b
 		storageIn(in.FilesystemConfigurations) == storageIn(old.FilesystemConfigurations)
 }
 
-// isArtifact reports whether this is what is deployed. Nobody knows what a tag
-// stands for today.
+// isArtifact reports whether old is what is deployed. Nobody knows what a tag stands
+// for today.
 func (r release) isArtifact(old types.AgentRuntimeArtifact) bool {
 	switch a := old.(type) {
 	case *types.AgentRuntimeArtifactMemberContainerConfiguration:

@@ -176,9 +176,8 @@ func TestCreate(t *testing.T) {
 		{"no such bucket", "The specified bucket does not exist", func(in *control.CreateAgentRuntimeInput) {
 			in.AgentRuntimeArtifact.(*types.AgentRuntimeArtifactMemberCodeConfiguration).Value.Code.(*types.CodeMemberS3).Value.Bucket = aws.String("no-such-bucket")
 		}},
-		{"container", "containerConfiguration", func(in *control.CreateAgentRuntimeInput) {
-			in.AgentRuntimeArtifact = &types.AgentRuntimeArtifactMemberContainerConfiguration{Value: types.ContainerConfiguration{
-				ContainerUri: aws.String("111122223333.dkr.ecr.us-west-2.amazonaws.com/a:b")}}
+		{"no image's name", "'agentRuntimeArtifact.containerConfiguration.containerUri' failed to satisfy constraint", func(in *control.CreateAgentRuntimeInput) {
+			in.AgentRuntimeArtifact = container("two words")
 		}},
 		{"authorizer", "authorizerConfiguration", func(in *control.CreateAgentRuntimeInput) {
 			in.AuthorizerConfiguration = &types.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: types.CustomJWTAuthorizerConfiguration{

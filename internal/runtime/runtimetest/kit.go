@@ -31,6 +31,7 @@ import (
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/image/oci"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/runtime"
@@ -72,6 +73,8 @@ type Options struct {
 	// SnapshotLife is that of the service when it is 0.
 	SnapshotLife time.Duration
 	Quotas       runtime.Quotas
+	// Strict is that of runtime.Config.
+	Strict bool
 	// Passthrough is that of runtime.Config.
 	Passthrough []string
 }
@@ -104,12 +107,15 @@ func New(t testing.TB, o Options) *Kit {
 	box := k.box()
 	code, err := image.NewCache(filepath.Join(k.Dir, "code"), image.DefaultLimits())
 	k.must(err)
+	images, err := oci.NewStore(oci.StoreConfig{Dir: filepath.Join(k.Dir, "images")})
+	k.must(err)
+	t.Cleanup(images.Close)
 	if o.MaxSessions == 0 {
 		o.MaxSessions = 10
 	}
 	k.Sessions = session.NewManager(k.sessions(o, box, log))
 	k.Service = runtime.New(runtime.Config{
-		Store: k.Store, Objects: zips{k.Objects}, Code: code, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
+		Store: k.Store, Objects: zips{k.Objects}, Code: code, Images: images, Strict: o.Strict, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
 		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Passthrough: o.Passthrough, Quotas: o.Quotas, Log: log, Now: time.Now,
 	})
 	k.background(k.Service.Run)
