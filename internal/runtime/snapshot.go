@@ -195,18 +195,23 @@ func (s *Service) grant(tx store.Tx, job payload) error {
 func snapshotKey(job payload) string { return workKey(job.Scope, job.ID) + "/snapshot/" + job.Endpoint }
 
 // enqueueSnapshot has a snapshot made at a time, in place of what was planned; one
-// that is being made stays.
+// that is being made, or soon will be, stays. Sessions that start one after the
+// other would put it off for ever if each began its wait anew.
 func enqueueSnapshot(tx store.Tx, job payload, at time.Time) error {
 	key := snapshotKey(job)
-	if _, err := tx.CancelWork(key); err != nil {
-		return err
-	}
 	body, err := json.Marshal(job)
 	if err != nil {
 		return err
 	}
-	under, err := tx.WorkOf(key)
-	if err != nil || at.IsZero() && slices.ContainsFunc(under, func(w store.Work) bool { return string(w.Payload) == string(body) }) {
+	planned, err := tx.WorkOf(key)
+	if err != nil {
+		return err
+	}
+	soon := tx.Now().Add(snapshotYield)
+	if at.IsZero() && slices.ContainsFunc(planned, func(w store.Work) bool { return string(w.Payload) == string(body) && w.NotBefore.Before(soon) }) {
+		return nil
+	}
+	if _, err := tx.CancelWork(key); err != nil {
 		return err
 	}
 	_, err = tx.EnqueueWork(store.Work{Kind: snapshotKind, Key: key, Payload: body, NotBefore: at})
@@ -236,11 +241,7 @@ func (h makeSnapshot) Do(ctx context.Context, item *work.Item) error {
 	default:
 		return work.Later(snapshotPause)
 	}
-	due := item.Created
-	if item.NotBefore.After(due) {
-		due = item.NotBefore
-	}
-	if s.cfg.Sessions.Starting() && s.cfg.Now().Sub(due) < snapshotYield {
+	if s.cfg.Sessions.Starting() && s.cfg.Now().Sub(item.Created) < snapshotYield {
 		return work.Later(snapshotPause)
 	}
 	key := session.Key{Scope: job.Scope, Owner: job.ID, Endpoint: job.Endpoint, ID: templateID}
