@@ -146,7 +146,7 @@ func (p *program) hibernated(ctx context.Context, arn string, room *figures.Room
 	n := int64(room.Hibernated)
 	room.Server, room.Disk = (after-before)/n, (more-disk)/n
 	for i := range room.Hibernated {
-		took, text, err := p.ask(ctx, arn, sessionName(i))
+		took, text, err := p.ask(ctx, arn, sleeperName(i))
 		if err != nil {
 			return woken, err
 		}
@@ -160,8 +160,12 @@ func (p *program) hibernated(ctx context.Context, arn string, room *figures.Room
 
 // putToSleep starts sessions and waits until all hibernate.
 func (p *program) putToSleep(ctx context.Context, arn string, from, to int) error {
+	asked := map[string]bool{}
+	for i := range to {
+		asked[sleeperName(i)] = true
+	}
 	for i := from; i < to; i++ {
-		if _, _, err := p.ask(ctx, arn, sessionName(i)); err != nil {
+		if _, _, err := p.ask(ctx, arn, sleeperName(i)); err != nil {
 			return err
 		}
 	}
@@ -169,7 +173,7 @@ func (p *program) putToSleep(ctx context.Context, arn string, from, to int) erro
 		all, err := p.sessions(ctx)
 		n := 0
 		for _, s := range all {
-			if aws.ToString(s.Status) == "HIBERNATED" {
+			if asked[aws.ToString(s.SessionId)] && aws.ToString(s.Status) == "HIBERNATED" {
 				n++
 			}
 		}
@@ -180,6 +184,10 @@ func (p *program) putToSleep(ctx context.Context, arn string, from, to int) erro
 	p.settle()
 	return nil
 }
+
+// sleeperName names a session that hibernates. The live ones are others: they sleep
+// since their server ended.
+func sleeperName(i int) string { return sessionName(1<<10 + i) }
 
 // resident is what server and supervisor have in memory; nothing else is left.
 func (p *program) resident() (int64, error) {
