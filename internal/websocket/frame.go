@@ -9,7 +9,6 @@ import (
 
 // The codes with which connections are closed (RFC 6455, 7.4.1).
 const (
-	NormalClosure   = 1000
 	GoingAway       = 1001
 	ProtocolError   = 1002
 	PolicyViolation = 1008

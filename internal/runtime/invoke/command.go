@@ -11,8 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -43,11 +41,7 @@ const (
 // streams what it writes.
 func (s *Service) InvokeAgentRuntimeCommand(ctx context.Context, in *agentcore.InvokeAgentRuntimeCommandRequest) (*agentcore.InvokeAgentRuntimeCommandResponse, error) {
 	call := pipeline.From(ctx)
-	id := text(in.RuntimeSessionId)
-	if id == "" {
-		id = uuid.NewString()
-	}
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), id)
+	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}
@@ -58,17 +52,14 @@ func (s *Service) InvokeAgentRuntimeCommand(ctx context.Context, in *agentcore.I
 		}
 	}
 	c := newCommand(limit)
-	err = s.reach(ctx, key, func(use *session.Use) error { return c.start(ctx, use, *in.Body.Command) })
-	if errors.Is(err, sandbox.ErrStopped) {
-		err = errEnded().Because(err)
-	}
+	err = s.execute(ctx, key, func(use *session.Use) error { return c.start(ctx, use, *in.Body.Command) })
 	if err != nil {
 		return nil, err
 	}
 	// The stream may never be asked for: a caller may leave before it begins.
 	context.AfterFunc(ctx, c.end)
 	out := &agentcore.InvokeAgentRuntimeCommandResponse{
-		RuntimeSessionId: &id, StatusCode: new(int32(http.StatusOK)), Stream: c.events,
+		RuntimeSessionId: &key.ID, StatusCode: new(int32(http.StatusOK)), Stream: c.events,
 		TraceId: in.TraceId, TraceParent: in.TraceParent, TraceState: in.TraceState, Baggage: in.Baggage,
 	}
 	return out, nil
@@ -176,6 +167,15 @@ func (c *command) events(yield func(*agentcore.InvokeAgentRuntimeCommandStreamOu
 		}
 	}
 	tell(agentcore.ResponseChunk{ContentStop: stop})
+}
+
+// execute is reach for what runs a command in the session.
+func (s *Service) execute(ctx context.Context, key session.Key, do func(*session.Use) error) error {
+	err := s.reach(ctx, key, do)
+	if errors.Is(err, sandbox.ErrStopped) {
+		return errEnded().Because(err)
+	}
+	return err
 }
 
 func errEnded() *fault.Error {

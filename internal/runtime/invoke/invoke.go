@@ -60,17 +60,13 @@ func New(plans Planner, sessions *session.Manager, st store.Store) *Service {
 // started if need be, and streams the agent's answer.
 func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAgentRuntimeRequest) (*agentcore.InvokeAgentRuntimeResponse, error) {
 	call := pipeline.From(ctx)
-	id := text(in.RuntimeSessionId)
-	if id == "" {
-		id = uuid.NewString() // as SDKs make one when the caller names none
-	}
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), id)
+	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}
 	var out *agentcore.InvokeAgentRuntimeResponse
 	err = s.reach(ctx, key, func(use *session.Use) (err error) {
-		out, err = ask(ctx, use, call, in, id)
+		out, err = ask(ctx, use, call, in, key.ID)
 		return err
 	})
 	return out, err
@@ -277,10 +273,14 @@ func (s *Service) StopRuntimeSession(ctx context.Context, in *agentcore.StopRunt
 }
 
 // sessionKey reads the runtime out of the path: a whole ARN, or an id with the
-// account beside it.
+// account beside it. Without a session's id it is a new one, as SDKs make one when
+// the caller names none.
 func sessionKey(call *pipeline.Call, arn, account, qualifier, id string) (session.Key, error) {
 	if qualifier == "" {
 		qualifier = runtime.DefaultEndpoint
+	}
+	if id == "" {
+		id = uuid.NewString()
 	}
 	key := session.Key{Scope: call.Scope, Owner: arn, Endpoint: qualifier, ID: id}
 	if !strings.HasPrefix(arn, "arn:") {

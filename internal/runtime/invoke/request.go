@@ -22,37 +22,40 @@ const maxHeader = 4 << 10
 // agentRequest is the request as the agent's container contract has it
 // (spec/runtime.md 10), and the trace that was begun for it, if one was.
 func agentRequest(ctx context.Context, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string, detail runtime.Detail) (*http.Request, traceContext, error) {
-	var trace traceContext
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, detail.Server.URL(detail.Server.Path), nil)
 	if err != nil {
-		return nil, trace, err
+		return nil, traceContext{}, err
 	}
 	if call.ContentLength != 0 {
 		// The body belongs to the pipeline, which closes it.
 		req.Body, req.ContentLength = unclosed{in.Payload}, call.ContentLength
 	}
-	if err := passOn(req.Header, call.Header, detail.Headers); err != nil {
+	trace, err := setHeader(req.Header, call, id, detail)
+	if err != nil {
 		return nil, trace, err
 	}
-	trace = setTrace(req.Header, call.Header)
 	for name, value := range map[string]*string{
 		"Content-Type": in.ContentType, "Accept": in.Accept,
 		"Mcp-Session-Id": in.McpSessionId, "Mcp-Protocol-Version": in.McpProtocolVersion, "Mcp-Method": in.McpMethod, "Mcp-Name": in.McpName,
-		"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": &id, "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id": &call.RequestID,
 	} {
 		if value != nil {
 			req.Header.Set(name, *value)
 		}
 	}
-	req.Header["User-Agent"] = nil // not Go's; a caller's cannot be passed on
 	return req, trace, nil
 }
 
-// setTrace hands on the trace that a request belongs to, or begins one and returns
-// it.
-func setTrace(to, from http.Header) (begun traceContext) {
+// sessionHeader names the session, to agents and to callers.
+const sessionHeader = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id"
+
+// setHeader sets what every request to an agent has: what the runtime's owner has
+// listed, the trace that it belongs to or begins, which it returns, and the session.
+func setHeader(to http.Header, call *pipeline.Call, id string, detail runtime.Detail) (begun traceContext, err error) {
+	if err := passOn(to, call.Header, detail.Headers); err != nil {
+		return begun, err
+	}
 	for _, name := range []string{"X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"} {
-		if v := from.Get(name); v != "" {
+		if v := call.Header.Get(name); v != "" {
 			to.Set(name, v)
 		}
 	}
@@ -61,7 +64,10 @@ func setTrace(to, from http.Header) (begun traceContext) {
 		to.Set("X-Amzn-Trace-Id", begun.id)
 		to.Set("Traceparent", begun.parent)
 	}
-	return begun
+	to.Set(sessionHeader, id)
+	to.Set("X-Amzn-Bedrock-AgentCore-Runtime-Request-Id", call.RequestID)
+	to["User-Agent"] = nil // not Go's; a caller's cannot be passed on
+	return begun, nil
 }
 
 // unclosed is a body that a failed dial does not use up.

@@ -39,28 +39,21 @@ func (s *Service) InvokeAgentRuntimeCommandShell(ctx context.Context, in *agentc
 	if !asksForWebSocket(call.Header) {
 		return nil, errNoWebSocket()
 	}
-	id, name := text(in.RuntimeSessionId), text(in.ShellId)
-	if id == "" {
-		id = uuid.NewString()
-	}
-	if name == "" {
-		name = uuid.NewString()
-	}
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), id)
+	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}
-	at := shellKey{key, name}
-	sh, found, err := s.shells.claim(at)
+	name := text(in.ShellId)
+	if name == "" {
+		name = uuid.NewString()
+	}
+	sh, found, err := s.shells.claim(shellKey{key, name})
 	if err != nil {
 		return nil, err
 	}
 	if !found {
-		if err := s.reach(ctx, key, func(use *session.Use) error { return sh.start(ctx, use) }); err != nil {
+		if err := s.execute(ctx, key, func(use *session.Use) error { return sh.start(ctx, use) }); err != nil {
 			s.shells.drop(sh)
-			if errors.Is(err, sandbox.ErrStopped) {
-				err = errEnded().Because(err)
-			}
 			return nil, shellFault(err)
 		}
 		go s.shells.watch(sh)

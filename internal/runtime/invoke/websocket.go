@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -27,8 +25,6 @@ var socketLimits = websocket.Limits{FrameBytes: 64 << 10, FramesPerSecond: 250, 
 // socketPath is where an agent of any protocol serves WebSockets.
 const socketPath = "/ws"
 
-const sessionHeader = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id"
-
 // InvokeAgentRuntimeWithWebSocketStream connects the caller to the WebSocket of the
 // session's agent.
 func (s *Service) InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in *agentcore.InvokeAgentRuntimeWithWebSocketStreamRequest) (http.Handler, error) {
@@ -36,15 +32,11 @@ func (s *Service) InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in 
 	if !asksForWebSocket(call.Header) {
 		return nil, errNoWebSocket()
 	}
-	id := text(in.RuntimeSessionId)
-	if id == "" {
-		id = uuid.NewString()
-	}
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), id)
+	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}
-	c := &socket{id: id}
+	c := &socket{id: key.ID}
 	if err := s.reach(ctx, key, func(use *session.Use) error { return c.connect(ctx, use, call) }); err != nil {
 		return nil, err
 	}
@@ -79,7 +71,7 @@ func (c *socket) connect(ctx context.Context, use *session.Use, call *pipeline.C
 	if err != nil {
 		return err
 	}
-	if err := passOn(req.Header, call.Header, detail.Headers); err != nil {
+	if _, err := setHeader(req.Header, call, c.id, detail); err != nil {
 		return err
 	}
 	for name, values := range call.Header {
@@ -87,12 +79,8 @@ func (c *socket) connect(ctx context.Context, use *session.Use, call *pipeline.C
 			req.Header[name] = values
 		}
 	}
-	setTrace(req.Header, call.Header)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "websocket")
-	req.Header.Set(sessionHeader, c.id)
-	req.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Request-Id", call.RequestID)
-	req.Header["User-Agent"] = nil
 	resp, err := use.Transport().RoundTrip(req)
 	if err != nil {
 		return agentFault(ctx, use, detail, err)
