@@ -25,7 +25,8 @@ An agent that is there already is updated: what no flag changes stays as it is, 
 nothing has changed at all it stays at its version.
 
 --network vpc:PROFILE has it reach what a network profile opens, instead of the internet: outcrop network --help.
---storage gives each of its sessions a directory that is there again when the session comes back.`
+--storage gives each of its sessions a directory that is there again when the session comes back.
+--protocol mcp deploys an MCP server: port 8000, /mcp. a2a is port 9000, /; http and agui are port 8080, /invocations.`
 
 // deployment is what was asked for.
 type deployment struct {
@@ -46,6 +47,7 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
   outcrop deploy . --name hello --runtime PYTHON_3_12 --entry main.py
   outcrop deploy . --env MODEL=small --env API_BASE
   outcrop deploy . --network vpc:office --storage /mnt/work
+  outcrop deploy examples/mcp --protocol mcp
   outcrop deploy --image registry.example.com/team/my-agent:v1
   outcrop deploy --image 127.0.0.1:8642/my-agent:v1 --name hello`,
 		Args: arguments(0, 1),

@@ -129,6 +129,7 @@ func (p *Program) create(ctx context.Context, c *client.Client, r release) (stri
 	in := &bedrockagentcorecontrol.CreateAgentRuntimeInput{
 		AgentRuntimeName: aws.String(r.name), AgentRuntimeArtifact: r.artifact(), RoleArn: aws.String(cmp.Or(r.role, r.defaultRole())),
 		NetworkConfiguration: cmp.Or(r.networkOf(nil), publicNetwork()), FilesystemConfigurations: r.filesOf(nil), EnvironmentVariables: r.environmentOf(nil, r.env),
+		ProtocolConfiguration: r.protocolOf(nil),
 	}
 	if r.description != "" {
 		in.Description = aws.String(r.description)
@@ -166,7 +167,7 @@ func (r release) settings(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) *b
 		MetadataConfiguration:         old.MetadataConfiguration,
 		NetworkConfiguration:          r.networkOf(old.NetworkConfiguration),
 		PlatformVersion:               old.PlatformVersion,
-		ProtocolConfiguration:         old.ProtocolConfiguration,
+		ProtocolConfiguration:         r.protocolOf(old.ProtocolConfiguration),
 		RequestHeaderConfiguration:    old.RequestHeaderConfiguration,
 	}
 	if r.description != "" {
@@ -182,7 +183,8 @@ func (r release) isAsItWas(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) b
 	return old.Status == types.AgentRuntimeStatusReady && r.isArtifact(old.AgentRuntimeArtifact) &&
 		aws.ToString(in.RoleArn) == aws.ToString(old.RoleArn) && aws.ToString(in.Description) == aws.ToString(old.Description) &&
 		maps.Equal(in.EnvironmentVariables, old.EnvironmentVariables) && sameNetwork(in.NetworkConfiguration, old.NetworkConfiguration) &&
-		storageIn(in.FilesystemConfigurations) == storageIn(old.FilesystemConfigurations)
+		storageIn(in.FilesystemConfigurations) == storageIn(old.FilesystemConfigurations) &&
+		protocolIn(in.ProtocolConfiguration) == protocolIn(old.ProtocolConfiguration)
 }
 
 // isArtifact reports whether old is what is deployed. Nobody knows what a tag stands
@@ -237,7 +239,7 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 				"digest": r.bundle.Digest, "size": r.bundle.Size, "files": r.bundle.Files,
 			})
 		}
-		for name, value := range map[string]string{"versionId": r.code.version, "image": r.image, "networkMode": set.NetworkMode, "sessionStorage": set.Storage, "snapshot": set.Snapshot} {
+		for name, value := range map[string]string{"versionId": r.code.version, "image": r.image, "networkMode": set.NetworkMode, "sessionStorage": set.Storage, "snapshot": set.Snapshot, "protocol": set.Protocol} {
 			if value != "" {
 				doc[name] = value
 			}
@@ -263,6 +265,18 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 		p.say("Next: outcrop ls%s shows when it is READY", r.where)
 		return nil
 	}
-	p.say("Next: outcrop invoke %s '{\"prompt\": \"hi\"}'%s", r.name, r.where)
+	p.say("Next: %s%s", next(r.name, protocolIn(out.ProtocolConfiguration)), r.where)
 	return nil
+}
+
+// next is what to do with an agent that is READY.
+func next(name string, protocol types.ServerProtocol) string {
+	switch protocol {
+	case types.ServerProtocolMcp:
+		return "outcrop invoke " + name + ` '{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}'`
+	case types.ServerProtocolA2a:
+		return "outcrop logs " + name + " -f"
+	default:
+		return "outcrop invoke " + name + ` '{"prompt": "hi"}'`
+	}
 }

@@ -24,10 +24,14 @@ type settingsRow struct {
 	SecurityGroups []string `json:"securityGroups,omitempty"`
 	Storage        string   `json:"sessionStorage,omitempty"`
 	Snapshot       string   `json:"snapshot,omitempty"`
+	Protocol       string   `json:"protocol,omitempty"` // absent for HTTP
 }
 
 func settingsOf(r *bedrockagentcorecontrol.GetAgentRuntimeOutput) settingsRow {
 	row := settingsRow{Storage: storageIn(r.FilesystemConfigurations), Snapshot: r.EnvironmentVariables[snapshotVariable]}
+	if protocol := protocolIn(r.ProtocolConfiguration); protocol != types.ServerProtocolHttp {
+		row.Protocol = string(protocol)
+	}
 	if n := r.NetworkConfiguration; n != nil {
 		row.NetworkMode = string(n.NetworkMode)
 		if n.NetworkModeConfig != nil {
@@ -45,6 +49,9 @@ func (s settingsRow) lines() [][]string {
 	}
 	if s.Snapshot != "" {
 		lines = append(lines, []string{"snapshot", s.Snapshot})
+	}
+	if s.Protocol != "" {
+		lines = append(lines, []string{"protocol", s.Protocol})
 	}
 	return lines
 }

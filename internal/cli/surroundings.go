@@ -26,6 +26,7 @@ type surroundings struct {
 	subnets, securityGroups []string
 	storage                 string // a path, or none
 	snapshot                string // on, off or safe
+	protocol                string // http, mcp, a2a or agui
 	// mapped are the subnets that the server has mapped to the profile.
 	mapped []string
 }
@@ -36,6 +37,7 @@ func (s *surroundings) flags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&s.securityGroups, "security-groups", nil, "security `GROUPS` of its VPC, as on AWS")
 	fs.StringVar(&s.storage, "storage", "", "`PATH` below /mnt of a directory that each session keeps when it stops, or none")
 	fs.StringVar(&s.snapshot, "snapshot", "", "`WHETHER` sessions are copies of a started one: on, off or safe, which is OUTCROP_SNAPSHOT (default: on)")
+	fs.StringVar(&s.protocol, "protocol", "", "`PROTOCOL` it speaks: http, mcp, a2a or agui, each on its port (default: http)")
 }
 
 const profilePrefix = "vpc:"
@@ -88,6 +90,9 @@ func (s *surroundings) check(env map[string]string) error {
 	}
 	if s.snapshot != "" && !slices.Contains([]string{"on", "off", "safe"}, s.snapshot) {
 		return misuse("--snapshot %q is none of on, off and safe", s.snapshot)
+	}
+	if s.protocol = strings.ToUpper(s.protocol); s.protocol != "" && !slices.Contains(types.ServerProtocol("").Values(), types.ServerProtocol(s.protocol)) {
+		return misuse("--protocol %q is none of http, mcp, a2a and agui", strings.ToLower(s.protocol))
 	}
 	if _, both := env[snapshotVariable]; both && s.snapshot != "" {
 		return misuse("--snapshot and --env %s say two things; leave one out", snapshotVariable)
@@ -186,6 +191,27 @@ func storageIn(files []types.FilesystemConfiguration) string {
 		}
 	}
 	return ""
+}
+
+// protocolOf is what an agent is to speak that speaks old. Port and path are the
+// protocol's, and go with it.
+func (s *surroundings) protocolOf(old *types.ProtocolConfiguration) *types.ProtocolConfiguration {
+	wanted := types.ServerProtocol(s.protocol)
+	switch {
+	case wanted == "", protocolIn(old) == wanted:
+		return old
+	case wanted == types.ServerProtocolHttp:
+		return nil
+	}
+	return &types.ProtocolConfiguration{ServerProtocol: wanted}
+}
+
+// protocolIn is what an agent speaks: HTTP where nobody said anything.
+func protocolIn(c *types.ProtocolConfiguration) types.ServerProtocol {
+	if c == nil {
+		return types.ServerProtocolHttp
+	}
+	return c.ServerProtocol
 }
 
 // snapshotVariable says whether a runtime is saved (docs/sessions.md).

@@ -20,7 +20,7 @@ func TestDeploySurroundings(t *testing.T) {
 	f.network = someNetworks
 	dir := agentFolder(t, u, "hello")
 	const id = "hello-0123456789"
-	plain := map[string]bool{"not-said": true, "subnets-again": true, "environment": true, "cleared": true, "plain-again": true, "plain-still": true}
+	plain := map[string]bool{"not-said": true, "subnets-again": true, "environment": true, "cleared": true, "plain-again": true, "plain-still": true, "protocol-again": true, "protocol-plain": true}
 	for _, step := range []struct {
 		name, args string
 		changes    bool
@@ -37,6 +37,9 @@ func TestDeploySurroundings(t *testing.T) {
 		{"cleared", "--clear-env --snapshot safe", true, ""},
 		{"plain-again", "--network public --storage none --snapshot on", true, `{"networkMode":"PUBLIC"} null null`},
 		{"plain-still", "--network public --storage none --snapshot on", false, ""},
+		{"protocol", "--protocol mcp", true, ""},
+		{"protocol-again", "--protocol MCP", false, ""},
+		{"protocol-plain", "--protocol http", true, ""},
 		{"unknown-profile", "--network vpc:offices", false, ""},
 		{"unmapped-profile", "--network vpc:lab", false, ""},
 	} {
