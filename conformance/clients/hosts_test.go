@@ -13,6 +13,7 @@ import (
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
+	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/pinned"
 	"github.com/outcrop/outcrop/conformance/server"
 )
@@ -47,9 +48,26 @@ func TestClientsUnderAWSNames(t *testing.T) {
 	})
 	tellStories(t, f)
 	t.Run("bedrock-agentcore", func(t *testing.T) {
-		arn := "arn:aws:bedrock-agentcore:" + s.Region + ":" + s.Account + ":runtime/nobody-0123456789"
-		cmd := exec.CommandContext(t.Context(), pinned.Program(t, "python"), "testdata/websocket.py", arn)
+		cmd := exec.CommandContext(t.Context(), pinned.Program(t, "python"), "testdata/websocket.py", sockets(t, s))
 		cmd.Env = f.env
 		tell(t, cmd)
+		if t.Failed() {
+			t.Logf("server:\n%s", f.Log())
+		}
 	})
+}
+
+// sockets deploys the agent of testdata/sockets and returns its ARN.
+func sockets(t *testing.T, s *server.Server) string {
+	t.Helper()
+	code, python := s.Pack("testdata/sockets", "")
+	account := s.Agents()
+	if err := account.Store(t.Context(), "sockets", agent.Key, code); err != nil {
+		t.Fatal(err)
+	}
+	made, err := account.Create(t.Context(), account.Input("sockets", "sockets", python))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *made.AgentRuntimeArn
 }

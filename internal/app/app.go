@@ -19,6 +19,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/throttle"
 	"github.com/outcrop/outcrop/internal/gate"
+	"github.com/outcrop/outcrop/internal/hostline"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
@@ -129,7 +130,7 @@ func (s *Server) server() *http.Server {
 }
 
 func answer(server *http.Server, l net.Listener) error {
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(hostline.Listen(l)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil

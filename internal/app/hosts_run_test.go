@@ -25,7 +25,7 @@ import (
 )
 
 // hosting runs a server that answers AWS's names until the test ends.
-func hosting(t *testing.T, dir string, names ...string) (tlsAddr, proxyAddr string, roots *x509.CertPool, err error) {
+func hosting(t *testing.T, dir string, names ...string) (plainAddr, tlsAddr, proxyAddr string, roots *x509.CertPool, err error) {
 	t.Helper()
 	var listeners [3]net.Listener
 	for i := range listeners {
@@ -51,7 +51,7 @@ func hosting(t *testing.T, dir string, names ...string) (tlsAddr, proxyAddr stri
 				t.Errorf("%s was left open", l.Addr())
 			}
 		}
-		return "", "", nil, err
+		return "", "", "", nil, err
 	}
 	t.Cleanup(func() {
 		cancel()
@@ -65,14 +65,14 @@ func hosting(t *testing.T, dir string, names ...string) (tlsAddr, proxyAddr stri
 	}
 	roots = x509.NewCertPool()
 	roots.AppendCertsFromPEM(root)
-	return listeners[1].Addr().String(), listeners[2].Addr().String(), roots, nil
+	return listeners[0].Addr().String(), listeners[1].Addr().String(), listeners[2].Addr().String(), roots, nil
 }
 
 func TestHosts(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	t.Run("server", func(t *testing.T) {
-		tlsAddr, proxyAddr, roots, err := hosting(t, dir)
+		plainAddr, tlsAddr, proxyAddr, roots, err := hosting(t, dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,6 +106,24 @@ func TestHosts(t *testing.T) {
 				t.Errorf("%s: %d %s", c.url, resp.StatusCode, body)
 			}
 		}
+		// The SDK's handshakes say their Host twice.
+		for _, c := range []struct {
+			to, host string
+			tls      bool
+		}{{plainAddr, "localhost", false}, {tlsAddr, "localhost", true}} {
+			conn, err := net.Dial("tcp", c.to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.tls {
+				conn = tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: c.host})
+			}
+			_, _ = fmt.Fprintf(conn, "GET /_outcrop/health HTTP/1.1\r\nHost: %[1]s\r\nUpgrade: websocket\r\nConnection: close\r\nHost: %[1]s\r\n\r\n", c.host)
+			if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+				t.Errorf("%s twice: %v, %v", c.host, resp, err)
+			}
+			_ = conn.Close()
+		}
 		// A connection that does not get as far as a request is no hindrance to the end.
 		c, err := net.Dial("tcp", proxyAddr)
 		if err != nil {
@@ -119,7 +137,7 @@ func TestHosts(t *testing.T) {
 	})
 	t.Run("another name", func(t *testing.T) {
 		var scope *ca.ScopeError
-		if _, _, _, err := hosting(t, dir, "agents.example.com"); !errors.As(err, &scope) {
+		if _, _, _, _, err := hosting(t, dir, "agents.example.com"); !errors.As(err, &scope) {
 			t.Errorf("Run = %v", err)
 		}
 	})

@@ -74,11 +74,7 @@ func (c *socket) connect(ctx context.Context, use *session.Use, call *pipeline.C
 	if _, err := setHeader(req.Header, call, c.id, detail); err != nil {
 		return err
 	}
-	for name, values := range call.Header {
-		if strings.HasPrefix(name, "Sec-Websocket-") {
-			req.Header[name] = values
-		}
-	}
+	passHandshake(req.Header, call.Header)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "websocket")
 	resp, err := use.Transport().RoundTrip(req)
@@ -92,6 +88,21 @@ func (c *socket) connect(ctx context.Context, use *session.Use, call *pipeline.C
 	}
 	c.use, c.agent, c.shake = use, agent, resp
 	return nil
+}
+
+// passHandshake copies what the two ends agree on. The key and the version are said
+// once: the bedrock-agentcore SDK writes both, and hands them to a WebSocket library
+// that has written its own before and wants its own key answered.
+func passHandshake(to, from http.Header) {
+	for name, values := range from {
+		if !strings.HasPrefix(name, "Sec-Websocket-") {
+			continue
+		}
+		if name == "Sec-Websocket-Key" || name == "Sec-Websocket-Version" {
+			values = values[:1]
+		}
+		to[name] = values
+	}
 }
 
 // ServeHTTP joins the caller's connection to the agent's until one of them ends it.

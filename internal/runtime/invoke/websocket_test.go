@@ -1,8 +1,11 @@
 package invoke_test
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -99,6 +102,47 @@ func (k *kit) logged(line string) {
 		if time.Now().After(late) {
 			k.Fatalf("the log has %q, want %q", k.logs(), line)
 		}
+	}
+}
+
+// TestKeySaidTwice: the SDK hands its own key to a WebSocket library that has written
+// one before and wants that answered (spec/runtime.md 9.1, bedrock-agentcore 1.25).
+func TestKeySaidTwice(t *testing.T) {
+	k := newKit(t)
+	var seen http.Request
+	k.echoSockets(&seen)
+	u, h := k.socketRequest("/ws", http.Header{}, false, nil)
+	at, err := url.Parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", at.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	h.Set("Connection", "Upgrade")
+	h.Set("Upgrade", "websocket")
+	h["Sec-Websocket-Key"] = []string{"dGhlIHNhbXBsZSBub25jZQ==", "c2Vjb25kIHNlY29uZCBzZQ=="}
+	h["Sec-Websocket-Version"] = []string{"13", "13"}
+	var head strings.Builder
+	fmt.Fprintf(&head, "GET %s HTTP/1.1\r\nHost: %s\r\n", at.RequestURI(), at.Host)
+	if err := h.Write(&head); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, head.String()+"\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	// RFC 6455 1.3 has the answer to the first of them.
+	if got := resp.Header.Get("Sec-Websocket-Accept"); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		t.Errorf("accepted %q", got)
+	}
+	if got := seen.Header["Sec-Websocket-Key"]; len(got) != 1 || len(seen.Header["Sec-Websocket-Version"]) != 1 {
+		t.Errorf("the agent was shown the keys %q and the versions %q", got, seen.Header["Sec-Websocket-Version"])
 	}
 }
 
