@@ -78,7 +78,7 @@ func TestMisuse(t *testing.T) {
 		"logs hello --since -5m", "logs hello --since soon", "deploy", "deploy . --image a:1", "deploy --image a:1 --entry main.py", "deploy --image registry/1:1", "serve --private-registry https://a", "serve --max-image 2TiB", "deploy . --name 1x", "deploy . --network office", "deploy . --network vpc", "deploy . --network vpc:1x", "deploy . --subnets subnet-0123456789abcdef0",
 		"deploy . --network public --subnets subnet-0123456789abcdef0 --security-groups sg-0123456789abcdef0",
 		"deploy . --subnets vpc-1 --security-groups sg-0123456789abcdef0", "deploy . --subnets subnet-0123456789abcdef0 --security-groups mine",
-		"deploy . --storage /data", "deploy . --snapshot maybe", "deploy . --protocol soap", "deploy . --snapshot off --env OUTCROP_SNAPSHOT=safe", "deploy . --env =x", "deploy . --env NOPE",
+		"deploy . --storage /data", "deploy . --snapshot maybe", "deploy . --protocol soap", "deploy . --idle-timeout 10s", "deploy . --snapshot off --env OUTCROP_SNAPSHOT=safe", "deploy . --env =x", "deploy . --env NOPE",
 		"env --shell tcsh", "invoke hello {bad", "invoke hello --raw --json", "invoke hello -s short", "invoke a/b", "invoke hello @nowhere",
 		"network bogus", "network profile", "network profile set", "network profile set a", "network profile set a --rule 10.1.0.0/8",
 		"network profile set a --rule 10.1.0.0/16:0", "network profile set a --rule fd00::/8", "network profile set a --rule 10.1.0.0/16 --dns ns.example.com",

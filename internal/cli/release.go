@@ -129,7 +129,7 @@ func (p *Program) create(ctx context.Context, c *client.Client, r release) (stri
 	in := &bedrockagentcorecontrol.CreateAgentRuntimeInput{
 		AgentRuntimeName: aws.String(r.name), AgentRuntimeArtifact: r.artifact(), RoleArn: aws.String(cmp.Or(r.role, r.defaultRole())),
 		NetworkConfiguration: cmp.Or(r.networkOf(nil), publicNetwork()), FilesystemConfigurations: r.filesOf(nil), EnvironmentVariables: r.environmentOf(nil, r.env),
-		ProtocolConfiguration: r.protocolOf(nil),
+		ProtocolConfiguration: r.protocolOf(nil), LifecycleConfiguration: r.lifeOf(nil),
 	}
 	if r.description != "" {
 		in.Description = aws.String(r.description)
@@ -163,7 +163,7 @@ func (r release) settings(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) *b
 		Description:                   old.Description,
 		EnvironmentVariables:          r.environmentOf(old.EnvironmentVariables, r.env),
 		FilesystemConfigurations:      r.filesOf(old.FilesystemConfigurations),
-		LifecycleConfiguration:        old.LifecycleConfiguration,
+		LifecycleConfiguration:        r.lifeOf(old.LifecycleConfiguration),
 		MetadataConfiguration:         old.MetadataConfiguration,
 		NetworkConfiguration:          r.networkOf(old.NetworkConfiguration),
 		PlatformVersion:               old.PlatformVersion,
@@ -184,7 +184,7 @@ func (r release) isAsItWas(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) b
 		aws.ToString(in.RoleArn) == aws.ToString(old.RoleArn) && aws.ToString(in.Description) == aws.ToString(old.Description) &&
 		maps.Equal(in.EnvironmentVariables, old.EnvironmentVariables) && sameNetwork(in.NetworkConfiguration, old.NetworkConfiguration) &&
 		storageIn(in.FilesystemConfigurations) == storageIn(old.FilesystemConfigurations) &&
-		protocolIn(in.ProtocolConfiguration) == protocolIn(old.ProtocolConfiguration)
+		protocolIn(in.ProtocolConfiguration) == protocolIn(old.ProtocolConfiguration) && sameLife(in.LifecycleConfiguration, old.LifecycleConfiguration)
 }
 
 // isArtifact reports whether old is what is deployed. Nobody knows what a tag stands

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
@@ -27,6 +28,8 @@ type surroundings struct {
 	storage                 string // a path, or none
 	snapshot                string // on, off or safe
 	protocol                string // http, mcp, a2a or agui
+	// idle and lifetime end a session; zero leaves them as they are.
+	idle, lifetime time.Duration
 	// mapped are the subnets that the server has mapped to the profile.
 	mapped []string
 }
@@ -38,6 +41,8 @@ func (s *surroundings) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&s.storage, "storage", "", "`PATH` below /mnt of a directory that each session keeps when it stops, or none")
 	fs.StringVar(&s.snapshot, "snapshot", "", "`WHETHER` sessions are copies of a started one: on, off or safe, which is OUTCROP_SNAPSHOT (default: on)")
 	fs.StringVar(&s.protocol, "protocol", "", "`PROTOCOL` it speaks: http, mcp, a2a or agui, each on its port (default: http)")
+	spanVar(fs, &s.idle, "idle-timeout", 0, "how long a session may have nothing to do before it ends (default 15m0s)")
+	spanVar(fs, &s.lifetime, "max-lifetime", 0, "how long a session may last, whatever it does (default 8h0m0s)")
 }
 
 const profilePrefix = "vpc:"
@@ -93,6 +98,11 @@ func (s *surroundings) check(env map[string]string) error {
 	}
 	if s.protocol = strings.ToUpper(s.protocol); s.protocol != "" && !slices.Contains(types.ServerProtocol("").Values(), types.ServerProtocol(s.protocol)) {
 		return misuse("--protocol %q is none of http, mcp, a2a and agui", strings.ToLower(s.protocol))
+	}
+	for flag, span := range map[string]time.Duration{"idle-timeout": s.idle, "max-lifetime": s.lifetime} {
+		if span != 0 && (span < shortestLife || span > longestLife || span%time.Second != 0) {
+			return misuse("--%s %v is not within 1m and 14d, in whole seconds", flag, span)
+		}
 	}
 	if _, both := env[snapshotVariable]; both && s.snapshot != "" {
 		return misuse("--snapshot and --env %s say two things; leave one out", snapshotVariable)
@@ -212,6 +222,35 @@ func protocolIn(c *types.ProtocolConfiguration) types.ServerProtocol {
 		return types.ServerProtocolHttp
 	}
 	return c.ServerProtocol
+}
+
+// What the model takes for the two ends of a session (spec/runtime.md 2.8).
+const shortestLife, longestLife = time.Minute, 14 * 24 * time.Hour
+
+// lifeOf is how long sessions are to live of an agent that has old. Unless it was
+// ever said the server's own values stay unsaid.
+func (s *surroundings) lifeOf(old *types.LifecycleConfiguration) *types.LifecycleConfiguration {
+	if s.idle == 0 && s.lifetime == 0 {
+		return old
+	}
+	life := types.LifecycleConfiguration{}
+	if old != nil {
+		life = *old
+	}
+	if s.idle != 0 {
+		life.IdleRuntimeSessionTimeout = aws.Int32(int32(s.idle / time.Second))
+	}
+	if s.lifetime != 0 {
+		life.MaxLifetime = aws.Int32(int32(s.lifetime / time.Second))
+	}
+	return &life
+}
+
+func sameLife(a, b *types.LifecycleConfiguration) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return aws.ToInt32(a.IdleRuntimeSessionTimeout) == aws.ToInt32(b.IdleRuntimeSessionTimeout) && aws.ToInt32(a.MaxLifetime) == aws.ToInt32(b.MaxLifetime)
 }
 
 // snapshotVariable says whether a runtime is saved (docs/sessions.md).

@@ -20,7 +20,7 @@ func TestDeploySurroundings(t *testing.T) {
 	f.network = someNetworks
 	dir := agentFolder(t, u, "hello")
 	const id = "hello-0123456789"
-	plain := map[string]bool{"not-said": true, "subnets-again": true, "environment": true, "cleared": true, "plain-again": true, "plain-still": true, "protocol-again": true, "protocol-plain": true}
+	plain := map[string]bool{"not-said": true, "subnets-again": true, "environment": true, "cleared": true, "plain-again": true, "plain-still": true, "protocol-again": true, "protocol-plain": true, "life": true, "life-again": true}
 	for _, step := range []struct {
 		name, args string
 		changes    bool
@@ -40,6 +40,8 @@ func TestDeploySurroundings(t *testing.T) {
 		{"protocol", "--protocol mcp", true, ""},
 		{"protocol-again", "--protocol MCP", false, ""},
 		{"protocol-plain", "--protocol http", true, ""},
+		{"life", "--idle-timeout 60s --max-lifetime 1h", true, ""},
+		{"life-again", "--idle-timeout 1m", false, ""},
 		{"unknown-profile", "--network vpc:offices", false, ""},
 		{"unmapped-profile", "--network vpc:lab", false, ""},
 	} {
@@ -60,6 +62,10 @@ func TestDeploySurroundings(t *testing.T) {
 			t.Errorf("%s: %s", step.name, text)
 		}
 		switch step.name {
+		case "life":
+			if b, _ := json.Marshal(f.runtimes[id]["lifecycleConfiguration"]); string(b) != `{"idleRuntimeSessionTimeout":60,"maxLifetime":3600}` {
+				t.Errorf("%s: %s", step.name, b)
+			}
 		case "creates-in-profile":
 			u.golden("ls/surroundings", u.run("ls", "hello"))
 			if r := u.run("ls", "hello", "--json"); !json.Valid([]byte(r.stdout)) || !strings.Contains(r.stdout, `"sessionStorage": "/mnt/work"`) {
