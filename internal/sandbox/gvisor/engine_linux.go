@@ -165,7 +165,7 @@ func (e *engine) release(g *guest) {
 	defer e.mu.Unlock()
 	delete(e.guests, g.spec.ID)
 	delete(e.names, g.start.Sandbox)
-	close(g.over)
+	close(g.done)
 }
 
 // link returns the supervisor, and starts one if there is none.
@@ -233,7 +233,6 @@ func (e *engine) ended(m *wire.Ended) {
 	go func() {
 		g.finish(cause, m.Code)
 		e.release(g)
-		close(g.done)
 	}()
 }
 
@@ -279,7 +278,7 @@ func (e *engine) Close(ctx context.Context) error {
 	}
 	for _, g := range all {
 		select {
-		case <-g.over:
+		case <-g.done:
 		case <-ctx.Done():
 			return fmt.Errorf("close gvisor engine: %w", context.Cause(ctx))
 		}

@@ -25,11 +25,9 @@ const killTimeout = 10 * time.Second
 type guest struct {
 	spec  sandbox.Spec
 	start *wire.Start
-	// done is closed by the engine, after it has forgotten the guest.
-	done chan struct{}
-	// over is closed when the engine has forgotten the guest, whether it ever
+	// done is closed when the engine has forgotten the guest, whether it ever
 	// ran or not.
-	over chan struct{}
+	done chan struct{}
 	// running is closed once the start succeeded and output is being copied.
 	running chan struct{}
 	output  sync.WaitGroup
@@ -60,7 +58,7 @@ var _ sandbox.Sandbox = (*guest)(nil)
 func newGuest(spec sandbox.Spec, m *wire.Start, key string) *guest {
 	g := &guest{
 		spec: spec, start: m, key: key, saving: make(chan struct{}, 1),
-		done: make(chan struct{}), over: make(chan struct{}), running: make(chan struct{}),
+		done: make(chan struct{}), running: make(chan struct{}),
 	}
 	if spec.Savable {
 		g.hook = g.hooks.serve

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -61,10 +62,30 @@ func TestOrdinaryUser(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Errorf("as an ordinary user: %v\n%s", err, out)
+		t.Errorf("as an ordinary user: %v\n%s", err, failures(string(out)))
 	} else if testing.Verbose() {
 		t.Logf("%s", out)
 	}
+}
+
+// failures is what failed tests printed, of what a test program printed; all of it
+// if it does not say which failed.
+func failures(out string) string {
+	failed := regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`).FindAllStringSubmatch(out, -1)
+	if failed == nil {
+		return out
+	}
+	var said strings.Builder
+	printing := ""
+	for line := range strings.Lines(out) {
+		if words := strings.Fields(line); len(words) == 3 && words[0] == "===" {
+			printing = words[2]
+		}
+		if slices.ContainsFunc(failed, func(f []string) bool { return f[1] == printing }) {
+			said.WriteString(line)
+		}
+	}
+	return said.String()
 }
 
 func copyFile(t *testing.T, to, from string) {

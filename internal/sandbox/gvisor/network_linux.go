@@ -71,7 +71,7 @@ func (g *guest) connect(network string, to netip.AddrPort) (*os.File, error) {
 	defer cancel()
 	go func() { // an attempt ends with the guest
 		select {
-		case <-g.over:
+		case <-g.done:
 			cancel()
 		case <-ctx.Done():
 		}
@@ -176,7 +176,7 @@ func (g *guest) measure(ctx context.Context) (wire.Measured, error) {
 	l, used := g.link, g.used
 	g.mu.Unlock()
 	select {
-	case <-g.over:
+	case <-g.done:
 		return used, nil
 	default:
 	}

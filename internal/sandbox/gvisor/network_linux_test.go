@@ -95,7 +95,7 @@ func TestHandOver(t *testing.T) {
 // where nobody serves it.
 func TestHook(t *testing.T) {
 	g := newGuest(sandbox.Spec{Network: echoes{}}, &wire.Start{}, "")
-	defer close(g.over)
+	defer close(g.done)
 	if _, err := g.connect("tcp", hookAddress); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("connect() without a hook = %v", err)
 	}
@@ -115,7 +115,7 @@ func TestHook(t *testing.T) {
 	}
 	c.Close()
 	g = newGuest(sandbox.Spec{Savable: true}, &wire.Start{}, "")
-	defer close(g.over)
+	defer close(g.done)
 	if _, err := g.connect("tcp", netip.MustParseAddrPort("1.2.3.4:80")); err == nil {
 		t.Error("a guest without a network reaches something")
 	}
