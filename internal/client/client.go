@@ -67,6 +67,7 @@ type Client struct {
 	signer *v4.Signer
 	now    func() time.Time
 	agent  string
+	proxy  func(*http.Request) (*url.URL, error)
 }
 
 // New returns a client; it sends nothing yet.
@@ -89,7 +90,7 @@ func New(cfg Config) (*Client, error) {
 		SessionToken: cfg.Target.SessionToken, Source: "outcrop",
 	}
 	c := &Client{
-		target: cfg.Target, base: base, now: cfg.Now, signer: v4.NewSigner(), agent: cfg.UserAgent,
+		target: cfg.Target, base: base, now: cfg.Now, signer: v4.NewSigner(), agent: cfg.UserAgent, proxy: cfg.Proxy,
 		http: newHTTP(cfg, answerTime), agents: newHTTP(cfg, 0),
 	}
 	c.aws = aws.Config{

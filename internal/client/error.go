@@ -125,6 +125,7 @@ func answerError(res *http.Response, body []byte) error {
 	var b struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
+		Error   string `json:"error"` // where a shell could not be attached to (spec/runtime.md 9.3)
 	}
 	code := res.Header.Get("x-amzn-ErrorType")
 	if json.Unmarshal(body, &b) != nil && code == "" {
@@ -133,5 +134,5 @@ func answerError(res *http.Response, body []byte) error {
 	code = cmp.Or(code, b.Type, res.Status)
 	code, _, _ = strings.Cut(code, ":") // name:uri, as some services write it
 	code = code[strings.LastIndexByte(code, '#')+1:]
-	return &Error{Code: code, Message: b.Message, Status: res.StatusCode, RequestID: res.Header.Get("x-amzn-RequestId")}
+	return &Error{Code: code, Message: cmp.Or(b.Message, b.Error), Status: res.StatusCode, RequestID: res.Header.Get("x-amzn-RequestId")}
 }
