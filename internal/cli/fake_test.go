@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
@@ -42,10 +45,14 @@ type fake struct {
 	logs     func(query map[string]string) string
 	prune    http.HandlerFunc
 	invoke   http.HandlerFunc
-	fails    string                // failureReason of what is created from now on
-	conflict func()                // called once by CreateAgentRuntime, which then is a conflict
-	before   func(r *http.Request) // called before every call is answered
-	now      func() time.Time      // its clock
+	command  http.HandlerFunc
+	socket   func(*websocket.Conn) // the agent's side
+	shell    func(*websocket.Conn, *http.Request)
+	fails    string                    // failureReason of what is created from now on
+	conflict func()                    // called once by CreateAgentRuntime, which then is a conflict
+	before   func(r *http.Request)     // called before every call is answered
+	refused  func(http.ResponseWriter) // answers calls for WebSockets in their place
+	now      func() time.Time          // its clock
 }
 
 type oneKey struct{}
@@ -81,6 +88,13 @@ func newFake(t *testing.T) *fake {
 	mux.HandleFunc("DELETE /runtimes/{id}/{$}", f.remove)
 	f.serveEndpoints(mux)
 	mux.HandleFunc("POST /runtimes/{arn}/invocations", func(w http.ResponseWriter, r *http.Request) { f.invoke(w, r) })
+	mux.HandleFunc("POST /runtimes/{arn}/commands", func(w http.ResponseWriter, r *http.Request) { f.command(w, r) })
+	mux.HandleFunc("GET /runtimes/{arn}/ws", func(w http.ResponseWriter, r *http.Request) {
+		f.upgrade(w, r, func(conn *websocket.Conn) { f.socket(conn) })
+	})
+	mux.HandleFunc("GET /runtimes/{arn}/ws/shells", func(w http.ResponseWriter, r *http.Request) {
+		f.upgrade(w, r, func(conn *websocket.Conn) { f.shell(conn, r) })
+	})
 	mux.HandleFunc("POST /runtimes/{arn}/stopruntimesession", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"statusCode":200}`) })
 	mux.HandleFunc("PUT /{bucket}/{$}", f.makeBucket)
 	mux.HandleFunc("PUT /{bucket}", f.makeBucket)
@@ -121,6 +135,32 @@ func (f *fake) authenticate(w http.ResponseWriter, r *http.Request, next http.Ha
 		return
 	}
 	next.ServeHTTP(w, r)
+}
+
+// refuseSockets answers calls for WebSockets from now on.
+func (f *fake) refuseSockets(answer http.HandlerFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = func(w http.ResponseWriter) { answer(w, nil) }
+}
+
+// upgrade makes the server's side of a WebSocket.
+func (f *fake) upgrade(w http.ResponseWriter, r *http.Request, serve func(*websocket.Conn)) {
+	f.mu.Lock()
+	refused := f.refused
+	f.mu.Unlock()
+	if refused != nil {
+		refused(w)
+		return
+	}
+	header := http.Header{"X-Amzn-Bedrock-Agentcore-Shell-Id": {cmp.Or(r.URL.Query().Get("shellId"), "made-by-the-server")}}
+	conn, err := (&websocket.Upgrader{}).Upgrade(w, r, header)
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	defer conn.Close()
+	serve(conn)
 }
 
 func refuse(w http.ResponseWriter, status int, code, text string) {

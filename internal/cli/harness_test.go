@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,6 +29,8 @@ type account struct {
 	terminal bool
 	columns  int // of the terminal
 	stdin    string
+	in       io.Reader // in place of stdin
+	console  Console
 	serve    Server
 	diagnose Diagnose
 	now      func() time.Time
@@ -50,8 +53,12 @@ func (u *account) run(args ...string) result { return u.runContext(u.t.Context()
 
 func (u *account) runContext(ctx context.Context, args ...string) result {
 	var stdout, stderr bytes.Buffer
+	in := u.in
+	if in == nil {
+		in = strings.NewReader(u.stdin)
+	}
 	p := Program{
-		Args: args, Stdin: strings.NewReader(u.stdin), Stdout: &stdout, Stderr: &stderr, Environ: u.environ, Version: "1.2.3",
+		Args: args, Stdin: in, Console: u.console, Stdout: &stdout, Stderr: &stderr, Environ: u.environ, Version: "1.2.3",
 		StdinTerminal: u.terminal, StdoutTerminal: u.terminal, StderrTerminal: u.terminal,
 		Columns: func() int { return u.columns },
 		Serve:   u.serve, Diagnose: u.diagnose, Now: u.now, address: u.address,

@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +23,12 @@ const invokeLong = `Sends PAYLOAD to an agent and prints its answer as it comes.
 Of an event stream the JSON strings are printed as pieces of one text and other events on a line each. A JSON answer
 is indented on a terminal. --raw prints the bytes that the agent sent.
 
-A new session is started unless -s continues one; its id is printed on standard error.`
+A new session is started unless -s continues one; its id is printed on standard error.
+
+With --ws it connects to the agent's WebSocket instead: every line of standard input is a text message, and what the
+agent sends is printed as it comes, a text message a line. With --binary what is read is sent as binary messages, and
+nothing is put after what comes. Ctrl-D on a terminal closes the connection; at the end of a file or pipe it is closed
+once nothing has come for --linger. How the agent closes is told on standard error; another code than 1000 is a failure.`
 
 // invocation is what was asked for.
 type invocation struct {
@@ -33,6 +37,7 @@ type invocation struct {
 	found                                        bool   // it was there when we looked
 	payload                                      []byte
 	raw, json                                    bool
+	socket                                       socketOptions
 	where                                        string // flags that lead to the server
 }
 
@@ -45,13 +50,20 @@ func newInvoke(p *Program, f *flags) *cobra.Command {
 		Example: `  outcrop invoke hello '{"prompt": "hi"}'
   outcrop invoke hello "and again" -s 4f1c2d0e-6a53-4d3b-9a86-0c6f6f1d2b11
   outcrop invoke hello @request.json --raw > answer
-  echo '{"prompt": "hi"}' | outcrop invoke hello - --json`,
+  echo '{"prompt": "hi"}' | outcrop invoke hello - --json
+  outcrop invoke --ws voice                       talk to it line by line`,
 		Args: arguments(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if v.raw && v.json {
 				return misuse("--raw and --json exclude each other")
 			}
 			v.ref = args[0]
+			if err := v.socket.check(cmd, args); err != nil {
+				return err
+			}
+			if v.socket.on {
+				return p.converse(cmd.Context(), f, v)
+			}
 			payload := "{}"
 			if len(args) == 2 {
 				payload = args[1]
@@ -70,6 +82,7 @@ func newInvoke(p *Program, f *flags) *cobra.Command {
 	flags.StringVar(&v.accept, "accept", "text/event-stream, application/json, */*", "`types` of answer that are wanted")
 	flags.BoolVar(&v.raw, "raw", false, "print the answer's bytes as they are")
 	flags.BoolVar(&v.json, "json", false, "print one JSON document with the answer and its session")
+	v.socket.flags(flags)
 	return cmd
 }
 
@@ -108,26 +121,9 @@ func (p *Program) readPayload(arg, contentType string) ([]byte, error) {
 }
 
 func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
-	if err := checkRef(v.ref, f); err != nil {
-		return err
-	}
-	v.where = f.suffix()
-	if v.session == "" {
-		v.session = uuid.NewString()
-	} else if err := checkSession(v.session); err != nil {
-		return err
-	}
-	c, err := p.connect(ctx, f)
+	c, err := p.openSession(ctx, f, &v)
 	if err != nil {
 		return err
-	}
-	v.arn = v.ref
-	if !arnPattern.MatchString(v.ref) {
-		r, err := needRuntime(ctx, c, v.ref)
-		if err != nil {
-			return err
-		}
-		v.arn, v.found = aws.ToString(r.AgentRuntimeArn), true
 	}
 	in := &bedrockagentcore.InvokeAgentRuntimeInput{
 		AgentRuntimeArn: aws.String(v.arn), RuntimeSessionId: aws.String(v.session), Payload: v.payload,

@@ -39,6 +39,8 @@ type Program struct {
 	Stdout, Stderr io.Writer
 	// StdinTerminal, StdoutTerminal and StderrTerminal say where a person is.
 	StdinTerminal, StdoutTerminal, StderrTerminal bool
+	// Console is the terminal of Stdin and Stdout; nil where they are none.
+	Console Console
 	// Columns is how wide the terminal of Stderr is; 0 is unknown.
 	Columns func() int
 	// Environ is the environment as NAME=VALUE.
@@ -63,6 +65,7 @@ func Process(version string) *Program {
 		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Console:        processConsole(),
 		Columns:        func() int { width, _, _ := term.GetSize(int(os.Stderr.Fd())); return width }, // 0 where it has none
 		Environ:        os.Environ(),
 		Version:        version,
@@ -178,7 +181,7 @@ func (p *Program) typed(text string) string {
 }
 
 // ownCommand finds our commands in a text, and what runs them elsewhere.
-var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|env|ca|network|deploy|endpoint|invoke|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
+var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|env|ca|network|deploy|endpoint|invoke|exec|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
 
 // env returns a variable of the environment, or "".
 func (p *Program) env(name string) string {
