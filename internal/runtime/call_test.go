@@ -24,6 +24,7 @@ func arn(id string) string {
 func (k kit) invoke(arn, session, payload string) (string, error) {
 	out, err := k.Data.InvokeAgentRuntime(k.Context(), &bedrockagentcore.InvokeAgentRuntimeInput{
 		AgentRuntimeArn: &arn, RuntimeSessionId: aws.String(runtimetest.SessionID(session)), Payload: []byte(payload),
+		Accept: aws.String("application/json, text/event-stream"),
 	})
 	if err != nil {
 		return "", err

@@ -93,6 +93,19 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 	return plan, nil
 }
 
+// Server is how the agents of an endpoint serve.
+func (s *Service) Server(ctx context.Context, key session.Key) (Server, error) {
+	_, v, err := s.live(ctx, key, "")
+	if err != nil {
+		return Server{}, err
+	}
+	spec, err := s.configuration(v)
+	if err != nil {
+		return Server{}, err
+	}
+	return serverOf(spec.ProtocolConfiguration), nil
+}
+
 // passesThrough tells whether the operator trusts a runtime's guests with the
 // machine's network stack. Nobody else's may have it: a code interpreter, say, runs
 // what its callers write.

@@ -174,7 +174,8 @@ var services = []service{
 		Model: "bedrock-agentcore", Package: "agentcore", Signing: "bedrock-agentcore",
 		Groups: []group{
 			{Name: "Runtime", Doc: "invocations of agents and their sessions",
-				Served:  "InvokeAgentRuntime InvokeAgentRuntimeCommand InvokeAgentRuntimeCommandShell InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession",
+				Served: `EndAgentRuntimeMcpSession InvokeAgentRuntime InvokeAgentRuntimeCommand InvokeAgentRuntimeCommandShell InvokeAgentRuntimeMcpStream
+					InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession`,
 				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard`}},
 			{Name: "Identity", Refused: map[string]string{laterIdentity: `CompleteResourceTokenAuth GetResourceApiKey GetResourceOauth2Token
 				GetWorkloadAccessToken GetWorkloadAccessTokenForJWT GetWorkloadAccessTokenForUserId`}},
@@ -198,11 +199,10 @@ var services = []service{
 		},
 		Requires: map[string][]string{
 			// Invoking through an endpoint is authorised on the runtime and on the endpoint (runtime.md 6).
-			"InvokeAgentRuntime": {
-				"bedrock-agentcore:InvokeAgentRuntime " + runtimeARN,
-				"bedrock-agentcore:InvokeAgentRuntime " + endpointARN,
-				"bedrock-agentcore:InvokeAgentRuntimeForUser " + runtimeARN + " ?runtimeUserId",
-			},
+			"InvokeAgentRuntime": invokes,
+			// The other methods of the URL that InvokeAgentRuntime POSTs to (runtime.md 10).
+			"InvokeAgentRuntimeMcpStream": invokes,
+			"EndAgentRuntimeMcpSession":   invokes,
 			"InvokeAgentRuntimeCommand": {
 				"bedrock-agentcore:InvokeAgentRuntimeCommand " + runtimeARN,
 				"bedrock-agentcore:InvokeAgentRuntimeCommand " + endpointARN,
@@ -412,6 +412,13 @@ const (
 	objectARN     = "arn:aws:s3:::{Bucket}/{Key}"
 	repositoryARN = "arn:aws:ecr:{region}:{account}:repository/{repositoryName}"
 )
+
+// invokes is what a request to an agent requires.
+var invokes = []string{
+	"bedrock-agentcore:InvokeAgentRuntime " + runtimeARN,
+	"bedrock-agentcore:InvokeAgentRuntime " + endpointARN,
+	"bedrock-agentcore:InvokeAgentRuntimeForUser " + runtimeARN + " ?runtimeUserId",
+}
 
 // runtimeMembers are the members of Create and Update that the Runtime
 // service does not give an effect yet. Accepting them would be a lie.

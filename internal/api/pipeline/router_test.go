@@ -79,7 +79,9 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/runtimes/arn:aws:bedrock-agentcore:us-west-2:1:runtime%2Fx/invocations", "InvokeAgentRuntime", ""},
 		{"POST", "/runtimes/" + testARN + "/invocations", "UnknownOperationException", ""}, // a raw slash in the ARN
 		{"GET", "/tags/" + testARN, "UnknownOperationException", ""},
-		{"GET", "/runtimes/" + arn + "/invocations", "MethodNotAllowedException", "POST"},
+		{"GET", "/runtimes/" + arn + "/invocations", "InvokeAgentRuntimeMcpStream", ""},
+		{"DELETE", "/runtimes/" + arn + "/invocations", "EndAgentRuntimeMcpSession", ""},
+		{"PUT", "/runtimes/" + arn + "/invocations", "MethodNotAllowedException", "DELETE, GET, POST"},
 		{"PATCH", "/runtimes/hello-AbCdEfGh12", "MethodNotAllowedException", "DELETE, GET, PUT"},
 		{"OPTIONS", "/runtimes", "MethodNotAllowedException", "POST, PUT"},
 		{"GET", "/", "UnknownOperationException", ""},

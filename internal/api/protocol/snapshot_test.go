@@ -94,11 +94,15 @@ func moduleDir(t *testing.T, service string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// operationWithError returns an operation that declares the error. An error of
-// no operation is read by any.
+// operationWithError returns an operation of the model that declares the error. An
+// error of no operation is read by any.
 func operationWithError(svc *schema.Service, name string) *schema.Operation {
+	sdk := reflect.ValueOf(client(svc, answer{}))
 	for i := range svc.Operations {
 		op := &svc.Operations[i]
+		if !sdk.MethodByName(op.Name).IsValid() {
+			continue // the model lacks it
+		}
 		if slices.ContainsFunc(op.Errors, func(e int) bool { return svc.Shape(e).Name == name }) {
 			return op
 		}

@@ -171,7 +171,7 @@ func (c *command) events(yield func(*agentcore.InvokeAgentRuntimeCommandStreamOu
 
 // execute is reach for what runs a command in the session.
 func (s *Service) execute(ctx context.Context, key session.Key, do func(*session.Use) error) error {
-	err := s.reach(ctx, key, do)
+	err := s.reach(ctx, key, s.start(key), do)
 	if errors.Is(err, sandbox.ErrStopped) {
 		return errEnded().Because(err)
 	}

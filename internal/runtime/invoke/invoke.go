@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
@@ -39,6 +40,9 @@ const (
 // Planner says what a session runs.
 type Planner interface {
 	Plan(ctx context.Context, key session.Key, version string) (session.Plan, error)
+	// Server is how the agents of an endpoint serve; the session of the key does
+	// not matter.
+	Server(ctx context.Context, key session.Key) (runtime.Server, error)
 }
 
 // Service implements agentcore.Runtime.
@@ -64,22 +68,51 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 	if err != nil {
 		return nil, err
 	}
+	m := message{method: http.MethodPost, body: &in.Payload, length: call.ContentLength, header: http.Header{}}
+	for name, value := range map[string]*string{
+		"Content-Type": in.ContentType, "Accept": in.Accept,
+		mcpSessionHeader: in.McpSessionId, "Mcp-Protocol-Version": in.McpProtocolVersion, "Mcp-Method": in.McpMethod, "Mcp-Name": in.McpName,
+	} {
+		m.setIf(name, value)
+	}
+	if in.McpSessionId != nil {
+		server, err := s.plans.Server(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if server.Protocol == agentcorecontrol.ServerProtocolMCP {
+			if m.mcp, err = mcpRoute(&key, *in.McpSessionId, in.RuntimeSessionId != nil); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s.send(ctx, key, &m, s.start(key))
+}
+
+// send hands a message to the agent of a session and streams the answer.
+func (s *Service) send(ctx context.Context, key session.Key, m *message, plan session.Planner) (*agentcore.InvokeAgentRuntimeResponse, error) {
+	call := pipeline.From(ctx)
 	var out *agentcore.InvokeAgentRuntimeResponse
-	err = s.reach(ctx, key, func(use *session.Use) (err error) {
-		out, err = ask(ctx, use, call, in, key.ID)
+	err := s.reach(ctx, key, plan, func(use *session.Use) (err error) {
+		out, err = ask(ctx, use, call, m, key.ID)
 		return err
 	})
 	return out, err
 }
 
+// start plans a session that may have to be started.
+func (s *Service) start(key session.Key) session.Planner {
+	return func(ctx context.Context, version string) (session.Plan, error) {
+		return s.plans.Plan(ctx, key, version)
+	}
+}
+
 // reach lets do use a session, which is started if need be. If do succeeds it
 // releases the session. A guest that has just died is found out by the first who
 // turns to it. That one gets a fresh session: nothing was sent yet.
-func (s *Service) reach(ctx context.Context, key session.Key, do func(*session.Use) error) error {
+func (s *Service) reach(ctx context.Context, key session.Key, plan session.Planner, do func(*session.Use) error) error {
 	for again := true; ; again = false {
-		use, err := s.sessions.Acquire(ctx, key, func(ctx context.Context, version string) (session.Plan, error) {
-			return s.plans.Plan(ctx, key, version)
-		})
+		use, err := s.sessions.Acquire(ctx, key, plan)
 		if err != nil {
 			return acquireFault(err)
 		}
@@ -158,10 +191,13 @@ func noteUnreached(use *session.Use, err error) {
 
 // ask sends one request. On success the session is released when the answer's
 // body is closed.
-func ask(ctx context.Context, use *session.Use, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string) (*agentcore.InvokeAgentRuntimeResponse, error) {
+func ask(ctx context.Context, use *session.Use, call *pipeline.Call, m *message, id string) (*agentcore.InvokeAgentRuntimeResponse, error) {
 	detail := use.Detail().(runtime.Detail)
+	if err := m.fit(detail.Server, id); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	req, trace, err := agentRequest(ctx, call, in, id, detail)
+	req, trace, err := agentRequest(ctx, call, m, id, detail)
 	if err != nil {
 		cancel(nil)
 		return nil, err
@@ -182,9 +218,10 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, in *agentco
 		defer done()
 		defer resp.Body.Close()
 		deadline.Reset(errorBodyLimit)
-		return nil, refusedByAgent(resp, detail)
+		return nil, m.refused(resp, detail)
 	}
 	deadline.Reset(streamLimit)
+	m.mcp.rename(resp.Header)
 	return answer(resp, id, trace, &body{ReadCloser: resp.Body, ctx: ctx, use: use, note: detail.Note, done: func() {
 		done()
 		use.Release()

@@ -37,6 +37,13 @@ type kit struct {
 }
 
 func newKit(t *testing.T, listed ...string) *kit {
+	t.Helper()
+	return newKitOf(t, types.ServerProtocolHttp, listed...)
+}
+
+// newKitOf has a runtime of a protocol.
+func newKitOf(t *testing.T, protocol types.ServerProtocol, listed ...string) *kit {
+	t.Helper()
 	k := &kit{Kit: runtimetest.New(t, runtimetest.Options{}), T: t}
 	k.Put("agent.zip", runtimetest.Zip(t, "main.py", "x"))
 	in := &control.CreateAgentRuntimeInput{
@@ -45,6 +52,9 @@ func newKit(t *testing.T, listed ...string) *kit {
 			Code:    &types.CodeMemberS3{Value: types.S3Location{Bucket: aws.String(runtimetest.Bucket), Prefix: aws.String("agent.zip")}},
 			Runtime: types.AgentManagedRuntimeTypePython312, EntryPoint: []string{"main.py"},
 		}},
+	}
+	if protocol != types.ServerProtocolHttp {
+		in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: protocol}
 	}
 	if listed != nil {
 		in.RequestHeaderConfiguration = &types.RequestHeaderConfigurationMemberRequestHeaderAllowlist{Value: listed}
@@ -84,7 +94,9 @@ func (k *kit) agent(h http.HandlerFunc) {
 
 // call is one invocation as raw HTTP.
 type call struct {
+	method  string // empty is POST
 	agent   string // ARN or id; empty is the kit's ARN
+	path    string // below /invocations
 	query   string
 	header  http.Header
 	body    io.Reader
@@ -109,7 +121,10 @@ func (k *kit) send(c call) *http.Response {
 		sum := sha256.Sum256(b)
 		hash, c.body = hex.EncodeToString(sum[:]), bytes.NewReader(b)
 	}
-	r, err := http.NewRequestWithContext(k.Context(), http.MethodPost, k.URL+"/runtimes/"+url.QueryEscape(c.agent)+"/invocations"+c.query, c.body)
+	if c.method == "" {
+		c.method = http.MethodPost
+	}
+	r, err := http.NewRequestWithContext(k.Context(), c.method, k.URL+"/runtimes/"+url.QueryEscape(c.agent)+"/invocations"+c.path+c.query, c.body)
 	if err != nil {
 		k.Fatal(err)
 	}

@@ -48,6 +48,10 @@ func (c *clock) Plan(context.Context, session.Key, string) (session.Plan, error)
 	}, nil
 }
 
+func (c *clock) Server(context.Context, session.Key) (runtime.Server, error) {
+	return runtime.HTTPServer(), nil
+}
+
 // noted wants exactly one note of the agent's doings.
 func (c *clock) noted(want ...string) {
 	c.Helper()

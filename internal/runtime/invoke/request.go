@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
@@ -21,27 +21,20 @@ const maxHeader = 4 << 10
 
 // agentRequest is the request as the agent's container contract has it
 // (spec/runtime.md 10), and the trace that was begun for it, if one was.
-func agentRequest(ctx context.Context, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeRequest, id string, detail runtime.Detail) (*http.Request, traceContext, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, detail.Server.URL(detail.Server.Path), nil)
+func agentRequest(ctx context.Context, call *pipeline.Call, m *message, id string, detail runtime.Detail) (*http.Request, traceContext, error) {
+	req, err := http.NewRequestWithContext(ctx, m.method, m.target(detail.Server), nil)
 	if err != nil {
 		return nil, traceContext{}, err
 	}
-	if call.ContentLength != 0 {
+	if m.length != 0 {
 		// The body belongs to the pipeline, which closes it.
-		req.Body, req.ContentLength = unclosed{in.Payload}, call.ContentLength
+		req.Body, req.ContentLength = unclosed{*m.body}, m.length
 	}
 	trace, err := setHeader(req.Header, call, id, detail)
 	if err != nil {
 		return nil, trace, err
 	}
-	for name, value := range map[string]*string{
-		"Content-Type": in.ContentType, "Accept": in.Accept,
-		"Mcp-Session-Id": in.McpSessionId, "Mcp-Protocol-Version": in.McpProtocolVersion, "Mcp-Method": in.McpMethod, "Mcp-Name": in.McpName,
-	} {
-		if value != nil {
-			req.Header.Set(name, *value)
-		}
-	}
+	maps.Copy(req.Header, m.header)
 	return req, trace, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
@@ -41,15 +40,35 @@ func FuzzSessionKey(f *testing.F) {
 }
 
 func BenchmarkAgentRequest(b *testing.B) {
-	s := func(v string) *string { return &v }
 	call := &pipeline.Call{RequestID: "r", ContentLength: 2, Header: http.Header{
 		"Authorization": {"AWS4-HMAC-SHA256 ..."}, "X-Tenant": {"acme"}, "User-Agent": {"Boto3"}, "X-Amz-Date": {"20260101T000000Z"}}}
-	in := &agentcore.InvokeAgentRuntimeRequest{ContentType: s("application/json"), Accept: s("text/event-stream"), Payload: io.NopCloser(strings.NewReader("hi"))}
+	payload := io.NopCloser(strings.NewReader("hi"))
 	detail := runtime.Detail{Headers: map[string]bool{"x-tenant": true}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := agentRequest(context.Background(), call, in, "s", detail); err != nil {
+		m := &message{method: http.MethodPost, body: &payload, length: 2, header: http.Header{"Content-Type": {"application/json"}, "Accept": {"text/event-stream"}}}
+		if _, _, err := agentRequest(context.Background(), call, m, "s", detail); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// FuzzMCPSession: a name that we gave leads back to where it was given, and any other
+// is left alone.
+func FuzzMCPSession(f *testing.F) {
+	platform := strings.Repeat("p", minSession)
+	f.Add(platform, "server-1")
+	f.Add(platform+":mcp:", ":mcp:")
+	f.Add("short", "x")
+	f.Add(strings.Repeat("%3A", 20), "é")
+	f.Fuzz(func(t *testing.T, platform, server string) {
+		name := joinMCP(platform, server)
+		p, s, ok := splitMCP(name)
+		if want := len(platform) >= minSession && len(platform) <= maxSession && server != ""; ok != want || ok && (p != platform || s != server) {
+			t.Errorf("%q and %q became %q, and that %q, %q, %v", platform, server, name, p, s, ok)
+		}
+		if p, s, ok := splitMCP(platform); ok && joinMCP(p, s) != platform {
+			t.Errorf("%q became %q, %q", platform, p, s)
+		}
+	})
 }

@@ -37,7 +37,7 @@ func (s *Service) InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in 
 		return nil, err
 	}
 	c := &socket{id: key.ID}
-	if err := s.reach(ctx, key, func(use *session.Use) error { return c.connect(ctx, use, call) }); err != nil {
+	if err := s.reach(ctx, key, s.start(key), func(use *session.Use) error { return c.connect(ctx, use, call) }); err != nil {
 		return nil, err
 	}
 	return c, nil

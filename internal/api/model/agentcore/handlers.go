@@ -11,9 +11,11 @@ import (
 
 // Runtime serves invocations of agents and their sessions.
 type Runtime interface {
+	EndAgentRuntimeMcpSession(ctx context.Context, in *AgentRuntimeMcpSessionRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntime(ctx context.Context, in *InvokeAgentRuntimeRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntimeCommand(ctx context.Context, in *InvokeAgentRuntimeCommandRequest) (*InvokeAgentRuntimeCommandResponse, error)
 	InvokeAgentRuntimeCommandShell(ctx context.Context, in *InvokeAgentRuntimeCommandShellRequest) (http.Handler, error)
+	InvokeAgentRuntimeMcpStream(ctx context.Context, in *AgentRuntimeMcpSessionRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in *InvokeAgentRuntimeWithWebSocketStreamRequest) (http.Handler, error)
 	StopRuntimeSession(ctx context.Context, in *StopRuntimeSessionRequest) (*StopRuntimeSessionResponse, error)
 }
@@ -21,19 +23,25 @@ type Runtime interface {
 // RuntimeHandlers joins h with the operations it serves.
 func RuntimeHandlers(h Runtime) []schema.Handler {
 	return []schema.Handler{
-		{Service: &Service, Operation: &operations[38], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntime(ctx, in.(*InvokeAgentRuntimeRequest))
+		{Service: &Service, Operation: &operations[17], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.EndAgentRuntimeMcpSession(ctx, in.(*AgentRuntimeMcpSessionRequest))
 		}},
 		{Service: &Service, Operation: &operations[39], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
+			return h.InvokeAgentRuntime(ctx, in.(*InvokeAgentRuntimeRequest))
 		}},
 		{Service: &Service, Operation: &operations[40], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeCommandShell(ctx, in.(*InvokeAgentRuntimeCommandShellRequest))
+			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
 		}},
 		{Service: &Service, Operation: &operations[41], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeCommandShell(ctx, in.(*InvokeAgentRuntimeCommandShellRequest))
+		}},
+		{Service: &Service, Operation: &operations[42], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeMcpStream(ctx, in.(*AgentRuntimeMcpSessionRequest))
+		}},
+		{Service: &Service, Operation: &operations[43], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.InvokeAgentRuntimeWithWebSocketStream(ctx, in.(*InvokeAgentRuntimeWithWebSocketStreamRequest))
 		}},
-		{Service: &Service, Operation: &operations[73], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[75], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.StopRuntimeSession(ctx, in.(*StopRuntimeSessionRequest))
 		}},
 	}

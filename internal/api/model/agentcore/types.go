@@ -139,6 +139,19 @@ type AgentInvocationDetails struct {
 	AgentCoreRuntime *AgentCoreRuntimeInvocationDetails
 }
 
+// AgentRuntimeMcpSessionRequest is a structure of the wire.
+type AgentRuntimeMcpSessionRequest struct {
+	AgentRuntimeArn    *string
+	Qualifier          *string
+	AccountId          *string
+	Accept             *string
+	McpSessionId       *string
+	McpProtocolVersion *string
+	LastEventId        *string
+	RuntimeSessionId   *string
+	RuntimeUserId      *string
+}
+
 // AgentSkillsDescriptor is a structure of the wire.
 type AgentSkillsDescriptor struct {
 	SkillMd         *SkillMdDefinition

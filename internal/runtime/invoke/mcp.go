@@ -1,0 +1,205 @@
+package invoke
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcore"
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/runtime"
+	"github.com/outcrop/outcrop/internal/session"
+)
+
+// mcpSessionHeader names the session to clients and servers that speak MCP, instead of
+// sessionHeader (spec/runtime.md 8.5).
+const mcpSessionHeader = "Mcp-Session-Id"
+
+// The methods of JSON-RPC that begin a session of MCP, and what a session id of ours
+// may measure in characters.
+const (
+	mcpInitialize           = "initialize"
+	minSession, maxSession  = 33, 256
+	mcpAccept               = "application/json, text/event-stream"
+	mcpSessionSeparator     = ":mcp:"
+	codeMCPUnacceptable     = "McpRequestUnacceptableException"
+	codeMCPSessionNotFound  = "McpSessionNotFoundException"
+	mcpSessionNotFoundWords = "Session not found - Its server does not know this Mcp-Session-Id any more; initialize a new session"
+)
+
+// An mcpSession is a session as MCP names it. A server that keeps sessions names them
+// itself, and its clients must find their way to the sandbox that it runs in: what they
+// are told is the platform's id with the server's behind it. So nothing has to be
+// remembered of it, and it outlives restarts as a session that hibernates does. Where
+// the server names none, or accepts the one that it is given, it is the platform's.
+type mcpSession struct {
+	is bool // of MCP
+	// platform is the session's id as others know it, server what its server calls
+	// it, and given the header of the client.
+	platform, server, given string
+}
+
+// mcpRoute finds the session of a client's header, which counts more than the session
+// that key names: SDKs make one up for each call. named is set where key's was sent.
+func mcpRoute(key *session.Key, header string, named bool) (mcpSession, error) {
+	m := mcpSession{given: header, server: header}
+	if platform, server, ok := splitMCP(header); ok {
+		key.ID, m.server = platform, server
+		return m, nil
+	}
+	if n := len(header); n >= minSession && n <= maxSession {
+		key.ID = header
+	} else if !named {
+		return m, fault.Validation("%s '%s' names no session: send one that an answer named, one of %d to %d characters, or none to begin a session",
+			mcpSessionHeader, header, minSession, maxSession)
+	}
+	return m, nil
+}
+
+// joinMCP is what a client is told of a session that its server has named.
+func joinMCP(platform, server string) string {
+	return url.QueryEscape(platform) + mcpSessionSeparator + server
+}
+
+// splitMCP takes apart what joinMCP made.
+func splitMCP(header string) (platform, server string, ok bool) {
+	escaped, server, ok := strings.Cut(header, mcpSessionSeparator)
+	if !ok || server == "" {
+		return "", "", false
+	}
+	platform, err := url.QueryUnescape(escaped)
+	if err != nil || len(platform) < minSession || len(platform) > maxSession || url.QueryEscape(platform) != escaped {
+		return "", "", false
+	}
+	return platform, server, true
+}
+
+// rename gives the session in an agent's answer the name that clients come back with.
+func (s *mcpSession) rename(h http.Header) {
+	if !s.is {
+		return
+	}
+	name := s.platform
+	switch server := h.Get(mcpSessionHeader); {
+	case server != "" && server != s.platform:
+		name = joinMCP(s.platform, server)
+	case server == "" && s.given != "":
+		name = s.given
+	}
+	h.Set(mcpSessionHeader, name)
+}
+
+// fitMCP names the session to the server. One that begins is left to the server to
+// name; a client that names none and does not initialize is one of a server that keeps
+// no sessions, which takes the platform's (spec/runtime.md 8.5).
+func (m *message) fitMCP(id string) error {
+	m.mcp.is, m.mcp.platform = true, id
+	if m.method == http.MethodPost && !acceptsMCP(m.header.Values("Accept")) {
+		return fault.New(codeMCPUnacceptable, http.StatusNotAcceptable, "MCP protocol requires Accept header: %s", mcpAccept)
+	}
+	body := m.readAlong()
+	switch {
+	case m.mcp.given != "":
+		m.header.Set(mcpSessionHeader, m.mcp.server)
+	case body == nil || body.method() != mcpInitialize:
+		m.header.Set(mcpSessionHeader, id)
+	}
+	return nil
+}
+
+// acceptsMCP reports whether an answer of either type is welcome, as MCP wants it.
+func acceptsMCP(accept []string) bool {
+	var object, stream bool
+	for _, list := range accept {
+		for one := range strings.SplitSeq(list, ",") {
+			kind, _, _ := strings.Cut(one, ";")
+			switch strings.ToLower(strings.TrimSpace(kind)) {
+			case "*/*":
+				object, stream = true, true
+			case "application/json", "application/*":
+				object = true
+			case "text/event-stream", "text/*":
+				stream = true
+			}
+		}
+	}
+	return object && stream
+}
+
+// refused words an agent's refusal. What a status of MCP's transport tells a client
+// about its session reaches it; nothing else does.
+func (m *message) refused(resp *http.Response, detail runtime.Detail) error {
+	if !m.mcp.is || m.mcp.given == "" {
+		return refusedByAgent(resp, detail)
+	}
+	switch {
+	case resp.StatusCode == http.StatusNotFound:
+		return errMCPSession()
+	case m.method == http.MethodPost:
+	case resp.StatusCode == http.StatusMethodNotAllowed:
+		return errUsePost()
+	case resp.StatusCode == http.StatusConflict:
+		return fault.Conflict("The server has a stream of this session already")
+	}
+	return refusedByAgent(resp, detail)
+}
+
+func errMCPSession() error {
+	return fault.New(codeMCPSessionNotFound, http.StatusNotFound, "%s", mcpSessionNotFoundWords)
+}
+
+// errUsePost says what AWS says of every method but POST.
+func errUsePost() error {
+	f := fault.New("MethodNotAllowedException", http.StatusMethodNotAllowed, "Method Not Allowed. Use POST.")
+	f.Header = http.Header{"Allow": {http.MethodPost}}
+	return f
+}
+
+// InvokeAgentRuntimeMcpStream is the stream on which a server of MCP sends what nobody
+// asked for: GET of the URL that its messages are POSTed to.
+func (s *Service) InvokeAgentRuntimeMcpStream(ctx context.Context, in *agentcore.AgentRuntimeMcpSessionRequest) (*agentcore.InvokeAgentRuntimeResponse, error) {
+	if in.McpSessionId == nil {
+		return nil, errUsePost() // there is nothing to listen to yet: a session begins with a POST
+	}
+	return s.mcpSession(ctx, http.MethodGet, in)
+}
+
+// EndAgentRuntimeMcpSession ends a session that the server keeps. The sandbox may have
+// others, and goes when it has been idle.
+func (s *Service) EndAgentRuntimeMcpSession(ctx context.Context, in *agentcore.AgentRuntimeMcpSessionRequest) (*agentcore.InvokeAgentRuntimeResponse, error) {
+	return s.mcpSession(ctx, http.MethodDelete, in)
+}
+
+// mcpSession asks something about a session that there is; none is started for it.
+func (s *Service) mcpSession(ctx context.Context, method string, in *agentcore.AgentRuntimeMcpSessionRequest) (*agentcore.InvokeAgentRuntimeResponse, error) {
+	key, err := sessionKey(pipeline.From(ctx), *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
+	if err != nil {
+		return nil, err
+	}
+	server, err := s.plans.Server(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if server.Protocol != agentcorecontrol.ServerProtocolMCP {
+		return nil, errUsePost()
+	}
+	if in.McpSessionId == nil {
+		return nil, fault.Validation("%s is missing: it names the session that is to end", mcpSessionHeader)
+	}
+	m := message{method: method, header: http.Header{}}
+	if m.mcp, err = mcpRoute(&key, *in.McpSessionId, in.RuntimeSessionId != nil); err != nil {
+		return nil, err
+	}
+	m.setIf("Accept", in.Accept)
+	m.setIf("Mcp-Protocol-Version", in.McpProtocolVersion)
+	m.setIf("Last-Event-Id", in.LastEventId)
+	return s.send(ctx, key, &m, func(ctx context.Context, version string) (session.Plan, error) {
+		if version == "" { // it neither runs nor hibernates
+			return session.Plan{}, errMCPSession()
+		}
+		return s.plans.Plan(ctx, key, version)
+	})
+}
