@@ -52,8 +52,8 @@ type Config struct {
 	SpareMemory int64
 	// MemoryBudget bounds what all sandboxes use together, in bytes; 0: nothing.
 	MemoryBudget int64
-	// Note writes a line of ours into the log of a session of which this process
-	// has no Plan: one that another process left. Nil drops it.
+	// Note writes a line of ours into the log of a session that has no Plan: one
+	// that hibernates, or that another process left. Nil drops it.
 	Note func(key Key, text string)
 	// Noted waits until what Note wrote outlives this process. Nil: nobody waits.
 	Noted func(context.Context) error

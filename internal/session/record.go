@@ -181,7 +181,6 @@ func (m *Manager) Recover(ctx context.Context) error {
 			}
 			if m.recoverable(doc.State) {
 				d := &sleeper{m: m, state: doc.State}
-				d.note = func(text string) { m.note(doc.State.Key, text) }
 				keep, found = append(keep, d.file()), append(found, d)
 				continue
 			}
@@ -242,7 +241,7 @@ func (m *Manager) bury(ctx context.Context, lost []sessionState) error {
 	})
 }
 
-// note writes into the log of a session that has no plan here.
+// note writes into the log of a session that has no plan now.
 func (m *Manager) note(key Key, text string) {
 	if m.cfg.Note != nil {
 		m.cfg.Note(key, text)

@@ -12,15 +12,14 @@ import (
 	"github.com/outcrop/outcrop/internal/snapshot"
 )
 
-// sleeper is a session that hibernates.
+// sleeper is a session that hibernates. It knows nothing of the process that it
+// was, whose memory is free.
 type sleeper struct {
 	m     *Manager
 	state sessionState
 	// snapshot is what could not be written to disk, or nil.
 	snapshot sandbox.Snapshot
-	// note writes into its log.
-	note  func(string)
-	timer *time.Timer
+	timer    *time.Timer
 }
 
 // file names what a session hibernates in. It is resumed once: each hibernation
@@ -102,7 +101,7 @@ func (s *session) save() (*sleeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sleeper{m: s.m, note: s.plan.note, state: sessionState{
+	d := &sleeper{m: s.m, state: sessionState{
 		Status: Hibernated, Key: s.key, Version: s.plan.Version, Started: s.started, LastUsed: last, Quiet: quiet, Requests: requests,
 		IdleLimit: s.plan.IdleLimit, MaxLife: s.plan.MaxLife, Fingerprint: s.m.fingerprint(s.plan, s.spec), File: newID(), Size: saved.Size(),
 		Engine: s.m.cfg.Engine.Capabilities().SnapshotKey, Basis: s.plan.Basis,
@@ -152,7 +151,7 @@ func (d *sleeper) finish(why string) bool {
 	d.timer.Stop()
 	m.mu.Unlock()
 	d.discard()
-	d.note("session ended: " + why)
+	m.note(d.state.Key, "session ended: "+why)
 	return true
 }
 

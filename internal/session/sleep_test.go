@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
@@ -46,6 +48,30 @@ func TestHibernates(t *testing.T) {
 	})
 }
 
+// TestForgetsItsPast: however often a session hibernates, what it was before it
+// did is garbage.
+func TestForgetsItsPast(t *testing.T) {
+	with(t, func(r *rig) {
+		type detail struct{ _ [1 << 10]byte }
+		var past []weak.Pointer[detail]
+		for range 5 {
+			d := new(detail)
+			past = append(past, weak.Make(d))
+			r.plan.Detail = d
+			r.ask("a", "/get")
+			r.sleeps(6 * time.Minute)
+			r.status(session.Hibernated)
+		}
+		r.plan.Detail = nil
+		runtime.GC()
+		for i, d := range past {
+			if d.Value() != nil {
+				t.Errorf("what it was at its turn %d is held while it hibernates", i+1)
+			}
+		}
+	})
+}
+
 // TestHibernatedEnds: at its idle timeout, at the end of its life, when it is
 // stopped, and with its owner; nothing is left of it then.
 func TestHibernatedEnds(t *testing.T) {
@@ -76,7 +102,7 @@ func TestHibernatedEnds(t *testing.T) {
 				if got := r.List(all); len(got) != 0 || r.sealed("sessions") != 0 {
 					t.Errorf("left: %+v, %d files", got, r.sealed("sessions"))
 				}
-				if last := r.notes[len(r.notes)-1]; "ended: "+last[len("session ended: "):] != tt.why {
+				if last := r.notes[len(r.notes)-1]; last != "a: session "+tt.why {
 					t.Errorf("notes %q", r.notes)
 				}
 				if err := r.Stop(r.Context(), key("a")); !errors.Is(err, session.ErrNotFound) {
