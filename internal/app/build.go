@@ -163,7 +163,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Handlers: handlers(
 			agentcorecontrol.RuntimeHandlers(runtimes),
 			agentcorecontrol.ResourcesHandlers(resource.New(f.store, map[string]resource.Owner{"runtime": runtimes, "capacity-provider": runtimes})),
-			agentcore.RuntimeHandlers(invoke.New(runtimes, s.sessions, f.store)),
+			invoke.New(runtimes, s.sessions, f.store).Handlers(),
 			s3.ObjectsHandlers(s3front.New(objects)),
 			ecr.ImagesHandlers(ecrfront.New(images, f.directory)),
 			sts.IdentityHandlers(stsfront.Service{}),

@@ -29,6 +29,9 @@ type Error struct {
 	Members map[string]string
 	// Header is added to the answer (WWW-Authenticate, Allow, x-outcrop-refused).
 	Header http.Header
+	// Body is what is written in place of the wire's own form of an error, where
+	// another protocol is spoken inside it; Header has its Content-Type.
+	Body []byte
 
 	cause error
 }

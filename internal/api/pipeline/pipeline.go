@@ -143,6 +143,7 @@ type exchange struct {
 	claim   sigv4.Claim
 	match   match
 	call    *Call
+	in      any // the operation's input, as far as it was read
 	codec   protocol.Codec
 	wire    protocol.Call
 	id      *sigv4.Identity
@@ -282,8 +283,8 @@ func (e *exchange) decode() (any, error) {
 	if op.NewInput == nil {
 		return nil, nil
 	}
-	in := op.NewInput()
-	return in, e.codec.Decode(e.wire, e.r, e.match.labels, in)
+	e.in = op.NewInput()
+	return e.in, e.codec.Decode(e.wire, e.r, e.match.labels, e.in)
 }
 
 func (e *exchange) authorize(in any) error {
@@ -364,6 +365,7 @@ func (e *exchange) refuse(err error) {
 		f = e.internal(f)
 	}
 	e.logRefusal(f)
+	f = e.reworded(f)
 	_ = e.audit(f, f.Status) // of a refusal none fails
 	if e.call.Principal.Kind == auth.Nobody {
 		e.hurry()
@@ -375,6 +377,15 @@ func (e *exchange) refuse(err error) {
 	if err := e.codec.EncodeError(e.wire, e.w, f); err != nil {
 		e.p.cfg.Log.DebugContext(e.r.Context(), "refusal not written", "request", e.call.RequestID, "error", err)
 	}
+}
+
+// reworded is a refusal as the operation's own handler words it.
+func (e *exchange) reworded(f *fault.Error) *fault.Error {
+	h := e.p.handlers[e.match.op]
+	if h.Refuse == nil || e.in == nil || e.call.Principal.Kind == auth.Nobody {
+		return f
+	}
+	return h.Refuse(WithCall(e.r.Context(), e.call), e.in, f)
 }
 
 // logRefusal keeps what the caller is not told.

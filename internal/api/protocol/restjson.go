@@ -119,6 +119,10 @@ func writeBody(c Call, w http.ResponseWriter, status int, contentType string, bo
 }
 
 func (restJSON) EncodeError(c Call, w http.ResponseWriter, f *fault.Error) error {
+	if f.Body != nil {
+		setErrorHeaders(c, w.Header(), f)
+		return writeBody(c, w, f.Status, "application/json", f.Body)
+	}
 	return writeJSONError(c, w, f, "application/json")
 }
 

@@ -14,6 +14,8 @@ import (
 	"context"
 	"regexp"
 	"sync"
+
+	"github.com/outcrop/outcrop/internal/fault"
 )
 
 // Kind is the type of a shape.
@@ -250,6 +252,10 @@ type Handler struct {
 	Service   *Service
 	Operation *Operation
 	Serve     func(ctx context.Context, in any) (any, error)
+	// Refuse words a refusal for the caller, its own or one that came before it,
+	// where the operation speaks more than one protocol; nil leaves it as it is. It
+	// is asked for callers who are known, with as much of the input as was read.
+	Refuse func(ctx context.Context, in any, f *fault.Error) *fault.Error
 }
 
 // Shape returns shape i of the service.

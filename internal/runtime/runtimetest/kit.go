@@ -128,7 +128,7 @@ func New(t testing.TB, o Options) *Kit {
 	}
 	p, err := pipeline.New(pipeline.Config{
 		Version: "test", Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service},
-		Handlers: slices.Concat(agentcorecontrol.RuntimeHandlers(k.Service), agentcore.RuntimeHandlers(invoke.New(k.Service, k.Sessions, k.Store)),
+		Handlers: slices.Concat(agentcorecontrol.RuntimeHandlers(k.Service), invoke.New(k.Service, k.Sessions, k.Store).Handlers(),
 			agentcorecontrol.ResourcesHandlers(resource.New(k.Store, map[string]resource.Owner{"runtime": k.Service, "capacity-provider": k.Service}))),
 		Verifier: sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: k.Dir}), Authorizer: auth.NewAuthorizer(),
 		Store: k.Store, Audit: k.Telemetry, Log: log, Now: time.Now,
