@@ -40,6 +40,9 @@ type Config struct {
 	InterpreterPrefixes []string
 	// Passthrough names the runtimes of runtime.Config.Passthrough.
 	Passthrough []string
+	// NoIndex keeps it from asking this machine's package index for Python packages
+	// that a code zip has for another machine.
+	NoIndex bool
 	// MaxSessions bounds the sessions alive at once; 0 is DefaultMaxSessions.
 	MaxSessions int
 	// Sessions says how they are kept.

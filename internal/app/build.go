@@ -27,6 +27,7 @@ import (
 	stsfront "github.com/outcrop/outcrop/internal/aws/sts"
 	"github.com/outcrop/outcrop/internal/garbage"
 	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/image/wheel/index"
 	"github.com/outcrop/outcrop/internal/netprofile"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/operator"
@@ -143,7 +144,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.guests = newGuests(f.directory, networks, cfg.Log)
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Images: unpacked, CanonicalImage: own.Canonical, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
-		Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(),
+		Wheels: wheels(cfg), Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(),
 		Limits: sandbox.Limits{MemoryBytes: cfg.Sessions.Memory, CPUs: cfg.Sessions.CPUs}, SnapshotLife: cfg.Sessions.SnapshotLife,
 		Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,
 		Passthrough: cfg.Passthrough, // runtimes alone have it, never a code interpreter
@@ -240,6 +241,14 @@ func interpreters(cfg Config) func(context.Context) ([]image.Interpreter, error)
 		}
 		return found, err
 	}
+}
+
+// wheels asks the package index that this user's pip and uv are configured with.
+func wheels(cfg Config) image.Fetcher {
+	if cfg.NoIndex {
+		return nil
+	}
+	return index.New(index.Config{Env: os.Environ(), Home: searchPlaces(cfg).Home, Trusted: image.Trusted})
 }
 
 func searchPlaces(cfg Config) image.Search {

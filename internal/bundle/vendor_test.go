@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/image/wheel/index"
 )
 
 // wheelhouse is an index of our own: real pip and uv install from it, with no
@@ -336,7 +338,7 @@ func TestMissingWheelsReadsComplaints(t *testing.T) {
 		"Because there is no version of e==9 and you require":                                                                                              "[{e==9 }]",
 		"ERROR: connection refused": "[]",
 	} {
-		if got := fmt.Sprint(missingWheels(output)); got != want {
+		if got := fmt.Sprint(index.MissingWheels(output)); got != want {
 			t.Errorf("%q: got %s, want %s", output, got, want)
 		}
 	}
@@ -362,7 +364,7 @@ func TestNetworkTroubleIsToldFromMissingWheels(t *testing.T) {
 		retry(3, object+"[Errno 111] Connection refused')") + none: "", // it came to an answer after that
 		retry(0, object+"[Errno 111] Connection refused')"):        "",
 	} {
-		if got := networkTrouble(output); got != want {
+		if got := index.NetworkTrouble(output); got != want {
 			t.Errorf("%q: got %q, want %q", output, got, want)
 		}
 	}

@@ -40,6 +40,7 @@ type serveFlags struct {
 	sandbox      string
 	interpreters []string
 	passthrough  []string
+	noIndex      bool
 	maxSessions  int
 	grace        time.Duration
 	sessions     SessionOptions
@@ -59,6 +60,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
   outcrop serve --listen 127.0.0.1:9000 --data ~/other
   outcrop serve --interpreter /opt/python3.13
   outcrop serve --passthrough hello
+  outcrop serve --no-index
   outcrop serve --private-registry registry.office:5000 --max-image 4GiB
   outcrop serve --quota endpoints=50 --quota lists=100
   outcrop serve --session-memory 2GiB --spares 1
@@ -74,6 +76,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.StringVar(&s.listen, "listen", p.address, "`HOST:PORT` to listen on; port 0 takes a free one")
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
 	fs.StringArrayVar(&s.passthrough, "passthrough", nil, "`name` of an agent you trust with this host's own TCP/IP, which is faster, or '*' for all (may be repeated; see docs/network.md)")
+	fs.BoolVar(&s.noIndex, "no-index", false, "ask no package index for Python packages that a code zip has for another machine: such zips are refused")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)
 	s.images.register(fs)
@@ -132,7 +135,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	opt := ServeOptions{
 		Listener: listener, Hosts: hosts, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
-		Passthrough: s.passthrough, MaxSessions: s.maxSessions, Sessions: s.sessions, Images: s.images, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
+		Passthrough: s.passthrough, NoIndex: s.noIndex, MaxSessions: s.maxSessions, Sessions: s.sessions, Images: s.images, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
 		opt.Region = client.DefaultRegion

@@ -33,6 +33,8 @@ type ServeOptions struct {
 	// Passthrough are names of agents whose sandboxes use the network stack of the
 	// host's kernel; "*" is all agents.
 	Passthrough []string
+	// NoIndex keeps the server from asking package indexes.
+	NoIndex bool
 	// MaxSessions bounds the sessions alive at once; 0 is the server's default.
 	MaxSessions int
 	// Sessions says how they are kept.

@@ -54,6 +54,8 @@ type Code struct {
 	Size int64
 	// Files is the number of files and links.
 	Files int
+	// Fit is how it was made to run here, after Cache.Fit.
+	Fit *Fit
 
 	release func()
 }
@@ -102,7 +104,7 @@ func NewCache(dir string, limits Limits) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open code cache: %w", err)
 	}
-	for _, d := range []string{dir, filepath.Join(dir, "sha256"), filepath.Join(dir, "python")} {
+	for _, d := range []string{dir, filepath.Join(dir, "sha256"), filepath.Join(dir, fittedName), filepath.Join(dir, "python")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("open code cache: %w", err)
 		}
@@ -334,6 +336,10 @@ func (c *Cache) discard(digest, gone string, done *Pruned) error {
 	}
 	hash := strings.TrimPrefix(digest, digestPrefix)
 	m, _ := c.readManifest(digest, hash) // one that cannot be read has no size
+	m.Size += c.fittedSize(hash)
+	if err := c.discardFitted(hash, gone); err != nil {
+		return err
+	}
 	err := os.Rename(filepath.Join(c.dir, "sha256", hash), filepath.Join(gone, hash))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -13,7 +13,7 @@ import (
 // Stored is an unpacked code zip of the cache.
 type Stored struct {
 	Digest string
-	// Size and Files are those of Code.
+	// Size and Files are those of Code; Size has what is fitted of it besides.
 	Size  int64
 	Files int
 	Used  time.Time // when it was last opened or released
@@ -56,6 +56,7 @@ func (c *Cache) stored(digest, hash string) (Stored, error) {
 		path = filepath.Dir(path)
 		s.Size, s.Files = treeSize(path), 0
 	}
+	s.Size += c.fittedSize(hash)
 	info, err := os.Stat(path)
 	if err != nil {
 		return s, err
@@ -86,7 +87,7 @@ type Abandoned struct {
 // process removes it all.
 func (c *Cache) PruneAbandoned(before time.Time, dryRun bool) (Abandoned, error) {
 	var done Abandoned
-	for _, parent := range []string{filepath.Join(c.dir, "sha256"), filepath.Join(c.dir, "python")} {
+	for _, parent := range []string{filepath.Join(c.dir, "sha256"), filepath.Join(c.dir, fittedName), filepath.Join(c.dir, "python")} {
 		entries, err := os.ReadDir(parent)
 		if err != nil {
 			return done, fmt.Errorf("prune code cache: %w", err)

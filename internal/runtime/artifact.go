@@ -40,6 +40,8 @@ type boot struct {
 	digest string
 	// basis is session.Plan.Basis.
 	basis string
+	// fit is how code was made to run on this host; it becomes versionState.Fit.
+	fit *image.Fit
 	// spec has what the guest starts from: Args, Env (our defaults, over which all
 	// others win), Dir, and Code with Mounts or Root with Overlay, User and Group.
 	spec sandbox.Spec
@@ -115,15 +117,39 @@ func (c code) open(ctx context.Context, v versionDoc) (*boot, error) {
 	if err != nil {
 		return nil, err
 	}
-	launch, err := c.s.cfg.Code.Launch(unpacked, in, c.EntryPoint)
+	fitted, err := c.fit(ctx, v, unpacked, in)
 	if err != nil {
 		unpacked.Release()
 		return nil, err
 	}
+	launch, err := c.s.cfg.Code.Launch(fitted, in, c.EntryPoint)
+	if err != nil {
+		fitted.Release()
+		return nil, err
+	}
 	return &boot{
-		digest: unpacked.Digest, basis: codeBasis(unpacked.Digest, in), limit: codeStartLimit, release: unpacked.Release,
-		spec: sandbox.Spec{Args: launch.Args, Env: launch.Env, Dir: launch.Dir, Code: unpacked.Dir, Mounts: launch.Mounts},
+		digest: fitted.Digest, basis: codeBasis(fitted.Digest, *fitted.Fit, in), fit: fitted.Fit, limit: codeStartLimit, release: fitted.Release,
+		spec: sandbox.Spec{Args: launch.Args, Env: launch.Env, Dir: launch.Dir, Code: fitted.Dir, Mounts: launch.Mounts},
 	}, nil
+}
+
+// fitID stands for a session in the log of a version whose packages are replaced.
+const fitID = "packages"
+
+// fit makes code run on this machine that was vendored for another. What that takes
+// is told in the log of the endpoint that a new version is for.
+func (c code) fit(ctx context.Context, v versionDoc, unpacked *image.Code, in image.Interpreter) (*image.Code, error) {
+	others, err := c.s.interpreters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := image.FitOptions{Pinned: v.State.Fit, Fetch: c.s.cfg.Wheels, Note: c.s.noteFor(v, fitID)}
+	for _, other := range others {
+		if language, _, err := image.ParseRuntime(other.Runtime); err == nil && language == image.Python && other.Executable != in.Executable {
+			o.Pythons = append(o.Pythons, other.Executable)
+		}
+	}
+	return c.s.cfg.Code.Fit(ctx, unpacked, in, o)
 }
 
 // unpack returns a version's code, from the cache or else from its object. The
@@ -146,7 +172,10 @@ func (c code) unpack(ctx context.Context, v versionDoc) (*image.Code, error) {
 
 func (c code) basis(ctx context.Context, v versionDoc) (string, error) {
 	in, err := c.interpreter(ctx)
-	return codeBasis(v.State.Digest, in), err
+	if err != nil {
+		return "", err
+	}
+	return codeBasis(v.State.Digest, c.s.cfg.Code.Fitted(v.State.Digest, in, v.State.Fit), in), nil
 }
 
 // again looks for the zip. Where its bucket keeps versions, it is the one that it
@@ -190,7 +219,12 @@ func (c code) interpreter(ctx context.Context) (image.Interpreter, error) {
 		"This host has no interpreter for "+*c.Runtime+". It has: "+have+". To add it: "+fix+". `outcrop doctor` shows where they were looked for")
 }
 
-func codeBasis(digest string, in image.Interpreter) string { return digest + " " + build(in) }
+func codeBasis(digest string, fit image.Fit, in image.Interpreter) string {
+	if fit.ID != "" {
+		digest += " " + fit.ID
+	}
+	return digest + " " + build(in)
+}
 
 // build tells one build of an interpreter from another in the same place: a
 // guest that was saved with it has parts of its files in memory.

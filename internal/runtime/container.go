@@ -131,7 +131,7 @@ func (c container) image(ctx context.Context, v versionDoc) (*oci.Image, error) 
 		}
 		reference = byDigest(v)
 	}
-	begun, note := c.s.cfg.Now(), c.note(v)
+	begun, note := c.s.cfg.Now(), c.s.noteFor(v, pullID)
 	told := begun
 	i, err := c.s.cfg.Images.Pull(ctx, reference, oci.PullOptions{Progress: func(p oci.Progress) {
 		if now := c.s.cfg.Now(); now.Sub(told) >= pullNote {
@@ -159,10 +159,11 @@ func byDigest(v versionDoc) string {
 	return repository + "@" + v.State.Digest
 }
 
-// note writes lines into the log of the endpoint that a new version is for.
-func (c container) note(v versionDoc) func(text string) {
-	key := session.Key{Scope: v.Scope, Owner: v.Parent, Endpoint: DefaultEndpoint, ID: pullID}
-	write := SessionNote(c.s.cfg.Logs, c.s.cfg.Now)
+// noteFor writes lines into the log of the endpoint that a new version is for, in
+// the stream id.
+func (s *Service) noteFor(v versionDoc, id string) func(text string) {
+	key := session.Key{Scope: v.Scope, Owner: v.Parent, Endpoint: DefaultEndpoint, ID: id}
+	write := SessionNote(s.cfg.Logs, s.cfg.Now)
 	return func(text string) { write(key, text) }
 }
 

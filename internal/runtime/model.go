@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -39,6 +40,8 @@ type versionState struct {
 	// of a zip's object, and Digest its content from then on.
 	Pin    string `json:"objectVersion,omitempty"`
 	Digest string `json:"digest,omitempty"`
+	// Fit is how code was made to run on this machine, if it is code.
+	Fit *image.Fit `json:"fit,omitempty"`
 	// Provider is the capacity provider that it names.
 	Provider string `json:"provider,omitempty"`
 	// Environment is the sealed JSON of environmentVariables.

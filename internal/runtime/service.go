@@ -43,6 +43,9 @@ type Config struct {
 	Store   store.Store
 	Objects Objects
 	Code    *image.Cache
+	// Wheels fetches Python packages for this machine in place of those that a code
+	// zip has for another; nil fetches none.
+	Wheels image.Fetcher
 	// Images keeps container images.
 	Images *oci.Store
 	// CanonicalImage is the name by which an image is pulled that a caller in a scope

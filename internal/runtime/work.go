@@ -94,7 +94,7 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		now := tx.Now()
 		_, err := s.docs.versions.Update(tx, job.Scope, v.ID, func(d *versionDoc) error {
-			d.State.Status, d.State.Digest, d.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusREADY, on.digest, now
+			d.State.Status, d.State.Digest, d.State.Fit, d.State.LastUpdated = agentcorecontrol.AgentRuntimeStatusREADY, on.digest, on.fit, now
 			return nil
 		})
 		if err != nil {

@@ -75,8 +75,9 @@ type Options struct {
 	Quotas       runtime.Quotas
 	// Strict is that of runtime.Config.
 	Strict bool
-	// Passthrough is that of runtime.Config.
+	// Passthrough and Wheels are those of runtime.Config.
 	Passthrough []string
+	Wheels      image.Fetcher
 }
 
 // Kit is the service and what is around it.
@@ -115,7 +116,7 @@ func New(t testing.TB, o Options) *Kit {
 	}
 	k.Sessions = session.NewManager(k.sessions(o, box, log))
 	k.Service = runtime.New(runtime.Config{
-		Store: k.Store, Objects: zips{k.Objects}, Code: code, Images: images, Strict: o.Strict, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
+		Store: k.Store, Objects: zips{k.Objects}, Code: code, Wheels: o.Wheels, Images: images, Strict: o.Strict, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
 		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Passthrough: o.Passthrough, Quotas: o.Quotas, Log: log, Now: time.Now,
 	})
 	k.background(k.Service.Run)
