@@ -23,6 +23,8 @@ import (
 type Detail struct {
 	// Server says how the agent serves.
 	Server Server
+	// Ports are those of the session that its URL leads to.
+	Ports Ports
 	// Headers are the names, in lower case, that are passed on to the agent.
 	Headers map[string]bool
 	// Note writes a line of ours into the session's log.
@@ -66,7 +68,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 		Spec: on.spec, Port: server.Port, Probe: server.probe(), Health: server.health(), StartLimit: on.limit,
 		IdleLimit: time.Duration(idle) * time.Second, MaxLife: time.Duration(life) * time.Second,
 		Version: versionText(v), Basis: on.basis, Storage: storagePath(spec.FilesystemConfigurations),
-		Detail: Detail{Server: server, Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note}, Note: out.note,
+		Detail: Detail{Server: server, Ports: portsOf(spec.AllowedPorts), Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note}, Note: out.note,
 		Ended: func(e session.End) {
 			on.release()
 			out.close(e)

@@ -313,6 +313,13 @@ func (m *Manager) isClosed() bool {
 	return m.closed
 }
 
+// Knows reports whether there is a session of a key, also one that hibernates.
+func (m *Manager) Knows(key Key) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sessions[key] != nil || m.asleep[key] != nil
+}
+
 // List describes the sessions that match, ordered by owner, endpoint and id.
 func (m *Manager) List(match func(Key) bool) []Info {
 	m.mu.Lock()

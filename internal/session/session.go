@@ -186,6 +186,14 @@ func (u *Use) Context() context.Context { return u.s.life }
 // all requests of the session and keeps connections.
 func (u *Use) Transport() http.RoundTripper { return u.s.transport }
 
+// Port is an HTTP client connection to another port of the guest, for one request:
+// it keeps none.
+func (u *Use) Port(port uint16) http.RoundTripper {
+	t := newTransport(u.s.box, port)
+	t.DisableKeepAlives = true
+	return t
+}
+
 // Execute starts a command in the guest; see sandbox.Sandbox.
 func (u *Use) Execute(ctx context.Context, c sandbox.Command) (sandbox.Process, error) {
 	return u.s.box.Execute(ctx, c)

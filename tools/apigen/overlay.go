@@ -175,7 +175,7 @@ var services = []service{
 		Groups: []group{
 			{Name: "Runtime", Doc: "invocations of agents and their sessions",
 				Served: `EndAgentRuntimeMcpSession InvokeAgentRuntime InvokeAgentRuntimeCommand InvokeAgentRuntimeCommandShell InvokeAgentRuntimeMcpStream
-					InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession`,
+					InvokeAgentRuntimeSessionEndpoint InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession`,
 				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard`}},
 			{Name: "Identity", Refused: map[string]string{laterIdentity: `CompleteResourceTokenAuth GetResourceApiKey GetResourceOauth2Token
 				GetWorkloadAccessToken GetWorkloadAccessTokenForJWT GetWorkloadAccessTokenForUserId`}},
@@ -211,6 +211,9 @@ var services = []service{
 				"bedrock-agentcore:InvokeAgentRuntimeCommandShell " + runtimeARN,
 				"bedrock-agentcore:InvokeAgentRuntimeCommandShell " + endpointARN,
 			},
+			// The label in its path says which session it is of, and so whose: the
+			// handler asks for InvokeAgentRuntime of that runtime and endpoint.
+			"InvokeAgentRuntimeSessionEndpoint": {"none: its handler asks for `bedrock-agentcore:InvokeAgentRuntime`, of WebSockets `...WithWebSocketStream`, on the session's runtime and endpoint"},
 			"InvokeAgentRuntimeWithWebSocketStream": {
 				"bedrock-agentcore:InvokeAgentRuntimeWithWebSocketStream " + runtimeARN,
 				"bedrock-agentcore:InvokeAgentRuntimeWithWebSocketStream " + endpointARN,
@@ -225,7 +228,7 @@ var services = []service{
 				"bedrock-agentcore:GetAgentCard " + endpointARN,
 			},
 		},
-		Streaming: map[string]bool{"InvokeAgentRuntimeRequest.payload": true},
+		Streaming: map[string]bool{"InvokeAgentRuntimeRequest.payload": true, "InvokeAgentRuntimeSessionEndpointRequest.payload": true},
 		Secret: `GetResourceApiKey GetResourceOauth2Token GetResourcePaymentToken GetWorkloadAccessToken GetWorkloadAccessTokenForJWT
 			GetWorkloadAccessTokenForUserId`,
 	},

@@ -28,6 +28,9 @@ type Call struct {
 	ContentLength int64
 	// BaseURL is how this caller reached the server: scheme and host.
 	BaseURL string
+	// Method, Path and Query are what the client asked for, path and query as
+	// escaped as they came, for handlers that hand a request on.
+	Method, Path, Query string
 
 	authorizer *auth.Authorizer
 	resources  []string

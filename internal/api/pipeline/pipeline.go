@@ -157,7 +157,7 @@ type exchange struct {
 func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &exchange{p: p, w: &response{ResponseWriter: w}, r: r, started: p.cfg.Now(), call: &Call{
 		RequestID: uuid.NewString(), Header: r.Header, ContentLength: r.ContentLength,
-		authorizer: p.cfg.Authorizer, BaseURL: baseURL(r),
+		authorizer: p.cfg.Authorizer, BaseURL: baseURL(r), Method: r.Method, Path: sigv4.Path(r), Query: r.URL.RawQuery,
 	}}
 	defer e.close()
 	defer e.recover()

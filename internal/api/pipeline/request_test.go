@@ -49,11 +49,13 @@ func writeRequest(t testing.TB, svc *schema.Service, op *schema.Operation, in an
 			continue
 		}
 		if field.IsNil() {
+			w.path = strings.Replace(w.path, "{"+m.Wire+"+}", "", 1)
 			continue
 		}
 		target := svc.Shape(m.Shape)
 		switch m.In {
 		case schema.InPath:
+			w.path = strings.Replace(w.path, "{"+m.Wire+"+}", "{"+m.Wire+"}", 1)
 			w.path = strings.Replace(w.path, "{"+m.Wire+"}", escapeLabel(scalarText(t, target, m, field)), 1)
 		case schema.InQuery:
 			if target.Kind == schema.List {

@@ -178,7 +178,7 @@ func (rt *router) find(req *http.Request) (match, error) {
 	var other []string
 	for i := range n.routes {
 		r := &n.routes[i]
-		if r.method != req.Method {
+		if r.method != req.Method && r.method != schema.AnyMethod {
 			other = append(other, r.method)
 			continue
 		}

@@ -231,6 +231,9 @@ type Operation struct {
 	NewInput, NewOutput func() any
 }
 
+// AnyMethod is the method of an operation that hands on what it is asked.
+const AnyMethod = "*"
+
 // Route is a method and the URI template of a path.
 type Route struct{ Method, Path string }
 

@@ -51,13 +51,14 @@ type Service struct {
 	sessions *session.Manager
 	store    store.Store
 	shells   shells
+	labels   labels
 }
 
 var _ agentcore.Runtime = (*Service)(nil)
 
 // New returns the service.
 func New(plans Planner, sessions *session.Manager, st store.Store) *Service {
-	return &Service{plans: plans, sessions: sessions, store: st, shells: shells{all: map[shellKey]*shell{}}}
+	return &Service{plans: plans, sessions: sessions, store: st, shells: shells{all: map[shellKey]*shell{}}, labels: labels{all: map[string]session.Key{}}}
 }
 
 // InvokeAgentRuntime passes the request to the agent of the session, which is
@@ -94,7 +95,9 @@ func (s *Service) send(ctx context.Context, key session.Key, m *message, plan se
 	call := pipeline.From(ctx)
 	var out *agentcore.InvokeAgentRuntimeResponse
 	err := s.reach(ctx, key, plan, func(use *session.Use) (err error) {
-		out, err = ask(ctx, use, call, m, key.ID)
+		if out, err = ask(ctx, use, call, m, key.ID); err == nil {
+			out.SessionEndpointUrl = endpointURL(call, key, use.Detail().(runtime.Detail).Ports)
+		}
 		return err
 	})
 	return out, err

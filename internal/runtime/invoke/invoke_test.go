@@ -44,6 +44,19 @@ func newKit(t *testing.T, listed ...string) *kit {
 // newKitOf has a runtime of a protocol.
 func newKitOf(t *testing.T, protocol types.ServerProtocol, listed ...string) *kit {
 	t.Helper()
+	return newKitWith(t, func(in *control.CreateAgentRuntimeInput) {
+		if protocol != types.ServerProtocolHttp {
+			in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: protocol}
+		}
+		if listed != nil {
+			in.RequestHeaderConfiguration = &types.RequestHeaderConfigurationMemberRequestHeaderAllowlist{Value: listed}
+		}
+	})
+}
+
+// newKitWith has a runtime that is otherwise than most.
+func newKitWith(t *testing.T, change func(*control.CreateAgentRuntimeInput)) *kit {
+	t.Helper()
 	k := &kit{Kit: runtimetest.New(t, runtimetest.Options{}), T: t}
 	k.Put("agent.zip", runtimetest.Zip(t, "main.py", "x"))
 	in := &control.CreateAgentRuntimeInput{
@@ -53,12 +66,7 @@ func newKitOf(t *testing.T, protocol types.ServerProtocol, listed ...string) *ki
 			Runtime: types.AgentManagedRuntimeTypePython312, EntryPoint: []string{"main.py"},
 		}},
 	}
-	if protocol != types.ServerProtocolHttp {
-		in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: protocol}
-	}
-	if listed != nil {
-		in.RequestHeaderConfiguration = &types.RequestHeaderConfigurationMemberRequestHeaderAllowlist{Value: listed}
-	}
+	change(in)
 	out, err := k.Control.CreateAgentRuntime(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)

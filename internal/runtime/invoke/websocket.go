@@ -59,6 +59,7 @@ type socket struct {
 	use   *session.Use
 	agent io.ReadWriteCloser
 	shake *http.Response // the agent's side of the handshake
+	over  func()         // is called at the end, if there is something to call
 }
 
 // connect shakes hands with the agent in the words of the caller, so that both
@@ -108,6 +109,9 @@ func passHandshake(to, from http.Header) {
 // ServeHTTP joins the caller's connection to the agent's until one of them ends it.
 func (c *socket) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	defer c.use.Release()
+	if c.over != nil {
+		defer c.over()
+	}
 	defer c.agent.Close()
 	detail := c.use.Detail().(runtime.Detail)
 	conn, buffered, err := http.NewResponseController(w).Hijack()

@@ -39,6 +39,8 @@ type Engine struct {
 	Stuck bool
 	// Handler is what a guest serves on every port; nil: nothing listens.
 	Handler http.Handler
+	// Closed are ports on which nothing listens.
+	Closed map[uint16]bool
 	// Conn takes raw connections in place of Handler, each in a goroutine.
 	Conn func(net.Conn)
 	// Command is what every command does, until its context ends, and its exit
@@ -196,7 +198,7 @@ func (g *guest) Exit() sandbox.Status {
 	}
 }
 
-func (g *guest) Dial(ctx context.Context, _ uint16) (net.Conn, error) {
+func (g *guest) Dial(ctx context.Context, port uint16) (net.Conn, error) {
 	select {
 	case <-g.done:
 		return nil, sandbox.ErrStopped
@@ -206,7 +208,7 @@ func (g *guest) Dial(ctx context.Context, _ uint16) (net.Conn, error) {
 	g.engine.dials++
 	deaf := g.engine.deaf
 	g.engine.mu.Unlock()
-	if deaf || g.conn == nil && g.listener == nil {
+	if deaf || g.engine.Closed[port] || g.conn == nil && g.listener == nil {
 		return nil, sandbox.ErrRefused
 	}
 	ours, theirs := net.Pipe()

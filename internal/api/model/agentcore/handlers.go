@@ -16,6 +16,7 @@ type Runtime interface {
 	InvokeAgentRuntimeCommand(ctx context.Context, in *InvokeAgentRuntimeCommandRequest) (*InvokeAgentRuntimeCommandResponse, error)
 	InvokeAgentRuntimeCommandShell(ctx context.Context, in *InvokeAgentRuntimeCommandShellRequest) (http.Handler, error)
 	InvokeAgentRuntimeMcpStream(ctx context.Context, in *AgentRuntimeMcpSessionRequest) (*InvokeAgentRuntimeResponse, error)
+	InvokeAgentRuntimeSessionEndpoint(ctx context.Context, in *InvokeAgentRuntimeSessionEndpointRequest) (http.Handler, error)
 	InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in *InvokeAgentRuntimeWithWebSocketStreamRequest) (http.Handler, error)
 	StopRuntimeSession(ctx context.Context, in *StopRuntimeSessionRequest) (*StopRuntimeSessionResponse, error)
 }
@@ -39,9 +40,12 @@ func RuntimeHandlers(h Runtime) []schema.Handler {
 			return h.InvokeAgentRuntimeMcpStream(ctx, in.(*AgentRuntimeMcpSessionRequest))
 		}},
 		{Service: &Service, Operation: &operations[43], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeSessionEndpoint(ctx, in.(*InvokeAgentRuntimeSessionEndpointRequest))
+		}},
+		{Service: &Service, Operation: &operations[44], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.InvokeAgentRuntimeWithWebSocketStream(ctx, in.(*InvokeAgentRuntimeWithWebSocketStreamRequest))
 		}},
-		{Service: &Service, Operation: &operations[75], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[76], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.StopRuntimeSession(ctx, in.(*StopRuntimeSessionRequest))
 		}},
 	}

@@ -2236,6 +2236,14 @@ type InvokeAgentRuntimeResponse struct {
 	StatusCode         *int32
 }
 
+// InvokeAgentRuntimeSessionEndpointRequest is a structure of the wire.
+type InvokeAgentRuntimeSessionEndpointRequest struct {
+	SessionLabel *string
+	Port         *int32
+	Path         *string
+	Payload      io.ReadCloser
+}
+
 // InvokeAgentRuntimeWithWebSocketStreamRequest is a structure of the wire.
 type InvokeAgentRuntimeWithWebSocketStreamRequest struct {
 	AgentRuntimeArn  *string
