@@ -218,10 +218,12 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, m *message,
 		return nil, agentFault(ctx, use, detail, err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		defer done()
-		defer resp.Body.Close()
 		deadline.Reset(errorBodyLimit)
-		return nil, m.refused(resp, detail)
+		if !m.mcp.is || !isMCPError(resp) {
+			defer done()
+			defer resp.Body.Close()
+			return nil, m.refused(resp, detail)
+		}
 	}
 	deadline.Reset(streamLimit)
 	m.mcp.rename(resp.Header)

@@ -1,7 +1,11 @@
 package invoke
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -127,6 +131,38 @@ func acceptsMCP(accept []string) bool {
 		}
 	}
 	return object && stream
+}
+
+// maxMCPError bounds an error of JSON-RPC that a server answers with, in bytes.
+const maxMCPError = 64 << 10
+
+// isMCPError reports whether an answer that is no 2xx is what MCP itself says: an error
+// of JSON-RPC, to which its transport gives a status (2026-07-28: 400 for a version or
+// a header that does not fit, 404 for a method that there is not). Clients find out by
+// it which version to speak, so that it reaches them as it is. What was read of the
+// body is read again by others.
+func isMCPError(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode < 400 || resp.StatusCode > 499 || kind != "application/json" {
+		return false
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMCPError+1))
+	resp.Body = rest{Reader: io.MultiReader(bytes.NewReader(text), resp.Body), Closer: resp.Body}
+	var message struct {
+		Version string `json:"jsonrpc"`
+		Error   *struct {
+			Code    *int    `json:"code"`
+			Message *string `json:"message"`
+		} `json:"error"`
+	}
+	return err == nil && len(text) <= maxMCPError && json.Unmarshal(text, &message) == nil &&
+		message.Version == "2.0" && message.Error != nil && message.Error.Code != nil && message.Error.Message != nil
+}
+
+// rest is a body of which something was read.
+type rest struct {
+	io.Reader
+	io.Closer
 }
 
 // refused words an agent's refusal. What a status of MCP's transport tells a client

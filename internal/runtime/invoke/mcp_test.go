@@ -2,6 +2,7 @@ package invoke_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -198,6 +199,65 @@ func TestMCPRefusesBeforeItStarts(t *testing.T) {
 		resp := h.send(call{method: method, header: http.Header{mcpHeader: {gone}}})
 		if text := h.refused(resp, 405, "MethodNotAllowedException"); text != "Method Not Allowed. Use POST." {
 			t.Errorf("%s: %s", method, text)
+		}
+	}
+}
+
+// TestMCPErrors: what MCP says with a status reaches the client, and nothing else that
+// is said with one.
+func TestMCPErrors(t *testing.T) {
+	const said = `{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"Unsupported protocol version","data":{"supported":["2026-07-28"]}}}`
+	for _, tt := range []struct {
+		protocol   types.ServerProtocol
+		status     int
+		kind, body string
+		passes     bool
+	}{
+		{types.ServerProtocolMcp, 400, "application/json", said, true},
+		{types.ServerProtocolMcp, 404, "application/json; charset=utf-8", said, true},
+		{types.ServerProtocolMcp, 500, "application/json", said, false},
+		{types.ServerProtocolMcp, 400, "text/plain", said, false},
+		{types.ServerProtocolMcp, 400, "application/json", `{"jsonrpc":"2.0","id":1,"result":{}}`, false},
+		{types.ServerProtocolMcp, 400, "application/json", `{"detail":"Traceback"}`, false},
+		{types.ServerProtocolMcp, 400, "application/json", said + strings.Repeat(" ", 64<<10), false},
+		{types.ServerProtocolA2a, 400, "application/json", said, false},
+		{types.ServerProtocolHttp, 400, "application/json", said, false},
+	} {
+		t.Run(fmt.Sprint(tt.protocol, tt.status, tt.kind, len(tt.body)), func(t *testing.T) {
+			k := newKitOf(t, tt.protocol)
+			k.agent(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", tt.kind)
+				w.WriteHeader(tt.status)
+				_, _ = io.WriteString(w, tt.body)
+			})
+			resp := k.send(message(listTools, ""))
+			text := k.text(resp)
+			if passed := resp.StatusCode == tt.status && text == tt.body; passed != tt.passes {
+				t.Errorf("%d %s", resp.StatusCode, text)
+			}
+		})
+	}
+}
+
+// TestHeadersOfProtocols: a protocol's own headers reach its agents, and no others'.
+func TestHeadersOfProtocols(t *testing.T) {
+	for protocol, want := range map[types.ServerProtocol]string{
+		types.ServerProtocolMcp: "Mcp-Param-Region", types.ServerProtocolA2a: "A2a-Version A2a-Extensions", types.ServerProtocolHttp: "",
+	} {
+		k := newKitOf(t, protocol)
+		k.agent(func(w http.ResponseWriter, r *http.Request) {
+			for _, name := range []string{"Mcp-Param-Region", "A2a-Version", "A2a-Extensions"} {
+				if r.Header.Get(name) != "" {
+					_, _ = io.WriteString(w, name+" ")
+				}
+			}
+		})
+		c := message(listTools, "")
+		c.header.Set("Mcp-Param-Region", "somewhere")
+		c.header.Set("A2A-Version", "1.0")
+		c.header.Set("A2A-Extensions", "none")
+		if got := strings.TrimSpace(k.text(k.send(c))); got != want {
+			t.Errorf("%s: %q", protocol, got)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
@@ -57,10 +58,30 @@ func setHeader(to http.Header, call *pipeline.Call, id string, detail runtime.De
 		to.Set("X-Amzn-Trace-Id", begun.id)
 		to.Set("Traceparent", begun.parent)
 	}
+	if prefix := protocolHeaders(detail.Server.Protocol); prefix != "" {
+		for name, values := range call.Header {
+			if strings.HasPrefix(name, prefix) {
+				to[name] = values
+			}
+		}
+	}
 	to.Set(sessionHeader, id)
 	to.Set("X-Amzn-Bedrock-AgentCore-Runtime-Request-Id", call.RequestID)
 	to["User-Agent"] = nil // not Go's; a caller's cannot be passed on
 	return begun, nil
+}
+
+// protocolHeaders is how the headers begin that belong to a protocol and that the model
+// does not name: the parameters of MCP's tools (SEP-2243), and A2A's version and
+// extensions, without which a server of A2A takes a client to speak 0.3.
+func protocolHeaders(protocol string) string {
+	switch protocol {
+	case agentcorecontrol.ServerProtocolMCP:
+		return "Mcp-Param-"
+	case agentcorecontrol.ServerProtocolA2A:
+		return "A2a-"
+	}
+	return ""
 }
 
 // unclosed is a body that a failed dial does not use up.
