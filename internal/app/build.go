@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -142,10 +143,12 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	networks := netprofile.New(f.store)
 	s.guests = newGuests(f.directory, networks, cfg.Log)
+	able := s.engine.Capabilities()
 	runtimes := runtime.New(runtime.Config{
 		Store: f.store, Objects: zips{objects}, Code: code, Images: unpacked, CanonicalImage: own.Canonical, Secrets: f.box, Sessions: s.sessions, Logs: f.telemetry,
 		Wheels: wheels(cfg), Interpreters: interpreters(cfg), Guests: s.guests, GuestAPI: guestAPI(),
-		Limits: sandbox.Limits{MemoryBytes: cfg.Sessions.Memory, CPUs: cfg.Sessions.CPUs}, SnapshotLife: cfg.Sessions.SnapshotLife,
+		Limits:    sandbox.Limits{MemoryBytes: cmp.Or(cfg.Sessions.Memory, able.DefaultMemoryBytes), CPUs: cfg.Sessions.CPUs},
+		MaxMemory: cmp.Or(cfg.Sessions.MemoryBudget, able.MaxMemoryBytes), SnapshotLife: cfg.Sessions.SnapshotLife,
 		Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,
 		Passthrough: cfg.Passthrough, // runtimes alone have it, never a code interpreter
 	})

@@ -26,6 +26,7 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 		LifecycleConfiguration: in.LifecycleConfiguration, EnvironmentVariables: in.EnvironmentVariables,
 		FilesystemConfigurations: in.FilesystemConfigurations, CapacityProviderConfiguration: in.CapacityProviderConfiguration,
 		PlatformVersion: in.PlatformVersion, AllowedPorts: in.AllowedPorts,
+		HooksConfiguration: in.HooksConfiguration, ResourceConfigurations: in.ResourceConfigurations,
 	}
 	if err := tag.Check(in.Tags); err != nil {
 		return nil, err
@@ -228,7 +229,7 @@ type draft struct {
 // draft holds a configuration against the rules and its artifact against what
 // there is.
 func (s *Service) draft(ctx context.Context, scope store.Scope, in *agentcorecontrol.UpdateAgentRuntimeRequest) (draft, error) {
-	if err := check(in, s.cfg.Strict); err != nil {
+	if err := s.check(in); err != nil {
 		return draft{}, err
 	}
 	made, err := s.artifact(in.AgentRuntimeArtifact)

@@ -62,7 +62,7 @@ func TestLifecycle(t *testing.T) {
 		if idle, life := lifecycle(l); idle != tt.wantIdle || life != tt.wantLife {
 			t.Errorf("%s: %d, %d; want %d, %d", tt.name, idle, life, tt.wantIdle, tt.wantLife)
 		}
-		err := check(&agentcorecontrol.UpdateAgentRuntimeRequest{LifecycleConfiguration: l}, false)
+		err := (&Service{}).check(&agentcorecontrol.UpdateAgentRuntimeRequest{LifecycleConfiguration: l})
 		if tt.refused != (err != nil) {
 			t.Errorf("%s: check = %v", tt.name, err)
 		}
@@ -127,11 +127,11 @@ func TestRestrictedHeadersAreAllThere(t *testing.T) {
 
 func TestEnvironmentNames(t *testing.T) {
 	for name, ok := range map[string]bool{"A": true, "a.b-c": true, "with space": true, "A=B": false, "=": false, "A\x00": false} {
-		if err := check(&agentcorecontrol.UpdateAgentRuntimeRequest{EnvironmentVariables: map[string]string{name: "v"}}, false); (err == nil) != ok {
+		if err := (&Service{}).check(&agentcorecontrol.UpdateAgentRuntimeRequest{EnvironmentVariables: map[string]string{name: "v"}}); (err == nil) != ok {
 			t.Errorf("name %q: %v", name, err)
 		}
 	}
-	err := check(&agentcorecontrol.UpdateAgentRuntimeRequest{EnvironmentVariables: map[string]string{"A": "v\x00"}}, false)
+	err := (&Service{}).check(&agentcorecontrol.UpdateAgentRuntimeRequest{EnvironmentVariables: map[string]string{"A": "v\x00"}})
 	if f := fault.From(err); err == nil || f.Fields[0].Name != "environmentVariables" || strings.Contains(f.Message, "v\x00") {
 		t.Errorf("NUL in a value: %v", err)
 	}

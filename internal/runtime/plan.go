@@ -40,6 +40,10 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 	if err != nil {
 		return session.Plan{}, err
 	}
+	return s.plan(ctx, key, rt, v)
+}
+
+func (s *Service) plan(ctx context.Context, key session.Key, rt runtimeDoc, v versionDoc) (session.Plan, error) {
 	spec, err := s.configuration(v)
 	if err != nil {
 		return session.Plan{}, err
@@ -66,6 +70,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 	idle, life := lifecycle(spec.LifecycleConfiguration)
 	plan := session.Plan{
 		Spec: on.spec, Port: server.Port, Probe: server.probe(), Health: server.health(), StartLimit: on.limit,
+		Warmup:    warmupOf(spec.HooksConfiguration, server),
 		IdleLimit: time.Duration(idle) * time.Second, MaxLife: time.Duration(life) * time.Second,
 		Version: versionText(v), Basis: on.basis, Storage: storagePath(spec.FilesystemConfigurations),
 		Detail: Detail{Server: server, Ports: portsOf(spec.AllowedPorts), Headers: allowed(spec.RequestHeaderConfiguration), Note: out.note}, Note: out.note,
@@ -75,7 +80,7 @@ func (s *Service) Plan(ctx context.Context, key session.Key, version string) (se
 		},
 	}
 	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), userEnv(env))
-	plan.Spec.Stdout, plan.Spec.Stderr, plan.Spec.Limits = out.stdout, out.stderr, s.cfg.Limits
+	plan.Spec.Stdout, plan.Spec.Stderr, plan.Spec.Limits = out.stdout, out.stderr, s.limits(spec.ResourceConfigurations)
 	plan.Spec.Passthrough = s.passesThrough(rt.Name)
 	s.saved(&plan, rt, v, env, key)
 	if key.ID == spareID {
@@ -113,6 +118,14 @@ func (s *Service) Server(ctx context.Context, key session.Key) (Server, error) {
 // what its callers write.
 func (s *Service) passesThrough(name string) bool {
 	return slices.Contains(s.cfg.Passthrough, name) || slices.Contains(s.cfg.Passthrough, AllRuntimes)
+}
+
+// limits are what bounds a session. What its runtime wants at least is more than the
+// operator's number, or changes nothing.
+func (s *Service) limits(want []agentcorecontrol.ResourceConfiguration) sandbox.Limits {
+	l := s.cfg.Limits
+	l.MemoryBytes = max(l.MemoryBytes, minimumMemory(want))
+	return l
 }
 
 // storagePath is where a session finds its storage, or empty.
@@ -282,6 +295,9 @@ func seconds(d time.Duration) string { return strconv.Itoa(int(d/time.Second)) +
 func StartFault(e *session.StartError) error {
 	if errors.Is(e, session.ErrExited) && (e.Exit.Cause == sandbox.OutOfMemory || e.Exit.Cause == sandbox.OutOfSpace) {
 		return fault.RuntimeClient("Runtime exited with status %d before it was ready: %s. Please check your CloudWatch logs for more information.", e.Exit.Code, session.Ended(e.Exit)).Because(e)
+	}
+	if errors.Is(e, session.ErrNotWarm) {
+		return fault.RuntimeClient("Runtime initialization failed: %s. Please check your CloudWatch logs for more information.", e.Why()).Because(e)
 	}
 	if errors.Is(e, session.ErrExited) {
 		return fault.RuntimeClient("Runtime exited with status %d before it was ready. Please check your CloudWatch logs for more information.", e.Exit.Code).Because(e)

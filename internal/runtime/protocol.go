@@ -52,6 +52,9 @@ func serverOf(c *agentcorecontrol.ProtocolConfiguration) Server {
 	return s
 }
 
+// SocketPath is where an agent serves WebSockets, beside its protocol.
+const SocketPath = "/ws"
+
 // pingPath is the health check of all protocols, on the protocol's own port.
 const pingPath = "/ping"
 

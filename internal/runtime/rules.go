@@ -12,8 +12,8 @@ import (
 
 // check holds the rules of a configuration that the model cannot express; the
 // model's own hold when it gets here.
-func check(in *agentcorecontrol.UpdateAgentRuntimeRequest, strict bool) error {
-	if err := checkLifecycle(in.LifecycleConfiguration, strict); err != nil {
+func (s *Service) check(in *agentcorecontrol.UpdateAgentRuntimeRequest) error {
+	if err := checkLifecycle(in.LifecycleConfiguration, s.cfg.Strict); err != nil {
 		return err
 	}
 	if c := in.RequestHeaderConfiguration; c != nil {
@@ -22,6 +22,12 @@ func check(in *agentcorecontrol.UpdateAgentRuntimeRequest, strict bool) error {
 		}
 	}
 	if err := checkServer(in.ProtocolConfiguration, in.AllowedPorts); err != nil {
+		return err
+	}
+	if err := checkWarmup(in.HooksConfiguration, serverOf(in.ProtocolConfiguration)); err != nil {
+		return err
+	}
+	if err := checkMemory(in.ResourceConfigurations, s.cfg.MaxMemory); err != nil {
 		return err
 	}
 	if err := checkFiles(in.FilesystemConfigurations); err != nil {
@@ -93,6 +99,31 @@ func checkServer(c *agentcorecontrol.ProtocolConfiguration, ports []agentcorecon
 			return invalid(field, fmt.Sprintf("%s: %d to %d overlaps with an entry before it", field, s.from, s.to))
 		}
 		taken = append(taken, s)
+	}
+	return nil
+}
+
+// minimumMemory is what a session has at least, in bytes; 0 where its runtime does
+// not say.
+func minimumMemory(want []agentcorecontrol.ResourceConfiguration) int64 {
+	if len(want) == 0 { // one at most, by the model
+		return 0
+	}
+	return int64(*want[0].MinimumMemoryInMiB) << 20
+}
+
+// checkMemory refuses what no session can get; most is in bytes, 0 where it is not
+// known.
+func checkMemory(want []agentcorecontrol.ResourceConfiguration, most int64) error {
+	if len(want) == 0 {
+		return nil
+	}
+	const field = "resourceConfigurations.1.member.minimumMemoryInMiB"
+	switch bytes := minimumMemory(want); {
+	case bytes <= 0:
+		return invalid(field, field+" must be at least 1")
+	case most > 0 && bytes > most:
+		return invalid(field, fmt.Sprintf("%s must be at most %d, what the sandboxes of this server have together (its memory, or outcrop serve --max-memory)", field, most>>20))
 	}
 	return nil
 }

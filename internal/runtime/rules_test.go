@@ -7,6 +7,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/sandbox"
 )
 
 func port(n int32) agentcorecontrol.AllowedPort { return agentcorecontrol.AllowedPort{Port: &n} }
@@ -32,6 +33,15 @@ func TestRules(t *testing.T) {
 	life := func(seconds int32) in {
 		return in{LifecycleConfiguration: &agentcorecontrol.LifecycleConfiguration{MaxLifetime: &seconds}}
 	}
+	warmup := func(path string, port *int32) in {
+		post := &agentcorecontrol.HttpPostLifecycleHookAction{Path: &path, Port: port}
+		return in{HooksConfiguration: &agentcorecontrol.RuntimeHooksConfiguration{Build: &agentcorecontrol.BuildLifecycleHooks{
+			Warmup: &agentcorecontrol.LifecycleHook{Action: &agentcorecontrol.LifecycleHookAction{HttpPost: post}},
+		}}}
+	}
+	memory := func(mib int32) in {
+		return in{ResourceConfigurations: []agentcorecontrol.ResourceConfiguration{{MinimumMemoryInMiB: &mib}}}
+	}
 	tests := []struct {
 		name   string
 		in     in
@@ -51,6 +61,18 @@ func TestRules(t *testing.T) {
 		{"two storages", storage("/mnt/a", "/mnt/b"), false},
 		{"storage at the root", storage("/mnt/.."), false},
 		{"storage at /mnt", storage("/mnt/./"), false},
+		{"a warm-up of its own", warmup("/warm", nil), false},
+		{"a warm-up on another port", warmup("/invocations", new(int32(9000))), false},
+		{"a warm-up that is the health check", warmup("/ping", nil), false},
+		{"a warm-up that is an invocation", warmup("/invocations", new(int32(8080))), false},
+		{"a warm-up that is a WebSocket", warmup("/ws", nil), false},
+		{"a warm-up on the reserved port", warmup("/warm", new(int32(8443))), false},
+		{"no hook at all", in{HooksConfiguration: &agentcorecontrol.RuntimeHooksConfiguration{}}, false},
+		{"memory", memory(512), false},
+		{"all memory", memory(1024), false},
+		{"more memory than there is", memory(1025), false},
+		{"no memory", memory(0), false},
+		{"less than no memory", memory(-1), false},
 		{"metadata of version 2", in{MetadataConfiguration: &agentcorecontrol.RuntimeMetadataConfiguration{RequireMMDSV2: new(true)}}, false},
 		{"metadata of version 1", in{MetadataConfiguration: &agentcorecontrol.RuntimeMetadataConfiguration{RequireMMDSV2: new(false)}}, false},
 		{"a long life", life(28801), false},
@@ -60,7 +82,7 @@ func TestRules(t *testing.T) {
 	var b strings.Builder
 	for _, tt := range tests {
 		verdict := "allowed"
-		if err := check(&tt.in, tt.strict); err != nil {
+		if err := (&Service{cfg: Config{Strict: tt.strict, MaxMemory: 1 << 30}}).check(&tt.in); err != nil {
 			f := fault.From(err)
 			if f.Code != "ValidationException" || len(f.Fields) != 1 {
 				t.Errorf("%s: %v names no field", tt.name, err)
@@ -70,6 +92,24 @@ func TestRules(t *testing.T) {
 		fmt.Fprintf(&b, "%-40s %s\n", tt.name, verdict)
 	}
 	golden(t, "rules.txt", b.String())
+}
+
+// TestMinimumMemory: a runtime that wants more than the operator gives each session
+// gets it.
+func TestMinimumMemory(t *testing.T) {
+	s := &Service{cfg: Config{Limits: sandbox.Limits{MemoryBytes: 1 << 30, CPUs: 2}}}
+	for _, tt := range []struct {
+		want []agentcorecontrol.ResourceConfiguration
+		gets int64
+	}{
+		{nil, 1 << 30},
+		{[]agentcorecontrol.ResourceConfiguration{{MinimumMemoryInMiB: new(int32(512))}}, 1 << 30},
+		{[]agentcorecontrol.ResourceConfiguration{{MinimumMemoryInMiB: new(int32(4096))}}, 4 << 30},
+	} {
+		if got := s.limits(tt.want); got != (sandbox.Limits{MemoryBytes: tt.gets, CPUs: 2}) {
+			t.Errorf("limits(%v) = %+v", tt.want, got)
+		}
+	}
 }
 
 // TestServers: each protocol's own port and path, and what replaces them.

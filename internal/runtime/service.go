@@ -57,8 +57,11 @@ type Config struct {
 	Logs     telemetry.Appender
 	// Interpreters finds what this host can run; it is asked once.
 	Interpreters func(context.Context) ([]image.Interpreter, error)
-	// Limits bound each session; a zero one is the engine's.
-	Limits sandbox.Limits
+	// Limits bound each session; a zero one is the engine's. Its MemoryBytes is what
+	// a session has whose runtime does not ask for more, and MaxMemory what one can
+	// ask for, in bytes; 0: it is not known.
+	Limits    sandbox.Limits
+	MaxMemory int64
 	// SnapshotLife is how long a snapshot is used; 0 is the constant SnapshotLife.
 	SnapshotLife time.Duration
 	// Guests makes what is around a new session; nil leaves it alone, and without

@@ -91,6 +91,10 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 		return permanent(err)
 	}
 	defer on.release()
+	v.State.Digest = on.digest
+	if err := s.warmUp(ctx, job, v); err != nil {
+		return permanent(err)
+	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		now := tx.Now()
 		_, err := s.docs.versions.Update(tx, job.Scope, v.ID, func(d *versionDoc) error {

@@ -184,6 +184,10 @@ type Capabilities struct {
 	// DefaultTmpBytes and MaxTmpBytes bound Spec.TmpBytes.
 	DefaultTmpBytes, MaxTmpBytes int64
 
+	// DefaultMemoryBytes is what a zero Limits.MemoryBytes means, and
+	// MaxMemoryBytes what the machine has for all sandboxes; 0: not known.
+	DefaultMemoryBytes, MaxMemoryBytes int64
+
 	// HalfClose: connections of Dial can be closed in one direction.
 	HalfClose bool
 

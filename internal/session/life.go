@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -181,21 +182,24 @@ func (s *session) startAfresh() {
 	s.started = time.Now()
 }
 
-// attempt starts the sandbox and waits until its guest is ready; after an error
-// nothing is left of it.
+// attempt starts the sandbox and waits until its guest is ready, and warm where it
+// is booted; after an error nothing is left of it.
 func (s *session) attempt(ctx context.Context, limit time.Duration, from sandbox.Snapshot) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	starting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := s.boot(ctx, limit, from); err != nil {
+	if err := s.boot(starting, limit, from); err != nil {
 		return err
 	}
 	s.transport = newTransport(s.box, s.plan.Port)
-	if err := s.await(ctx, limit); err != nil {
+	err := s.await(starting, limit)
+	if err == nil && from == nil && s.plan.Warmup != nil {
+		err = s.warm(ctx, *s.plan.Warmup)
+	}
+	if err != nil {
 		s.transport.CloseIdleConnections()
 		s.halt(0) // the guest is useless; nobody waits for it to tidy up
-		return err
 	}
-	return nil
+	return err
 }
 
 // boot starts the sandbox, a second time if the engine broke under the first.
@@ -237,6 +241,24 @@ func (s *session) await(ctx context.Context, limit time.Duration) error {
 			return &StartError{Err: ErrNotReady, Limit: limit, Last: cmp.Or(told, last)}
 		}
 	}
+}
+
+// warm has the guest warm up.
+func (s *session) warm(ctx context.Context, w Warmup) error {
+	within, cancel := context.WithTimeout(ctx, w.Limit)
+	defer cancel()
+	guest := newTransport(s.box, w.Port)
+	defer guest.CloseIdleConnections()
+	err := post(within, guest, w)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // given up
+		return ctx.Err()
+	case within.Err() != nil:
+		err = fmt.Errorf("POST %s on port %d did not answer within %v", w.Path, w.Port, w.Limit)
+	}
+	return &StartError{Err: ErrNotWarm, Limit: w.Limit, Last: err}
 }
 
 // begin opens a started session for requests and sets the clock of its life.

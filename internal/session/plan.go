@@ -27,6 +27,9 @@ type Plan struct {
 	Health func(ctx context.Context, guest http.RoundTripper) (Health, error)
 	// StartLimit bounds the time from the start until Probe succeeds.
 	StartLimit time.Duration
+	// Warmup is asked once of a guest that was booted, when it is ready and before
+	// it serves or is saved; nil: nothing is.
+	Warmup *Warmup
 	// IdleLimit ends a session without requests, MaxLife any session.
 	IdleLimit, MaxLife time.Duration
 	// Version is the owner's version that runs.
@@ -67,6 +70,13 @@ type Plan struct {
 	// Ended is called once, when nothing is left of the sandbox: how its session
 	// ended, or hibernates.
 	Ended func(End)
+}
+
+// A Warmup is a POST to a guest that it answers with 2xx within Limit.
+type Warmup struct {
+	Port  uint16
+	Path  string
+	Limit time.Duration
 }
 
 // End says what became of a session whose sandbox is gone.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -51,6 +52,24 @@ func HTTPProbe(port uint16, path string) func(context.Context, http.RoundTripper
 		}
 		return body.Close()
 	}
+}
+
+// post sends a Warmup and reads its answer to the end.
+func post(ctx context.Context, guest http.RoundTripper, w Warmup) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, guestURL(w.Port, w.Path), http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := guest.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("POST %s on port %d: %w", w.Path, w.Port, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return fmt.Errorf("POST %s on port %d answered %s", w.Path, w.Port, resp.Status)
+	}
+	_, err = io.Copy(io.Discard, resp.Body) // it warms up until then
+	return err
 }
 
 // maxHealth bounds what is read of a guest's answer, in bytes.

@@ -41,16 +41,19 @@ var (
 	ErrNotReady = errors.New("not ready in time")
 	// ErrExited is wrapped by StartError when the guest ended before it was ready.
 	ErrExited = errors.New("exited before it was ready")
+	// ErrNotWarm is wrapped by StartError when the guest was ready and its Warmup
+	// failed.
+	ErrNotWarm = errors.New("warm-up failed")
 )
 
 // StartError says that a sandbox started but its guest did not become ready.
 type StartError struct {
-	Err error // ErrNotReady or ErrExited
+	Err error // ErrNotReady, ErrExited or ErrNotWarm
 	// Exit is how the guest ended, for ErrExited.
 	Exit sandbox.Status
 	// Limit is how long it was given.
 	Limit time.Duration
-	// Last is what the last probe met.
+	// Last is what the last probe, or the Warmup, met.
 	Last error
 }
 
@@ -60,6 +63,9 @@ func (e *StartError) Error() string { return "start session: " + e.Why() }
 func (e *StartError) Why() string {
 	if errors.Is(e.Err, ErrExited) {
 		return Ended(e.Exit) + " before it was ready"
+	}
+	if errors.Is(e.Err, ErrNotWarm) {
+		return "its warm-up failed: " + e.Last.Error()
 	}
 	text := "it was not ready within " + e.Limit.String()
 	if e.Last != nil {

@@ -94,26 +94,50 @@ func (m *Manager) HasTemplate(key Key, plan Plan) bool {
 	return ok
 }
 
-// MakeTemplate boots a guest as a session of key's owner and endpoint would,
-// waits until it is ready, saves it and ends it; older templates of the endpoint
-// go, those of versions that it has left included. It calls the plan's Ended.
+// MakeTemplate boots a guest as Try does, saves it and ends it; older templates of
+// the endpoint go, those of versions that it has left included.
 //
-// Errors: ErrLimit when there is no room for it now, sandbox.ErrUnsavable,
-// *StartError, and those of the engine and the disk.
-func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err error) {
+// Errors: those of Try, sandbox.ErrUnsavable, and those of the disk.
+func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) error {
+	return m.rehearse(ctx, key, plan, "its snapshot was taken", func(s *session) error {
+		if !m.Templates() {
+			return fmt.Errorf("make template of %s: the engine saves no guests: %w", key.Owner, sandbox.ErrUnsavable)
+		}
+		saved, err := s.box.Save(ctx, true)
+		if err != nil {
+			return err
+		}
+		s.halt(0)
+		at := m.templateKey(key, plan)
+		if err := m.cfg.Templates.Put(ctx, at, saved); err != nil {
+			return errors.Join(err, saved.Close())
+		}
+		m.cfg.Templates.DropOthers(at)
+		m.WantSpares(key, plan)
+		return nil
+	})
+}
+
+// Try boots a guest as a session of key's owner and endpoint would, waits until it
+// is ready and warm, and ends it. It calls the plan's Ended.
+//
+// Errors: ErrLimit when there is no room for it now, ErrClosed, *StartError, and
+// those of the engine.
+func (m *Manager) Try(ctx context.Context, key Key, plan Plan) error {
+	return m.rehearse(ctx, key, plan, "it was tried", func(*session) error { return nil })
+}
+
+// rehearse boots a guest that serves nobody, and ends it when then is done with it.
+func (m *Manager) rehearse(ctx context.Context, key Key, plan Plan, why string, then func(*session) error) (err error) {
 	defer func() {
 		if plan.Ended == nil {
 			return
 		}
-		why := "its snapshot was taken"
 		if err != nil {
 			why = err.Error()
 		}
 		plan.Ended(End{Why: why})
 	}()
-	if !m.Templates() {
-		return fmt.Errorf("make template of %s: the engine saves no guests: %w", key.Owner, sandbox.ErrUnsavable)
-	}
 	s := newSession(ctx, m, key)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -146,18 +170,8 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) (err err
 		return cmp.Or(ctx.Err(), err) // given up, rather than not ready
 	}
 	s.transport.CloseIdleConnections()
-	saved, err := s.box.Save(ctx, true)
-	s.halt(0)
-	if err != nil {
-		return err
-	}
-	at := m.templateKey(key, plan)
-	if err := m.cfg.Templates.Put(ctx, at, saved); err != nil {
-		return errors.Join(err, saved.Close())
-	}
-	m.cfg.Templates.DropOthers(at)
-	m.WantSpares(key, plan)
-	return nil
+	defer s.halt(0)
+	return then(s)
 }
 
 // reserve keeps room for making a template, which cancel gives up, and returns what

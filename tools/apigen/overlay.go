@@ -428,8 +428,6 @@ var invokes = []string{
 var runtimeMembers = func() map[string]string {
 	reasons := map[string]string{
 		"authorizerConfiguration": "JWT authorizers are not enforced yet, and a runtime that asks for one must not be open",
-		"hooksConfiguration":      "lifecycle hooks are not built yet",
-		"resourceConfigurations":  "limits per session are not built yet",
 	}
 	out := map[string]string{
 		"VpcConfig.requireServiceS3Endpoint":             "S3 is this server, which every sandbox reaches without an endpoint of a network",

@@ -23,7 +23,7 @@ import (
 var socketLimits = websocket.Limits{FrameBytes: 64 << 10, FramesPerSecond: 250, Life: 60 * time.Minute}
 
 // socketPath is where an agent of any protocol serves WebSockets.
-const socketPath = "/ws"
+const socketPath = runtime.SocketPath
 
 // InvokeAgentRuntimeWithWebSocketStream connects the caller to the WebSocket of the
 // session's agent.

@@ -80,6 +80,7 @@ func (e *engine) Capabilities() sandbox.Capabilities {
 		Engine: "gvisor", Version: gvisorVersion,
 		GuestUID: GuestUID, GuestGID: GuestGID,
 		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes,
+		DefaultMemoryBytes: e.host.defaultMemory(), MaxMemoryBytes: e.host.memory(),
 		Owners:    !needsUserNamespace(),
 		HalfClose: true, // with the forwarder that tools/embedsandbox repaired
 		Outbound:  true, Passthrough: true,

@@ -31,10 +31,7 @@ const (
 func (h host) bounds(l sandbox.Limits) wire.Limits {
 	w := wire.Limits{Memory: l.MemoryBytes, CPUs: l.CPUs, Processes: uint64(l.Processes), OpenFiles: uint64(l.OpenFiles)}
 	if w.Memory == 0 {
-		w.Memory = DefaultMemoryBytes
-		if total := h.memory(); total > 0 {
-			w.Memory = min(w.Memory, total/4*3)
-		}
+		w.Memory = h.defaultMemory()
 	}
 	// What is near the largest number bounds nothing.
 	w.Memory = min(w.Memory, math.MaxInt64-wire.OverheadBytes) + wire.OverheadBytes
@@ -48,6 +45,14 @@ func (h host) bounds(l sandbox.Limits) wire.Limits {
 		w.OpenFiles = DefaultOpenFiles
 	}
 	return w
+}
+
+// defaultMemory is what a sandbox may have that is not told, in bytes.
+func (h host) defaultMemory() int64 {
+	if total := h.memory(); total > 0 {
+		return min(DefaultMemoryBytes, total/4*3)
+	}
+	return DefaultMemoryBytes
 }
 
 // memory is the machine's, or what of it this process may have with all that it
