@@ -149,6 +149,27 @@ func TestEnvironmentOrder(t *testing.T) {
 	golden(t, "environment.txt", strings.Join(got, "\n")+"\n")
 }
 
+// TestA2AEnvironment: the SDK of A2A learns its URL and a port that is not its own.
+func TestA2AEnvironment(t *testing.T) {
+	const arn = "arn:aws:bedrock-agentcore:us-west-2:111122223333:runtime/hello-0123456789"
+	const here = "AGENTCORE_RUNTIME_URL=http://192.0.0.1:8642/runtimes/arn%3Aaws%3Abedrock-agentcore%3Aus-west-2%3A111122223333%3Aruntime%2Fhello-0123456789/invocations/"
+	a2a := &agentcorecontrol.ProtocolConfiguration{ServerProtocol: new(agentcorecontrol.ServerProtocolA2A)}
+	moved := &agentcorecontrol.ProtocolConfiguration{ServerProtocol: new(agentcorecontrol.ServerProtocolA2A), Port: new(int32(9100))}
+	for _, tt := range []struct {
+		configured *agentcorecontrol.ProtocolConfiguration
+		api, want  string
+	}{
+		{nil, "http://192.0.0.1:8642", ""},
+		{a2a, "http://192.0.0.1:8642", here},
+		{moved, "http://192.0.0.1:8642", "A2A_PORT=9100 " + here},
+		{a2a, "", ""},
+	} {
+		if got := strings.Join(serverOf(tt.configured).env(tt.api, arn), " "); got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
+		}
+	}
+}
+
 func TestNewID(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {

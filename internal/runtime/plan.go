@@ -79,7 +79,7 @@ func (s *Service) plan(ctx context.Context, key session.Key, rt runtimeDoc, v ve
 			out.close(e)
 		},
 	}
-	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), userEnv(env))
+	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), server.env(s.cfg.GuestAPI, ARN(key.Scope, key.Owner)), userEnv(env))
 	plan.Spec.Stdout, plan.Spec.Stderr, plan.Spec.Limits = out.stdout, out.stderr, s.limits(spec.ResourceConfigurations)
 	plan.Spec.Passthrough = s.passesThrough(rt.Name)
 	s.saved(&plan, rt, v, env, key)

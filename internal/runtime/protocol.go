@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
@@ -31,6 +32,26 @@ func HTTPServer() Server {
 	return Server{Protocol: agentcorecontrol.ServerProtocolHTTP, Port: 8080, Path: "/invocations"}
 }
 
+// a2aPort is where an agent that speaks A2A listens unless it is told.
+const a2aPort = 9000
+
+// env tells the SDK of A2A where the agent is reached, on the guest's own wire, and
+// where it listens if that is not where it always does (spec/runtime.md 9.5). Callers
+// from elsewhere are told their own URL in the agent's card.
+func (s Server) env(api, arn string) []string {
+	if s.Protocol != agentcorecontrol.ServerProtocolA2A {
+		return nil
+	}
+	var env []string
+	if s.Port != a2aPort {
+		env = append(env, "A2A_PORT="+strconv.Itoa(int(s.Port)))
+	}
+	if api != "" {
+		env = append(env, "AGENTCORE_RUNTIME_URL="+api+"/runtimes/"+url.QueryEscape(arn)+"/invocations/")
+	}
+	return env
+}
+
 // serverOf fills in what is not given.
 func serverOf(c *agentcorecontrol.ProtocolConfiguration) Server {
 	s := HTTPServer()
@@ -41,7 +62,7 @@ func serverOf(c *agentcorecontrol.ProtocolConfiguration) Server {
 	case agentcorecontrol.ServerProtocolMCP:
 		s.Port, s.Path = 8000, "/mcp"
 	case agentcorecontrol.ServerProtocolA2A:
-		s.Port, s.Path = 9000, "/"
+		s.Port, s.Path = a2aPort, "/"
 	}
 	if c.Port != nil {
 		s.Port = uint16(*c.Port) // 8000 to 12000, by the model

@@ -174,9 +174,10 @@ var services = []service{
 		Model: "bedrock-agentcore", Package: "agentcore", Signing: "bedrock-agentcore",
 		Groups: []group{
 			{Name: "Runtime", Doc: "invocations of agents and their sessions",
-				Served: `EndAgentRuntimeMcpSession InvokeAgentRuntime InvokeAgentRuntimeCommand InvokeAgentRuntimeCommandShell InvokeAgentRuntimeMcpStream
-					InvokeAgentRuntimeSessionEndpoint InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession`,
-				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession GetAgentCard`}},
+				Served: `DeleteAgentRuntimePath EndAgentRuntimeMcpSession GetAgentCard GetAgentRuntimePath InvokeAgentRuntime InvokeAgentRuntimeCommand
+					InvokeAgentRuntimeCommandShell InvokeAgentRuntimeMcpStream InvokeAgentRuntimePath InvokeAgentRuntimeSessionEndpoint
+					InvokeAgentRuntimeWithWebSocketStream StopRuntimeSession`,
+				Refused: map[string]string{laterRuntime: `DeleteCapacityProviderSession`}},
 			{Name: "Identity", Refused: map[string]string{laterIdentity: `CompleteResourceTokenAuth GetResourceApiKey GetResourceOauth2Token
 				GetWorkloadAccessToken GetWorkloadAccessTokenForJWT GetWorkloadAccessTokenForUserId`}},
 			{Name: "Memory", Refused: map[string]string{laterMemory: `BatchCreateMemoryRecords BatchDeleteMemoryRecords BatchUpdateMemoryRecords
@@ -203,6 +204,9 @@ var services = []service{
 			// The other methods of the URL that InvokeAgentRuntime POSTs to (runtime.md 10).
 			"InvokeAgentRuntimeMcpStream": invokes,
 			"EndAgentRuntimeMcpSession":   invokes,
+			"InvokeAgentRuntimePath":      invokes,
+			"GetAgentRuntimePath":         invokes,
+			"DeleteAgentRuntimePath":      invokes,
 			"InvokeAgentRuntimeCommand": {
 				"bedrock-agentcore:InvokeAgentRuntimeCommand " + runtimeARN,
 				"bedrock-agentcore:InvokeAgentRuntimeCommand " + endpointARN,
@@ -228,7 +232,9 @@ var services = []service{
 				"bedrock-agentcore:GetAgentCard " + endpointARN,
 			},
 		},
-		Streaming: map[string]bool{"InvokeAgentRuntimeRequest.payload": true, "InvokeAgentRuntimeSessionEndpointRequest.payload": true},
+		Streaming: map[string]bool{
+			"InvokeAgentRuntimeRequest.payload": true, "InvokeAgentRuntimePathRequest.payload": true, "InvokeAgentRuntimeSessionEndpointRequest.payload": true,
+		},
 		Secret: `GetResourceApiKey GetResourceOauth2Token GetResourcePaymentToken GetWorkloadAccessToken GetWorkloadAccessTokenForJWT
 			GetWorkloadAccessTokenForUserId`,
 	},

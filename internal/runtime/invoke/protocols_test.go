@@ -16,7 +16,7 @@ import (
 // spoken, with the id of the message that failed; testdata/ has the table of words.
 func TestRefusalsOfProtocols(t *testing.T) {
 	big := `{"jsonrpc":"2.0","params":"` + strings.Repeat("x", 300<<10) + `","id":"far","method":"m"}`
-	short := http.Header{sessionHeader: {"short"}}
+	short := func() http.Header { return http.Header{sessionHeader: {"short"}} }
 	for _, tt := range []struct {
 		name     string
 		protocol types.ServerProtocol
@@ -27,9 +27,9 @@ func TestRefusalsOfProtocols(t *testing.T) {
 	}{
 		{"no endpoint", types.ServerProtocolMcp, call{query: "?qualifier=none", body: strings.NewReader(listTools)}, 200, "ResourceNotFoundException", `-32004 1`},
 		{"no endpoint", types.ServerProtocolA2a, call{query: "?qualifier=none", body: strings.NewReader(listTools)}, 404, "ResourceNotFoundException", `-32051 1`},
-		{"before the handler", types.ServerProtocolMcp, call{header: short, body: strings.NewReader(big)}, 200, "ValidationException", `-32006 "far"`},
-		{"before the handler", types.ServerProtocolA2a, call{header: short, body: strings.NewReader(big)}, 400, "ValidationException", `-32052 "far"`},
-		{"before the handler", types.ServerProtocolAgui, call{header: short}, 400, "ValidationException", `VALIDATION_ERROR`},
+		{"before the handler", types.ServerProtocolMcp, call{header: short(), body: strings.NewReader(big)}, 200, "ValidationException", `-32006 "far"`},
+		{"before the handler", types.ServerProtocolA2a, call{header: short(), body: strings.NewReader(big)}, 400, "ValidationException", `-32052 "far"`},
+		{"before the handler", types.ServerProtocolAgui, call{header: short()}, 400, "ValidationException", `VALIDATION_ERROR`},
 		{"no body", types.ServerProtocolA2a, call{query: "?qualifier=none"}, 404, "ResourceNotFoundException", `-32051 null`},
 		{"no JSON", types.ServerProtocolA2a, call{query: "?qualifier=none", body: strings.NewReader("hello")}, 404, "ResourceNotFoundException", `-32051 null`},
 		{"accept", types.ServerProtocolMcp, call{body: strings.NewReader(listTools), header: http.Header{"Accept": {"application/json"}}}, 406, "McpRequestUnacceptableException", `-32011 1`},

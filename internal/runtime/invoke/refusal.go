@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/jsonrpc"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
 )
@@ -21,7 +23,8 @@ import (
 func (s *Service) Handlers() []schema.Handler {
 	handlers := agentcore.RuntimeHandlers(s)
 	for i := range handlers {
-		if handlers[i].Operation.Name == "InvokeAgentRuntime" {
+		switch handlers[i].Operation.Name {
+		case "InvokeAgentRuntime", "InvokeAgentRuntimePath", "GetAgentRuntimePath", "DeleteAgentRuntimePath":
 			handlers[i].Refuse = s.refuse
 		}
 	}
@@ -31,12 +34,21 @@ func (s *Service) Handlers() []schema.Handler {
 // refuse words a refusal in the protocol of the agent that was asked for, as far as it
 // can be told: what is no agent has none.
 func (s *Service) refuse(ctx context.Context, input any, f *fault.Error) *fault.Error {
-	in, ok := input.(*agentcore.InvokeAgentRuntimeRequest)
-	if !ok || in.AgentRuntimeArn == nil {
+	var arn, account, qualifier *string
+	var payload io.ReadCloser
+	switch in := input.(type) {
+	case *agentcore.InvokeAgentRuntimeRequest:
+		arn, account, qualifier, payload = in.AgentRuntimeArn, in.AccountId, in.Qualifier, in.Payload
+	case *agentcore.InvokeAgentRuntimePathRequest:
+		arn, account, qualifier, payload = in.AgentRuntimeArn, in.AccountId, in.Qualifier, in.Payload
+	case *agentcore.AgentRuntimePathRequest:
+		arn, account, qualifier = in.AgentRuntimeArn, in.AccountId, in.Qualifier
+	}
+	if arn == nil || f.Code == codeUnknownOperation {
 		return f
 	}
 	call := pipeline.From(ctx)
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), "of nobody")
+	key, err := sessionKey(call, *arn, text(account), text(qualifier), "of nobody")
 	if err != nil {
 		return f
 	}
@@ -44,9 +56,9 @@ func (s *Service) refuse(ctx context.Context, input any, f *fault.Error) *fault.
 	if err != nil {
 		return f
 	}
-	id := json.RawMessage("null")
-	if in.Payload != nil && call.ContentLength != 0 && jsonRPC(server.Protocol) {
-		id = along(in.Payload).id()
+	id := json.RawMessage(jsonrpc.Null)
+	if payload != nil && call.ContentLength != 0 && jsonRPC(server.Protocol) {
+		id = along(payload).id()
 	}
 	return reword(server.Protocol, f, id)
 }

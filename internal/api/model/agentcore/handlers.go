@@ -11,11 +11,15 @@ import (
 
 // Runtime serves invocations of agents and their sessions.
 type Runtime interface {
+	DeleteAgentRuntimePath(ctx context.Context, in *AgentRuntimePathRequest) (*InvokeAgentRuntimeResponse, error)
 	EndAgentRuntimeMcpSession(ctx context.Context, in *AgentRuntimeMcpSessionRequest) (*InvokeAgentRuntimeResponse, error)
+	GetAgentCard(ctx context.Context, in *GetAgentCardRequest) (*GetAgentCardResponse, error)
+	GetAgentRuntimePath(ctx context.Context, in *AgentRuntimePathRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntime(ctx context.Context, in *InvokeAgentRuntimeRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntimeCommand(ctx context.Context, in *InvokeAgentRuntimeCommandRequest) (*InvokeAgentRuntimeCommandResponse, error)
 	InvokeAgentRuntimeCommandShell(ctx context.Context, in *InvokeAgentRuntimeCommandShellRequest) (http.Handler, error)
 	InvokeAgentRuntimeMcpStream(ctx context.Context, in *AgentRuntimeMcpSessionRequest) (*InvokeAgentRuntimeResponse, error)
+	InvokeAgentRuntimePath(ctx context.Context, in *InvokeAgentRuntimePathRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntimeSessionEndpoint(ctx context.Context, in *InvokeAgentRuntimeSessionEndpointRequest) (http.Handler, error)
 	InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in *InvokeAgentRuntimeWithWebSocketStreamRequest) (http.Handler, error)
 	StopRuntimeSession(ctx context.Context, in *StopRuntimeSessionRequest) (*StopRuntimeSessionResponse, error)
@@ -24,28 +28,38 @@ type Runtime interface {
 // RuntimeHandlers joins h with the operations it serves.
 func RuntimeHandlers(h Runtime) []schema.Handler {
 	return []schema.Handler{
-		{Service: &Service, Operation: &operations[17], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[9], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteAgentRuntimePath(ctx, in.(*AgentRuntimePathRequest))
+		}},
+		{Service: &Service, Operation: &operations[18], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.EndAgentRuntimeMcpSession(ctx, in.(*AgentRuntimeMcpSessionRequest))
 		}},
-		{Service: &Service, Operation: &operations[39], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntime(ctx, in.(*InvokeAgentRuntimeRequest))
-		}},
-		{Service: &Service, Operation: &operations[40], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
+		{Service: &Service, Operation: &operations[21], Serve: func(ctx context.Context, in any) (any, error) { return h.GetAgentCard(ctx, in.(*GetAgentCardRequest)) }},
+		{Service: &Service, Operation: &operations[23], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetAgentRuntimePath(ctx, in.(*AgentRuntimePathRequest))
 		}},
 		{Service: &Service, Operation: &operations[41], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeCommandShell(ctx, in.(*InvokeAgentRuntimeCommandShellRequest))
+			return h.InvokeAgentRuntime(ctx, in.(*InvokeAgentRuntimeRequest))
 		}},
 		{Service: &Service, Operation: &operations[42], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeMcpStream(ctx, in.(*AgentRuntimeMcpSessionRequest))
+			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
 		}},
 		{Service: &Service, Operation: &operations[43], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeSessionEndpoint(ctx, in.(*InvokeAgentRuntimeSessionEndpointRequest))
+			return h.InvokeAgentRuntimeCommandShell(ctx, in.(*InvokeAgentRuntimeCommandShellRequest))
 		}},
 		{Service: &Service, Operation: &operations[44], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeMcpStream(ctx, in.(*AgentRuntimeMcpSessionRequest))
+		}},
+		{Service: &Service, Operation: &operations[45], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimePath(ctx, in.(*InvokeAgentRuntimePathRequest))
+		}},
+		{Service: &Service, Operation: &operations[46], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeSessionEndpoint(ctx, in.(*InvokeAgentRuntimeSessionEndpointRequest))
+		}},
+		{Service: &Service, Operation: &operations[47], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.InvokeAgentRuntimeWithWebSocketStream(ctx, in.(*InvokeAgentRuntimeWithWebSocketStreamRequest))
 		}},
-		{Service: &Service, Operation: &operations[76], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[79], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.StopRuntimeSession(ctx, in.(*StopRuntimeSessionRequest))
 		}},
 	}

@@ -152,6 +152,17 @@ type AgentRuntimeMcpSessionRequest struct {
 	RuntimeUserId      *string
 }
 
+// AgentRuntimePathRequest is a structure of the wire.
+type AgentRuntimePathRequest struct {
+	AgentRuntimeArn  *string
+	Path             *string
+	Qualifier        *string
+	AccountId        *string
+	Accept           *string
+	RuntimeSessionId *string
+	RuntimeUserId    *string
+}
+
 // AgentSkillsDescriptor is a structure of the wire.
 type AgentSkillsDescriptor struct {
 	SkillMd         *SkillMdDefinition
@@ -2199,6 +2210,19 @@ type InvokeAgentRuntimeCommandStreamOutput struct {
 	ThrottlingException           *ThrottlingException
 	ValidationException           *ValidationException
 	RuntimeClientError            *RuntimeClientError
+}
+
+// InvokeAgentRuntimePathRequest is a structure of the wire.
+type InvokeAgentRuntimePathRequest struct {
+	AgentRuntimeArn  *string
+	Path             *string
+	Qualifier        *string
+	AccountId        *string
+	Accept           *string
+	RuntimeSessionId *string
+	RuntimeUserId    *string
+	ContentType      *string
+	Payload          io.ReadCloser
 }
 
 // InvokeAgentRuntimeRequest is a structure of the wire.
