@@ -51,6 +51,7 @@ type kills struct {
 	idle     census
 	files    files
 	found    map[string]string
+	rolled   string // the id of a runtime whose endpoints roll
 }
 
 func prepareKills(t *testing.T) *kills {
@@ -61,6 +62,9 @@ func prepareKills(t *testing.T) *kills {
 		t.Fatal(err)
 	}
 	k.variants["agent.zip"] = digest(k.zip)
+	if k.rolled, err = k.createRolled(ctx); err != nil {
+		t.Fatal(err)
+	}
 	for _, bucket := range []string{plainBucket, versionedBucket} {
 		if _, err := k.objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
 			t.Fatal(err)
@@ -94,7 +98,7 @@ func (k *kills) kill(round int, random *rand.Rand) {
 	t := k.t
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	l := &load{rig: k.rig, t: t, journal: k.journal, round: round}
+	l := &load{rig: k.rig, t: t, journal: k.journal, round: round, rolled: k.rolled}
 	l.begin(ctx, random, k.found)
 	time.Sleep(time.Second + time.Duration(random.IntN(3000))*time.Millisecond)
 	for deadline := time.Now().Add(20 * time.Second); l.flying.Load() < underWay; time.Sleep(time.Millisecond) {

@@ -26,6 +26,7 @@ type load struct {
 	t       *testing.T
 	journal *journal
 	round   int
+	rolled  string // the id of the runtime whose endpoints roll
 	// flying counts the mutations and streams under way, broken those that the
 	// kill interrupted.
 	flying, broken, acks atomic.Int64
@@ -56,6 +57,7 @@ func (l *load) begin(ctx context.Context, random *rand.Rand, found map[string]st
 	l.spread(ctx, random, []workers{
 		{3, func(ctx context.Context, r *rand.Rand, i int) error { return l.runtimesWorker(ctx, r, i, found) }},
 		{3, l.putWorker}, {1, l.versionWorker}, {2, l.multipartWorker}, {2, l.bucketWorker}, {3, l.streamWorker}, {2, l.sessionWorker},
+		{2, func(ctx context.Context, r *rand.Rand, i int) error { return l.rollWorker(ctx, r, i, found) }}, {2, l.socketWorker}, {1, l.shellWorker},
 	})
 }
 

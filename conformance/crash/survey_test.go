@@ -103,8 +103,11 @@ func (r *rig) surveyRuntime(ctx context.Context, s *survey, id string) error {
 		s.code[*code.Code.(*types.CodeMemberS3).Value.Prefix] = true
 	}
 	name := *got.AgentRuntimeName
-	if name == *r.base.AgentRuntimeName {
+	switch name {
+	case *r.base.AgentRuntimeName:
 		return nil
+	case rolledName:
+		return r.surveyEndpoints(ctx, s, id)
 	}
 	if _, twice := s.found["runtime/"+name]; twice {
 		return fmt.Errorf("there are two runtimes named %s", name)

@@ -93,7 +93,7 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 	}
 	server, inside := s.server(), s.server()
 	door := s.gate()
-	server.Handler, server.ConnContext = door.Handler(server.Handler), door.Context
+	server.Handler, server.ConnContext = door.Handler(s.flights.Handler(server.Handler)), door.Context
 	group.Go(func() error { return answer(server, door.Listen(cfg.Listener)) })
 	group.Go(func() error { return answer(inside, s.guests.api) })
 	s.serveHosts(background, group, server, door)
@@ -151,14 +151,21 @@ func (s *Server) shutDown(h *http.Server) {
 	if running > 0 {
 		cfg.Log.Info("stopping: running requests may end first; a second signal ends at once", "requests", running, "grace", cfg.Grace)
 	}
-	if err := h.Shutdown(ctx); err != nil {
+	err := h.Shutdown(ctx)
+	if err == nil {
+		err = s.flights.wait(ctx) // WebSockets and shells
+	}
+	if err != nil {
 		cfg.Log.Warn("requests were still running at the end of the grace period", "grace", cfg.Grace)
-		_ = h.Close() // their connections break, which is what the deadline means
+		_ = h.Close() // their connections break, which is what the deadline means; WebSockets are told so with their sessions
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := s.sessions.Close(ctx); err != nil {
 		cfg.Log.Error("stop sessions", "error", err)
+	}
+	if err := s.flights.wait(ctx); err != nil {
+		cfg.Log.Error("connections were still open after their sessions had ended", "error", err)
 	}
 	if err := s.engine.Close(ctx); err != nil {
 		cfg.Log.Error("stop sandbox engine", "error", err)

@@ -55,6 +55,7 @@ type Server struct {
 	engine          sandbox.Engine
 	guests          *guests
 	hosts           hosts
+	flights         flights
 	caches          caches
 	garbage         *garbage.Collector
 	background      []func(context.Context) error

@@ -82,7 +82,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	s.images.register(fs)
 	s.quotas.register(fs)
 	s.hosts.register(fs)
-	spanVar(fs, &s.grace, "grace", defaultGrace, "`time` that running requests have to end in after Ctrl-C or SIGTERM")
+	spanVar(fs, &s.grace, "grace", defaultGrace, "`time` that running requests, WebSockets and shells have to end in after Ctrl-C or SIGTERM")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
 	fs.BoolVarP(&p.verbose, "verbose", "v", false, "log more")
 	fs.BoolVar(&s.logJSON, "log-json", false, "log JSON")

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // question is the payload of an invocation.
@@ -66,6 +68,7 @@ func main() {
 		_, _ = fmt.Fprint(w, `{"status":"Healthy"}`)
 	})
 	mux.HandleFunc("POST /invocations", new(memory).invoke)
+	mux.HandleFunc("GET /ws", echo)
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: mux}
 	go func() {
 		<-ctx.Done()
@@ -120,6 +123,21 @@ func (m *memory) invoke(w http.ResponseWriter, r *http.Request) {
 	m.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(a)
+}
+
+// echo says on a WebSocket what it hears, until it is closed.
+func echo(w http.ResponseWriter, r *http.Request) {
+	c, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+	if err != nil {
+		return // the caller was told
+	}
+	defer c.Close()
+	for {
+		kind, text, err := c.ReadMessage()
+		if err != nil || c.WriteMessage(kind, text) != nil {
+			return
+		}
+	}
 }
 
 // keep writes a line to the disk and returns all that are there.
