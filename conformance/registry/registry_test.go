@@ -346,9 +346,7 @@ func TestBoto3(t *testing.T) {
 
 // TestSkopeo copies an image of two platforms in and out, by both names.
 func TestSkopeo(t *testing.T) {
-	if _, err := exec.LookPath("skopeo"); err != nil {
-		t.Skip("skopeo is not installed: apt-get install -y skopeo")
-	}
+	pinned.System(t, "skopeo")
 	k := start(t, "agent")
 	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for i, arch := range []string{"amd64", "arm64"} {

@@ -68,6 +68,12 @@ func inspect(folder, entry string) (project, error) {
 	return p, p.readDependencies()
 }
 
+// HasEntry reports whether a folder has a file that Build would find to run.
+func HasEntry(folder string) bool {
+	entry, err := findEntry(folder, "")
+	return err == nil && entry != ""
+}
+
 // findEntry returns the file to run.
 func findEntry(folder, asked string) (string, error) {
 	if asked != "" {

@@ -29,7 +29,7 @@ type installer struct {
 // findInstaller prefers uv, which knows the target's markers by itself, then the
 // pip of the target's own version of Python.
 func findInstaller(ctx context.Context, env []string, target Target) (installer, error) {
-	if uv := lookPath(env, "uv"); uv != "" {
+	if uv := LookPath(env, "uv"); uv != "" {
 		if text, err := ask(ctx, env, uv, "--version"); err == nil {
 			return installer{uv: uv, name: firstWords(text, 2)}, nil
 		}
@@ -42,7 +42,7 @@ func findInstaller(ctx context.Context, env []string, target Target) (installer,
 		}
 	}
 	fix := "Install uv (https://docs.astral.sh/uv/), or pip: python3 -m ensurepip --user"
-	if runtime.GOOS == "linux" && lookPath(env, "apt-get") != "" {
+	if runtime.GOOS == "linux" && LookPath(env, "apt-get") != "" {
 		fix = "Install pip: sudo apt-get install python3-pip   (or uv: https://docs.astral.sh/uv/)"
 	}
 	return installer{}, problem(fix, "neither uv nor pip is on your PATH to fetch the dependencies")
@@ -51,7 +51,7 @@ func findInstaller(ctx context.Context, env []string, target Target) (installer,
 // localPython returns the version of the Python on the PATH, such as 3.12, or "".
 func localPython(ctx context.Context, env []string) string {
 	for _, name := range []string{"python3", "python", "py"} {
-		if exe := lookPath(env, name); exe != "" {
+		if exe := LookPath(env, name); exe != "" {
 			if text, err := ask(ctx, env, exe, "-I", "-S", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"); err == nil {
 				return strings.TrimSpace(text)
 			}
@@ -80,8 +80,8 @@ func firstWords(s string, n int) string {
 	return strings.Join(words[:min(n, len(words))], " ")
 }
 
-// lookPath finds a program by the PATH in env, or returns "".
-func lookPath(env []string, name string) string {
+// LookPath finds a program by the PATH in env, or returns "".
+func LookPath(env []string, name string) string {
 	if all := lookPaths(env, name); len(all) > 0 {
 		return all[0]
 	}

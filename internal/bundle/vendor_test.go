@@ -110,13 +110,13 @@ func installers(t *testing.T, w wheelhouse) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
 	path := os.Getenv("PATH")
-	if uv := lookPath([]string{"PATH=" + path}, "uv"); uv != "" {
+	if uv := LookPath([]string{"PATH=" + path}, "uv"); uv != "" {
 		found["uv"] = w.env(path)
 	}
 	// pip alone: the PATH without the directories that hold uv.
 	var dirs []string
 	for _, d := range filepath.SplitList(path) {
-		if lookPath([]string{"PATH=" + d}, "uv") == "" {
+		if LookPath([]string{"PATH=" + d}, "uv") == "" {
 			dirs = append(dirs, d)
 		}
 	}

@@ -18,6 +18,9 @@ import (
 const deployLong = `Packages an agent's folder with its dependencies, uploads it and makes it the agent's new version. Dependencies are
 those of requirements.txt or pyproject.toml, fetched by uv or pip for the server's platform, binaries only.
 
+A folder with a Dockerfile is built to a container image for the server's platform, by whichever of docker, buildah and
+podman answers on this machine, and pushed to the server's own registry; --entry or --runtime packages it all the same.
+
 --image deploys a container image in place of a folder, from any registry that the server reaches, or from the
 server's own. Its tag is resolved now: deploy again to have what it stands for later.
 
@@ -31,6 +34,7 @@ nothing has changed at all it stays at its version.
 // deployment is what was asked for.
 type deployment struct {
 	folder, image, name, runtime, entry, role, description string
+	dockerfile, builder                                    string
 	env                                                    []string
 	clearEnv, wait, fresh, json                            bool
 	timeout                                                time.Duration
@@ -41,13 +45,15 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
 	d := deployment{}
 	cmd := &cobra.Command{
 		Use:   "deploy FOLDER | --image IMAGE",
-		Short: "Package an agent's folder, or name a container image, and deploy it",
+		Short: "Package an agent's folder, build its Dockerfile, or name a container image, and deploy it",
 		Long:  deployLong,
 		Example: `  outcrop deploy examples/hello
   outcrop deploy . --name hello --runtime PYTHON_3_12 --entry main.py
   outcrop deploy . --env MODEL=small --env API_BASE
   outcrop deploy . --network vpc:office --storage /mnt/work
   outcrop deploy examples/mcp --protocol mcp
+  outcrop deploy . --builder buildah --fresh
+  outcrop deploy . --dockerfile deploy/Dockerfile
   outcrop deploy --image registry.example.com/team/my-agent:v1
   outcrop deploy --image 127.0.0.1:8642/my-agent:v1 --name hello`,
 		Args: arguments(0, 1),
@@ -63,6 +69,8 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
 	fs.StringVar(&d.name, "name", "", "agent's `name`: a letter, then letters, digits and _, 48 at most (default: the folder's, or the repository's)")
 	fs.StringVar(&d.runtime, "runtime", "", "`runtime` to run it with, such as PYTHON_3_12 or 3.12 (default: what fits the folder, of what the server has)")
 	fs.StringVar(&d.entry, "entry", "", "`file` that starts it, inside the folder (default: main.py, agent.py, app.py ...)")
+	fs.StringVar(&d.dockerfile, "dockerfile", "", "`file` to build an image with, inside the folder (default: its Dockerfile or Containerfile, if it has one)")
+	fs.StringVar(&d.builder, "builder", "", "`tool` to build it with: docker, buildah or podman (default: the first that answers)")
 	fs.StringArrayVar(&d.env, "env", nil, "environment variable `NAME=VALUE`, or NAME to take it from here (may be repeated)")
 	fs.BoolVar(&d.clearEnv, "clear-env", false, "forget the environment variables of earlier deployments")
 	d.flags(fs)
@@ -70,7 +78,7 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
 	fs.StringVar(&d.description, "description", "", "`text` that describes it")
 	fs.BoolVar(&d.wait, "wait", true, "wait until it is READY")
 	spanVar(fs, &d.timeout, "timeout", 10*time.Minute, "how long to wait")
-	fs.BoolVar(&d.fresh, "fresh", false, "fetch the dependencies again even if they are cached")
+	fs.BoolVar(&d.fresh, "fresh", false, "fetch the dependencies, or build every step of a Dockerfile, again even if they are cached")
 	fs.BoolVar(&d.json, "json", false, "print JSON")
 	return cmd
 }
@@ -116,6 +124,10 @@ func (p *Program) deployTo(ctx context.Context, c *client.Client, d deployment, 
 	if d.image != "" {
 		s.name = cmp.Or(d.name, imageName(d.image))
 		return p.release(ctx, c, release{deployment: d, name: s.name, env: env, account: account, where: where}, s)
+	}
+	if d.dockerfile != "" {
+		s.name = cmp.Or(d.name, bundle.Name(canonical(d.folder)))
+		return p.deployBuilt(ctx, c, d, server, release{deployment: d, name: s.name, env: env, account: account, where: where}, s)
 	}
 	show := &progress{p: p}
 	b, err := bundle.Build(ctx, p.bundleOptions(d, server, show))

@@ -96,6 +96,7 @@ func newFake(t *testing.T) *fake {
 		f.upgrade(w, r, func(conn *websocket.Conn) { f.shell(conn, r) })
 	})
 	mux.HandleFunc("POST /runtimes/{arn}/stopruntimesession", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"statusCode":200}`) })
+	mux.HandleFunc("POST /{$}", f.registry)
 	mux.HandleFunc("PUT /{bucket}/{$}", f.makeBucket)
 	mux.HandleFunc("PUT /{bucket}", f.makeBucket)
 	mux.HandleFunc("PUT /{bucket}/{key...}", f.put)

@@ -63,9 +63,12 @@ func (d *deployment) take(args []string) error {
 		return misuse("deploy takes a folder or --image, not both")
 	case len(args) == 1:
 		d.folder = args[0]
-		return nil
+		return d.findDockerfile()
 	case d.image == "":
 		return misuse("deploy needs the folder of an agent, or --image with a container image")
+	}
+	if err := d.findDockerfile(); err != nil {
+		return err
 	}
 	if d.runtime != "" || d.entry != "" || d.fresh {
 		return misuse("--runtime, --entry and --fresh are for a folder; an image says itself what it runs")

@@ -36,7 +36,7 @@ func (p *Program) release(ctx context.Context, c *client.Client, r release, s *s
 		return err
 	}
 	if r.image == "" {
-		if err := r.checkProject(r.folder, old); err != nil {
+		if err := r.checkProject(r.folder, old); err != nil { // a Dockerfile's was asked before it was built
 			return err
 		}
 	}

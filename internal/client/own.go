@@ -87,31 +87,37 @@ func (c *Client) call(ctx context.Context, by *http.Client, method, path string,
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	return c.ask(by, req, "outcrop", path, body, out)
+}
+
+// ask signs and sends one call of a service; name is what errors call it, and body
+// is what req sends.
+func (c *Client) ask(by *http.Client, req *http.Request, service, name string, body []byte, out any) error {
 	if c.agent != "" {
 		req.Header.Set("User-Agent", c.agent)
 	}
 	sum := sha256.Sum256(body)
 	key := aws.Credentials{AccessKeyID: c.target.AccessKeyID, SecretAccessKey: c.target.SecretAccessKey, SessionToken: c.target.SessionToken}
-	if err := c.signer.SignHTTP(ctx, key, req, hex.EncodeToString(sum[:]), "outcrop", c.target.Region, c.now()); err != nil {
-		return fmt.Errorf("sign call %s: %w", path, err)
+	if err := c.signer.SignHTTP(req.Context(), key, req, hex.EncodeToString(sum[:]), service, c.target.Region, c.now()); err != nil {
+		return fmt.Errorf("sign call %s: %w", name, err)
 	}
 	res, err := by.Do(req)
 	if err != nil {
-		return fmt.Errorf("call %s: %w", path, err)
+		return fmt.Errorf("call %s: %w", name, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
-		return fmt.Errorf("read answer of %s: %w", path, err)
+		return fmt.Errorf("read answer of %s: %w", name, err)
 	}
 	if len(answer) > maxAnswer {
-		return fmt.Errorf("read answer of %s: longer than %d bytes", path, maxAnswer)
+		return fmt.Errorf("read answer of %s: longer than %d bytes", name, maxAnswer)
 	}
 	if res.StatusCode != http.StatusOK {
 		return answerError(res, answer)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("read answer of %s: %w", path, &NotOutcropError{Endpoint: c.target.Endpoint, Detail: err.Error()})
+		return fmt.Errorf("read answer of %s: %w", name, &NotOutcropError{Endpoint: c.target.Endpoint, Detail: err.Error()})
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func (r rule) forbids(imp string) bool {
 
 // The layers, top to bottom (AGENTS.md).
 var (
-	program    = []string{"cmd", "internal/app", "internal/cli", "internal/client", "internal/bundle"}
+	program    = []string{"cmd", "internal/app", "internal/cli", "internal/client", "internal/bundle", "internal/builder"}
 	services   = []string{"internal/runtime", "internal/resource", "internal/operator", "internal/aws", "internal/console"}
 	machinery  = []string{"internal/api", "internal/proxy", "internal/work", "internal/session"}
 	leaves     = []string{"internal/principal", "internal/secret", "internal/ca", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/netprofile", "internal/resourcepolicy", "internal/tag", "internal/telemetry"}
