@@ -2,6 +2,7 @@
 package build
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -52,7 +53,10 @@ func TestPodman(t *testing.T) {
 // deploys has a tool build and push twice, and the agent answer.
 func deploys(t *testing.T, tool string) {
 	pinned.System(t, tool)
-	s := server.Start(t, server.Options{})
+	// The builder's images are the test's own, in directories that need no mount.
+	storage := filepath.Join(t.TempDir(), "storage.conf")
+	write(t, storage, fmt.Sprintf("[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n", filepath.Join(filepath.Dir(storage), "graph"), filepath.Join(filepath.Dir(storage), "run")))
+	s := server.Start(t, server.Options{Env: []string{"CONTAINERS_STORAGE_CONF=" + storage, "STORAGE_DRIVER="}})
 	dir := folder(t)
 	out, said, err := s.CLI(t.Context(), "deploy", dir, "--builder", tool)
 	if err != nil {
@@ -71,7 +75,7 @@ func deploys(t *testing.T, tool string) {
 		t.Fatalf("%v\n%s", err, s.Log())
 	}
 	defer answer.Response.Close()
-	if body, err := io.ReadAll(answer.Response); err != nil || !strings.Contains(string(body), "hi") {
+	if body, err := io.ReadAll(answer.Response); err != nil || !strings.Contains(string(body), `"GREETING":"hi"`) || !strings.Contains(string(body), `"UID":1000`) {
 		t.Errorf("%s, %v", body, err)
 	}
 	// The same again is no new version; a change is one.
