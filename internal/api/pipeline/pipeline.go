@@ -166,6 +166,9 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// net/http drops: what it took for the body's end is no request of anybody's.
 		w.Header().Set("Connection", "close")
 	}
+	if e.preflight() {
+		return
+	}
 	if open := p.openRoute(r); open != nil {
 		e.hurry()
 		open.ServeHTTP(e.w, r)
@@ -425,6 +428,7 @@ func (e *exchange) internal(f *fault.Error) *fault.Error {
 // script beside the console, and what says it is something else is not guessed at.
 func (e *exchange) setHeaders() {
 	h := e.w.Header()
+	e.shareAnswer(h)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox")
 	if e.family() == sigv4.S3 {
