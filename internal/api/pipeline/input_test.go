@@ -60,9 +60,9 @@ func TestBadBodies(t *testing.T) {
 		{"a repeated member, not merged", with(`,"lifecycleConfiguration":{"maxLifetime":1},"lifecycleConfiguration":{}`), "", 202, ""},
 		{"a repeated member, null", with(`,"agentRuntimeName":null`), "", 400, "Value null at 'agentRuntimeName'"},
 		{"many values", with(`,"environmentVariables":{` + strings.Repeat(`"a":"",`, 140_000) + `"a":""}`), "", 400, "more than 131072 list members and map entries"},
-		{"refused member", with(`,"hooksConfiguration":{}`), "", 400, "hooksConfiguration is not available in Outcrop 0.0.0-test: lifecycle hooks are not built yet"},
+		{"refused member", with(`,"networkConfiguration":{"networkMode":"VPC","networkModeConfig":{"securityGroups":["sg-01234567"],"subnets":["subnet-01234567"],"requireServiceS3Endpoint":true}}`), "", 400, "requireServiceS3Endpoint is not available in Outcrop 0.0.0-test: S3 is this server"},
 		{"refused member, empty", with(`,"filesystemConfigurations":[]`), "", 202, ""},
-		{"invalid before refused", with(`,"hooksConfiguration":{},"description":""`), "", 400, "1 validation error detected: Value at 'description'"},
+		{"invalid before refused", with(`,"networkConfiguration":{"networkMode":"VPC","networkModeConfig":{"securityGroups":["sg-01234567"],"subnets":["subnet-01234567"],"requireServiceS3Endpoint":true}},"description":""`), "", 400, "1 validation error detected: Value at 'description'"},
 	}
 	k := newKit(t)
 	for _, c := range cases {
