@@ -24,6 +24,16 @@ func wire(p *cli.Program) {
 		captureStandardLog(opt.Log)
 		return app.Run(ctx, config(opt))
 	}
+	p.Backup = func(ctx context.Context, opt cli.BackupOptions) (cli.BackupReport, error) {
+		r, err := app.Backup(ctx, opt.DataDir, opt.Version, opt.Out, opt.Key)
+		return cli.BackupReport{
+			Account: r.Head.Account, Files: r.Files, Bytes: r.Bytes, Unreadable: r.Unreadable, Unknown: r.Unknown, Changed: r.Changed,
+		}, err
+	}
+	p.Restore = func(ctx context.Context, opt cli.RestoreOptions) (cli.RestoreReport, error) {
+		head, end, err := app.Restore(ctx, opt.DataDir, opt.In, opt.Key)
+		return cli.RestoreReport{Account: head.Account, Version: head.Version, Created: head.Created, Files: end.Files, Bytes: end.Bytes}, err
+	}
 	p.Diagnose = func(ctx context.Context, opt cli.ServeOptions) []cli.Finding {
 		var out []cli.Finding
 		for _, f := range app.Diagnose(ctx, config(opt)) {

@@ -107,6 +107,9 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := dataDir(cfg.DataDir); err != nil {
 		return nil, err
 	}
+	if err := cleanStages(cfg.DataDir); err != nil {
+		return nil, err
+	}
 	f, err := s.foundation(ctx, cfg)
 	if err != nil {
 		return nil, err

@@ -64,3 +64,36 @@ func (c *console) Size() (columns, rows int) {
 func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGQUIT)
 }
+
+// readSecret asks at the terminal of standard input, which shows nothing of what
+// is typed, and is what it was when it returns.
+func readSecret(ctx context.Context, prompt string) (string, error) {
+	in := int(os.Stdin.Fd())
+	was, err := term.GetState(in)
+	if err != nil {
+		return "", fmt.Errorf("ask at terminal: %w", err)
+	}
+	if _, err := fmt.Fprint(os.Stderr, prompt); err != nil {
+		return "", fmt.Errorf("ask at terminal: %w", err)
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	given := make(chan answer, 1)
+	go func() { // a read of the terminal cannot be interrupted
+		text, err := term.ReadPassword(in)
+		given <- answer{text, err}
+	}()
+	defer fmt.Fprintln(os.Stderr)
+	select {
+	case a := <-given:
+		if a.err != nil {
+			return "", fmt.Errorf("ask at terminal: %w", a.err)
+		}
+		return string(a.text), nil
+	case <-ctx.Done():
+		_ = term.Restore(in, was) // it is left to its person
+		return "", ctx.Err()
+	}
+}

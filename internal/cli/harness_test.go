@@ -33,6 +33,9 @@ type account struct {
 	console  Console
 	serve    Server
 	diagnose Diagnose
+	backup   Backup
+	restore  Restore
+	secret   func(context.Context, string) (string, error)
 	now      func() time.Time
 	address  string // where serve listens unless told otherwise
 }
@@ -61,7 +64,8 @@ func (u *account) runContext(ctx context.Context, args ...string) result {
 		Args: args, Stdin: in, Console: u.console, Stdout: &stdout, Stderr: &stderr, Environ: u.environ, Version: "1.2.3",
 		StdinTerminal: u.terminal, StdoutTerminal: u.terminal, StderrTerminal: u.terminal,
 		Columns: func() int { return u.columns },
-		Serve:   u.serve, Diagnose: u.diagnose, Now: u.now, address: u.address,
+		Backup:  u.backup, Restore: u.restore, ReadSecret: u.secret,
+		Serve: u.serve, Diagnose: u.diagnose, Now: u.now, address: u.address,
 	}
 	code := p.Run(ctx)
 	return result{stdout.String(), stderr.String(), code}

@@ -82,6 +82,8 @@ func TestMisuse(t *testing.T) {
 		"env --shell tcsh", "invoke hello {bad", "invoke hello --raw --json", "invoke hello -s short", "invoke a/b", "invoke hello @nowhere", "invoke --ws hello hi", "invoke --ws hello --json", "invoke hello --binary", "invoke hello --ws --linger -1s",
 		"exec", "exec hello", "exec -- ls", "exec hello ls", "exec hello --", "exec hello -s short -- ls", "exec hello --timeout 2h -- ls", "exec hello --shell a/b",
 		"exec hello --shell a -- ls", "exec hello --timeout 1m", "exec a/b -- ls",
+		"backup", "backup -", "backup a b", "backup a --endpoint http://127.0.0.1:1", "backup a --recipient x --passphrase-file y", "restore", "restore nowhere", "restore -",
+		"restore - --identity x --passphrase-file y", "restore - --identity /nowhere",
 		"network bogus", "network profile", "network profile set", "network profile set a", "network profile set a --rule 10.1.0.0/8",
 		"network profile set a --rule 10.1.0.0/16:0", "network profile set a --rule fd00::/8", "network profile set a --rule 10.1.0.0/16 --dns ns.example.com",
 		"network map subnet-0123456789abcdef0", "network map office subnet-0123456789abcdef0", "network unmap", "network allow 192.0.0.0/24", "network disallow x",
@@ -95,6 +97,11 @@ func TestMisuse(t *testing.T) {
 			u := newUser(t)
 			u.environ = append(u.environ, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")
 			u.serve = func(context.Context, ServeOptions) error { return nil }
+			u.backup = func(context.Context, BackupOptions) (BackupReport, error) { return BackupReport{}, nil }
+			u.restore = func(context.Context, RestoreOptions) (RestoreReport, error) { return RestoreReport{}, nil }
+			if strings.HasPrefix(line, "backup") {
+				writeKey(t, u.data())
+			}
 			r := u.run(strings.Fields(line)...)
 			if r.code != exitUsage || r.stdout != "" || !strings.HasPrefix(r.stderr, "outcrop: ") {
 				t.Errorf("%s", r)

@@ -50,6 +50,12 @@ type Program struct {
 	Now func() time.Time
 	// Serve runs the server; nil on systems that cannot.
 	Serve Server
+	// Backup and Restore copy data directories; nil on systems that cannot serve.
+	Backup  Backup
+	Restore Restore
+	// ReadSecret asks the person at the terminal for something that nobody else
+	// is to see; nil where nobody is.
+	ReadSecret func(ctx context.Context, prompt string) (string, error)
 	// Diagnose checks the host for doctor; nil on systems that cannot serve.
 	Diagnose Diagnose
 
@@ -60,7 +66,7 @@ type Program struct {
 
 // Process returns the program as this process was started.
 func Process(version string) *Program {
-	return &Program{
+	p := &Program{
 		Name: typedName(), Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
@@ -70,6 +76,10 @@ func Process(version string) *Program {
 		Environ:        os.Environ(),
 		Version:        version,
 	}
+	if p.StdinTerminal {
+		p.ReadSecret = readSecret
+	}
+	return p
 }
 
 // typedName is outcrop where the shell finds this program by that name, and else
@@ -181,7 +191,7 @@ func (p *Program) typed(text string) string {
 }
 
 // ownCommand finds our commands in a text, and what runs them elsewhere.
-var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|env|ca|network|deploy|endpoint|invoke|exec|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
+var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|backup|restore|env|ca|network|deploy|endpoint|invoke|exec|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
 
 // env returns a variable of the environment, or "".
 func (p *Program) env(name string) string {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
+	"github.com/outcrop/outcrop/internal/object/segment"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 )
@@ -135,6 +136,10 @@ func (f *fixture) clean() {
 	}
 	if err := f.db.View(ctx, object.Audit); err != nil {
 		f.t.Errorf("audit: %v", err)
+	}
+	named := 0
+	if err := object.Segments(ctx, f.db, func(segment.ID) error { named++; return nil }); err != nil || named != f.files() {
+		f.t.Errorf("%d segments are named, %d files are there: %v", named, f.files(), err)
 	}
 	lost, err := f.Verify(ctx)
 	if err != nil || len(lost.Unnamed) > 0 || len(lost.Missing) > 0 {

@@ -33,7 +33,7 @@ var (
 	program    = []string{"cmd", "internal/app", "internal/cli", "internal/client", "internal/bundle", "internal/builder"}
 	services   = []string{"internal/runtime", "internal/resource", "internal/operator", "internal/aws", "internal/console"}
 	machinery  = []string{"internal/api", "internal/proxy", "internal/work", "internal/session"}
-	leaves     = []string{"internal/principal", "internal/secret", "internal/ca", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/netprofile", "internal/resourcepolicy", "internal/tag", "internal/telemetry"}
+	leaves     = []string{"internal/backup", "internal/principal", "internal/secret", "internal/ca", "internal/object", "internal/image", "internal/snapshot", "internal/garbage", "internal/netprofile", "internal/resourcepolicy", "internal/tag", "internal/telemetry"}
 	foundation = []string{"internal/auth", "internal/awshost", "internal/sandbox", "internal/store", "internal/fault", "internal/durable", "internal/gate", "internal/hostline", "internal/jsonrpc", "internal/websocket"}
 )
 

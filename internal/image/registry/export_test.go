@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"maps"
 
@@ -33,6 +34,10 @@ func (s *Storage) Audit(r store.Reader) error {
 	}
 	if !maps.Equal(files, a.named) {
 		return fmt.Errorf("%d files, and %d are named", len(files), len(a.named))
+	}
+	listed := map[segment.ID]bool{}
+	if err := Segments(context.Background(), s.store, func(id segment.ID) error { listed[id] = true; return nil }); err != nil || !maps.Equal(listed, a.named) {
+		return fmt.Errorf("%d segments are listed, and %d are named: %w", len(listed), len(a.named), err)
 	}
 	if incoming, err := s.segments.Incoming(); err != nil || len(incoming) > 0 {
 		return fmt.Errorf("incoming: %v, %w", incoming, err)

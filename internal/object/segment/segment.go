@@ -76,9 +76,12 @@ func Open(root string) (*Dir, error) {
 
 func (d *Dir) marker(id ID) string { return filepath.Join(d.root, incomingDir, id.String()) }
 
-func (d *Dir) content(id ID) string {
+func (d *Dir) content(id ID) string { return filepath.Join(d.root, Path(id)) }
+
+// Path is where a segment is beneath the root of its directory, for copies of it.
+func Path(id ID) string {
 	name := id.String()
-	return filepath.Join(d.root, contentDir, name[:2], name)
+	return filepath.Join(contentDir, name[:2], name)
 }
 
 // Create begins a new segment. The caller ends it with Settle or Discard.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
+	"github.com/outcrop/outcrop/internal/store/sqlite/dbfile"
 )
 
 var scope = store.Scope{Account: "111122223333", Region: "eu-central-1"}
@@ -275,5 +276,19 @@ func TestBackupIsWhole(t *testing.T) {
 	}
 	if got, err := summary(t, mustOpen(t, path)); err != nil || got != want {
 		t.Errorf("copy: %v\n got %s\nwant %s", err, got, want)
+	}
+	// Without its lock, as another process does.
+	other := filepath.Join(dir, "other.db")
+	if err := dbfile.Copy(t.Context(), filepath.Join(dir, "outcrop.db"), other); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := summary(t, mustOpen(t, other)); err != nil || got != want {
+		t.Errorf("copy without the lock: %v\n got %s\nwant %s", err, got, want)
+	}
+	if err := fill(t, s, "y"); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+	if err := dbfile.Copy(t.Context(), filepath.Join(dir, "nothing.db"), filepath.Join(dir, "x.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of nothing: %v", err)
 	}
 }

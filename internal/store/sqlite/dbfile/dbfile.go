@@ -247,10 +247,41 @@ func (f *File) Release(c *Conn) {
 
 // Backup writes a consistent copy of the file to path, which must not exist,
 // while the file is in use.
-func (f *File) Backup(ctx context.Context, path string) (err error) {
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+func (f *File) Backup(ctx context.Context, path string) error {
+	c, err := f.connect(ctx)
 	if err != nil {
 		return fmt.Errorf("back up %s: %w", f.path, err)
+	}
+	return errors.Join(copyTo(c, f.path, path), c.close())
+}
+
+// Copy is Backup for a file that another process may have open, or nobody. It
+// neither takes the file's lock nor changes what is in the file.
+func Copy(ctx context.Context, from, to string) (err error) {
+	if _, err := os.Stat(from); err != nil { // the driver would make one
+		return fmt.Errorf("back up %s: %w", from, err)
+	}
+	connector, err := sqlite.NewConnector(dsn(from))
+	if err != nil {
+		return fmt.Errorf("back up %s: %w", from, err)
+	}
+	f := &File{path: from, pool: sql.OpenDB(connector)}
+	defer func() { err = errors.Join(err, f.pool.Close()) }()
+	c, err := f.connect(ctx)
+	if err != nil {
+		return fmt.Errorf("back up %s: %w", from, err)
+	}
+	if _, err := c.Exec("PRAGMA busy_timeout = 5000"); err != nil {
+		return errors.Join(fmt.Errorf("back up %s: %w", from, err), c.close())
+	}
+	return errors.Join(copyTo(c, from, to), c.close())
+}
+
+// copyTo writes a copy of the file from, to which c is connected.
+func copyTo(c *Conn, from, to string) (err error) {
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("back up %s: %w", from, err)
 	}
 	defer func() {
 		if err == nil {
@@ -258,16 +289,11 @@ func (f *File) Backup(ctx context.Context, path string) (err error) {
 		}
 		err = errors.Join(err, out.Close())
 		if err != nil {
-			_ = os.Remove(path)
+			_ = os.Remove(to)
 		}
 	}()
-	c, err := f.connect(ctx)
-	if err != nil {
-		return fmt.Errorf("back up %s: %w", f.path, err)
-	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	if _, err = c.Exec("VACUUM INTO ?", path); err != nil {
-		return fmt.Errorf("back up %s: %w", f.path, err)
+	if _, err = c.Exec("VACUUM INTO ?", to); err != nil {
+		return fmt.Errorf("back up %s: %w", from, err)
 	}
 	return nil
 }

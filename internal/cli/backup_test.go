@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/backup"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+const aRecipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
+// answers types these at the terminal, one for each question.
+func answers(texts ...string) func(context.Context, string) (string, error) {
+	return func(context.Context, string) (string, error) {
+		text := texts[0]
+		texts = texts[1:]
+		return text, nil
+	}
+}
+
+func TestBackupPrints(t *testing.T) {
+	whole := BackupReport{Account: testAccount, Files: 7, Bytes: 12345678}
+	partly := BackupReport{Account: testAccount, Files: 7, Unreadable: []string{"session-storage/a/b/data/x"}, Unknown: []string{"later"}, Changed: 2}
+	for name, test := range map[string]struct {
+		args   []string
+		report BackupReport
+		err    error
+		secret func(context.Context, string) (string, error)
+		left   bool // the archive is there
+	}{
+		"works":     {args: []string{"FILE", "--recipient", aRecipient}, report: whole, left: true},
+		"asks":      {args: []string{"FILE"}, report: whole, secret: answers("correct horse", "correct horse"), left: true},
+		"differ":    {args: []string{"FILE"}, secret: answers("correct horse", "correct house")},
+		"short":     {args: []string{"FILE"}, secret: answers("short", "short")},
+		"nobody":    {args: []string{"FILE"}},
+		"recipient": {args: []string{"FILE", "--recipient", "me"}},
+		"inside":    {args: []string{"DATA/archive", "--recipient", aRecipient}},
+		"stdout":    {args: []string{"-", "--recipient", aRecipient}, report: whole},
+		"partly":    {args: []string{"FILE", "--recipient", aRecipient}, report: partly, left: true},
+		"full":      {args: []string{"FILE", "--recipient", aRecipient}, err: fmt.Errorf("write archive: %w", store.ErrFull)},
+		"exists":    {args: []string{"HOME/exists", "--recipient", aRecipient}},
+		"no-data":   {args: []string{"FILE", "--data", "HOME/other", "--recipient", aRecipient}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t)
+			writeKey(t, u.data())
+			if err := os.WriteFile(filepath.Join(u.home, "exists"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			u.secret = test.secret
+			u.backup = func(_ context.Context, opt BackupOptions) (BackupReport, error) {
+				if opt.DataDir != u.data() || !opt.Key.Seals() || opt.Version != "1.2.3" {
+					t.Errorf("asked for %+v", opt)
+				}
+				_, err := io.WriteString(opt.Out, "archive\n")
+				return test.report, errors.Join(err, test.err)
+			}
+			file := filepath.Join(u.home, "archive")
+			for i := range test.args {
+				test.args[i] = strings.NewReplacer("FILE", file, "DATA", u.data(), "HOME", u.home).Replace(test.args[i])
+			}
+			u.golden("backup/"+name, u.run(append([]string{"backup"}, test.args...)...))
+			if got, err := os.ReadFile(file); test.left != (err == nil) || test.left && string(got) != "archive\n" {
+				t.Errorf("the archive is %q, %v", got, err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(u.home, ".archive*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+	u := newUser(t)
+	u.golden("backup/elsewhere", u.run("restore", "x"))
+}
+
+func TestRestorePrints(t *testing.T) {
+	done := RestoreReport{Account: testAccount, Version: "1.2.2", Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Files: 7, Bytes: 12345678}
+	for name, test := range map[string]struct {
+		err    error
+		secret func(context.Context, string) (string, error)
+		args   []string
+	}{
+		"works":   {secret: answers("correct horse")},
+		"data":    {secret: answers("correct horse"), args: []string{"--data", "HOME/other"}},
+		"nobody":  {},
+		"wrong":   {secret: answers("correct horse"), err: fmt.Errorf("open archive: %w", backup.ErrWrongKey)},
+		"damaged": {secret: answers("correct horse"), err: fmt.Errorf("read archive: %w: unexpected EOF", backup.ErrDamaged)},
+		"newer":   {secret: answers("correct horse"), err: fmt.Errorf("open archive: %w (9.9)", backup.ErrNewer)},
+		"full":    {secret: answers("correct horse"), err: &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}},
+		"mount":   {secret: answers("correct horse"), err: &os.LinkError{Op: "rename", Old: "a", New: "b", Err: syscall.EBUSY}},
+		"taken":   {secret: answers("correct horse"), args: []string{"--data", "HOME"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t)
+			u.secret = test.secret
+			u.restore = func(_ context.Context, opt RestoreOptions) (RestoreReport, error) {
+				if got, err := io.ReadAll(opt.In); err != nil || string(got) != "archive" {
+					t.Errorf("read %q, %v", got, err)
+				}
+				return done, test.err
+			}
+			file := filepath.Join(u.home, "archive")
+			if err := os.WriteFile(file, []byte("archive"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for i := range test.args {
+				test.args[i] = strings.ReplaceAll(test.args[i], "HOME", u.home)
+			}
+			u.golden("restore/"+name, u.run(append([]string{"restore", file}, test.args...)...))
+		})
+	}
+}
