@@ -1,6 +1,6 @@
 // Package clients tells the story of an agent with unmodified clients, each
 // against the real program: create from a zip in S3, wait, invoke, continue the
-// session, stop, update, delete.
+// session, run a command in it, stop, update, pin and roll an endpoint, delete.
 package clients
 
 import (
@@ -8,6 +8,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	datatypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -33,6 +36,9 @@ type fixture struct {
 	// env are the variables of its clients, and sdk is the Go SDK's configuration.
 	env []string
 	sdk aws.Config
+	// trust is the file of the CA, and proxy the way, of clients that call AWS's names.
+	trust string
+	proxy *url.URL
 }
 
 // TestEveryOperation calls all that boto3 knows.
@@ -51,7 +57,7 @@ func TestClients(t *testing.T) {
 // tellStories runs all clients at once: each has names of its own.
 func tellStories(t *testing.T, f fixture) {
 	f.zip, f.runtime = hello(t, f.Server)
-	for name, run := range map[string]func(*testing.T, fixture){"boto3": boto3, "aws-cli": awsCLI, "javascript": javascript, "go": golang} {
+	for name, run := range map[string]func(*testing.T, fixture){"boto3": boto3, "aws-cli": awsCLI, "javascript": javascript, "go": golang, "java": java} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			run(t, f)
@@ -102,6 +108,23 @@ func javascript(t *testing.T, f fixture) {
 	tell(t, cmd)
 }
 
+// java trusts and is led as docs/aws-hosts.md has it, where the clients call AWS's names.
+func java(t *testing.T, f fixture) {
+	program, classes := pinned.Java(t, "testdata/java")
+	args := []string{"-cp", classes}
+	if f.trust != "" {
+		keys := filepath.Join(t.TempDir(), "keys")
+		keytool := exec.CommandContext(t.Context(), "keytool", "-importcert", "-noprompt", "-alias", "outcrop", "-keystore", keys, "-storepass", "changeit", "-file", f.trust)
+		if out, err := keytool.CombinedOutput(); err != nil {
+			t.Fatalf("keytool: %v: %s", err, out)
+		}
+		args = append(args, "-Djavax.net.ssl.trustStore="+keys, "-Dhttps.proxyHost="+f.proxy.Hostname(), "-Dhttps.proxyPort="+f.proxy.Port())
+	}
+	cmd := exec.CommandContext(t.Context(), program, append(args, "testdata/java/Story.java", f.zip, f.runtime)...)
+	cmd.Env = f.env
+	tell(t, cmd)
+}
+
 func golang(t *testing.T, f fixture) {
 	ctx := t.Context()
 	cfg := f.sdk
@@ -136,6 +159,9 @@ func golang(t *testing.T, f fixture) {
 	}
 	if got := say(ctx, t, d, *created.AgentRuntimeArn, session, "remember"); !strings.Contains(got, "add 19 and 23") {
 		t.Errorf("the session has no memory: %q", got)
+	}
+	if got := runIn(t, d, *created.AgentRuntimeArn, session, "printf 'hello from '; printf bash; exit 3"); got != "hello from bash, status 3" {
+		t.Errorf("command: %q", got)
 	}
 	if _, err := d.StopRuntimeSession(ctx, &data.StopRuntimeSessionInput{AgentRuntimeArn: created.AgentRuntimeArn, RuntimeSessionId: &session}); err != nil {
 		t.Error(err)
@@ -198,6 +224,31 @@ func pinAndRoll(t *testing.T, f fixture, id *string) {
 		var gone *types.ResourceNotFoundException
 		return errors.As(err, &gone)
 	})
+}
+
+// runIn runs a command in a session, and tells its output and its status.
+func runIn(t *testing.T, d *data.Client, arn, session, command string) string {
+	t.Helper()
+	out, err := d.InvokeAgentRuntimeCommand(t.Context(), &data.InvokeAgentRuntimeCommandInput{
+		AgentRuntimeArn: &arn, RuntimeSessionId: &session, Body: &datatypes.InvokeAgentRuntimeCommandRequestBody{Command: &command},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := out.GetStream()
+	var text strings.Builder
+	for event := range stream.Events() {
+		switch chunk := event.(*datatypes.InvokeAgentRuntimeCommandStreamOutputMemberChunk).Value; {
+		case chunk.ContentDelta != nil:
+			text.WriteString(aws.ToString(chunk.ContentDelta.Stdout))
+		case chunk.ContentStop != nil:
+			fmt.Fprintf(&text, ", status %d", aws.ToInt32(chunk.ContentStop.ExitCode))
+		}
+	}
+	if err := errors.Join(stream.Err(), stream.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }
 
 // say invokes the agent and joins what it streams.

@@ -42,6 +42,7 @@ func TestClientsUnderAWSNames(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(root)
+	f.trust, f.proxy = filepath.Join(s.DataDir, "ca", "ca.pem"), proxy
 	f.sdk.BaseEndpoint = nil
 	f.sdk.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
 		tr.Proxy, tr.TLSClientConfig = http.ProxyURL(proxy), &tls.Config{RootCAs: roots}

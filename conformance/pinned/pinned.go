@@ -1,5 +1,6 @@
 // Package pinned finds the clients that `make clients` installs: Python with
-// boto3 and the AWS CLI, and Node, each in the version that everybody tests with.
+// boto3 and the AWS CLI, and Node, each in the version that everybody tests with; and
+// those of Java, which Maven fetches.
 package pinned
 
 import (

@@ -45,6 +45,15 @@ async function say(runtimeSessionId, prompt) {
 const session = randomUUID()
 assert.equal((await say(session, 'add 19 and 23')).trim(), '19 + 23 is 42.')
 assert.match(await say(session, 'remember'), /add 19 and 23/)
+const ran = await d.send(new data.InvokeAgentRuntimeCommandCommand({
+  agentRuntimeArn, runtimeSessionId: session, body: { command: "printf 'hello from '; printf bash; exit 3" } }))
+let said = '', stopped
+for await (const { chunk } of ran.stream) {
+  said += chunk.contentDelta?.stdout ?? ''
+  stopped = chunk.contentStop
+}
+assert.equal(said, 'hello from bash')
+assert.deepEqual({ ...stopped }, { exitCode: 3, status: 'COMPLETED' })
 await d.send(new data.StopRuntimeSessionCommand({ agentRuntimeArn, runtimeSessionId: session }))
 assert.match(await say(session, 'remember'), /nothing/)
 await assert.rejects(d.send(new data.StopRuntimeSessionCommand({ agentRuntimeArn, runtimeSessionId: randomUUID() })), data.ResourceNotFoundException)

@@ -1,5 +1,5 @@
 """The story of an agent, by boto3: create from a zip in S3, wait, invoke,
-continue the session, stop, update, pin and roll endpoints, delete. The AgentCore
+continue the session, run a command in it, stop, update, pin and roll endpoints, delete. The AgentCore
 SDK's waiters have a part in it. Arguments: the zip, the runtime."""
 
 import json
@@ -78,6 +78,13 @@ assert say(arn, session, "add 19 and 23").strip() == "19 + 23 is 42.", "the answ
 assert "add 19 and 23" in say(arn, session, "remember"), "the session has no memory"
 other = str(uuid.uuid4())
 assert "nothing" in say(arn, other, "remember"), "two sessions share memory"
+ran = data.invoke_agent_runtime_command(
+    agentRuntimeArn=arn, runtimeSessionId=session, body={"command": "printf 'hello from '; printf bash; echo trouble >&2; exit 3", "timeout": 60})
+assert ran["contentType"] == "application/vnd.amazon.eventstream" and ran["runtimeSessionId"] == session, ran
+events = [e["chunk"] for e in ran["stream"]]
+assert "contentStart" in events[0] and events[-1]["contentStop"] == {"exitCode": 3, "status": "COMPLETED"}, events
+for stream, said in {"stdout": "hello from bash", "stderr": "trouble\n"}.items():
+    assert "".join(e["contentDelta"].get(stream, "") for e in events[1:-1]) == said, events
 data.stop_runtime_session(agentRuntimeArn=arn, runtimeSessionId=session)
 assert "nothing" in say(arn, session, "remember"), "a stopped session remembers"
 refused("ResourceNotFoundException", data.stop_runtime_session, agentRuntimeArn=arn, runtimeSessionId=str(uuid.uuid4()))

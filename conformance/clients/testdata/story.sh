@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# The story of an agent, by the AWS CLI. Arguments: the zip, the runtime.
+# The story of an agent, by the AWS CLI. It runs no command in the session: the CLI
+# leaves out operations that answer with event streams. Arguments: the zip, the
+# runtime.
 set -euo pipefail
 zip=$1 runtime=$2
 work=$(mktemp -d)
