@@ -118,7 +118,8 @@ func java(t *testing.T, f fixture) {
 		if out, err := keytool.CombinedOutput(); err != nil {
 			t.Fatalf("keytool: %v: %s", err, out)
 		}
-		args = append(args, "-Djavax.net.ssl.trustStore="+keys, "-Dhttps.proxyHost="+f.proxy.Hostname(), "-Dhttps.proxyPort="+f.proxy.Port())
+		args = append(args, "-Djavax.net.ssl.trustStore="+keys, "-Djavax.net.ssl.trustStorePassword=changeit",
+			"-Dhttp.proxyHost="+f.proxy.Hostname(), "-Dhttp.proxyPort="+f.proxy.Port())
 	}
 	cmd := exec.CommandContext(t.Context(), program, append(args, "testdata/java/Story.java", f.zip, f.runtime)...)
 	cmd.Env = f.env
