@@ -1,13 +1,20 @@
 package session_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/store/faulty"
 )
 
 // TestRestartKeeps what is idle; what works is lost, and says so.
@@ -117,4 +124,43 @@ func TestRestartUnsavable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestGuestEndsAtRestart: a guest may end by itself just when it would be saved for
+// the next process.
+func TestGuestEndsAtRestart(t *testing.T) {
+	with(t, func(r *rig) {
+		var hold atomic.Bool
+		recorded, asked := make(chan struct{}), make(chan struct{})
+		r.end()
+		r.change = func(c *session.Config) {
+			c.Store = faulty.New(c.Store, func(faulty.Call) faulty.Fault {
+				if hold.Load() {
+					<-recorded
+				}
+				return faulty.Fault{}
+			})
+		}
+		r.start()
+		r.plan.Health = func(context.Context, http.RoundTripper) (session.Health, error) {
+			if hold.Load() {
+				<-asked
+				return session.Health{}, errors.New("it has ended")
+			}
+			return session.Health{}, nil
+		}
+		r.ask("a", "/set?x")
+		hold.Store(true)
+		r.engine.Crash(1)
+		synctest.Wait() // its end is noticed and not yet recorded
+		var closing sync.WaitGroup
+		closing.Go(r.closeManager)
+		synctest.Wait() // it is asked how it is, to be saved
+		close(recorded)
+		synctest.Wait() // it is forgotten
+		close(asked)
+		closing.Wait()
+		hold.Store(false)
+		r.noted("ended: its process exited with status 1")
+	})
 }

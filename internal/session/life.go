@@ -348,10 +348,7 @@ func (s *session) forget() (why string, slept bool) {
 		go s.slept.discard()
 	}
 	s.status = Stopping
-	if s.pause != nil {
-		close(s.pause)
-		s.pause = nil
-	}
+	s.unpause()
 	return s.why, slept
 }
 

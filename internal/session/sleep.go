@@ -75,8 +75,16 @@ func (s *session) hibernate() {
 			s.plan.note("the session cannot hibernate: " + s.awake)
 		}
 	}
-	close(s.pause)
-	s.pause = nil
+	s.unpause()
+}
+
+// unpause lets those go on who wait for the end of a hibernation, unless the
+// session's end has. The caller holds the mutex.
+func (s *session) unpause() {
+	if s.pause != nil {
+		close(s.pause)
+		s.pause = nil
+	}
 }
 
 // saveLimit bounds a hibernation.
