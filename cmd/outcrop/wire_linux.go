@@ -56,7 +56,7 @@ func config(opt cli.ServeOptions) app.Config {
 	}
 	return app.Config{
 		Listener: opt.Listener, DataDir: opt.DataDir, Region: opt.Region, Sandbox: opt.Sandbox,
-		InterpreterPrefixes: opt.InterpreterPrefixes, Passthrough: opt.Passthrough, NoIndex: opt.NoIndex, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
+		InterpreterPrefixes: opt.InterpreterPrefixes, Passthrough: opt.Passthrough, AccessPoints: opt.AccessPoints, NoIndex: opt.NoIndex, MaxSessions: opt.MaxSessions, Grace: opt.Grace, Version: opt.Version, Log: opt.Log,
 		Sessions: app.SessionConfig{
 			HibernateAfter: opt.Sessions.HibernateAfter, KeepHibernated: opt.Sessions.KeepHibernated, MemoryBudget: opt.Sessions.MaxMemory,
 			Memory: opt.Sessions.Memory, CPUs: opt.Sessions.CPUs, Spares: opt.Sessions.Spares, SpareBytes: opt.Sessions.SpareMemory,

@@ -40,6 +40,8 @@ type Config struct {
 	InterpreterPrefixes []string
 	// Passthrough names the runtimes of runtime.Config.Passthrough.
 	Passthrough []string
+	// AccessPoints are those of runtime.Config.AccessPoints.
+	AccessPoints map[string]string
 	// NoIndex keeps it from asking this machine's package index for Python packages
 	// that a code zip has for another machine.
 	NoIndex bool

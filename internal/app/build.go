@@ -154,7 +154,8 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Limits:    sandbox.Limits{MemoryBytes: cmp.Or(cfg.Sessions.Memory, able.DefaultMemoryBytes), CPUs: cfg.Sessions.CPUs},
 		MaxMemory: cmp.Or(cfg.Sessions.MemoryBudget, able.MaxMemoryBytes), SnapshotLife: cfg.Sessions.SnapshotLife,
 		Quotas: cfg.Quotas, Strict: cfg.Strict, Log: cfg.Log, Now: time.Now,
-		Passthrough: cfg.Passthrough, // runtimes alone have it, never a code interpreter
+		AccessPoints: cfg.AccessPoints,
+		Passthrough:  cfg.Passthrough, // runtimes alone have it, never a code interpreter
 	})
 	s.caches.code, s.caches.engine, s.caches.runtimes, s.caches.images = code, engineConfig, runtimes, images
 	s.caches.uploads = uploads{account: s.account, objects: objects, used: runtimes.CodeObjects, now: time.Now}

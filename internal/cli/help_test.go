@@ -88,7 +88,7 @@ func TestMisuse(t *testing.T) {
 		"network profile set a --rule 10.1.0.0/16:0", "network profile set a --rule fd00::/8", "network profile set a --rule 10.1.0.0/16 --dns ns.example.com",
 		"network map subnet-0123456789abcdef0", "network map office subnet-0123456789abcdef0", "network unmap", "network allow 192.0.0.0/24", "network disallow x",
 		"network host add", "network host add https://example.com", "network map 10.1.0.0/16 office", "network unmap subnet", "network profile set 1x --rule 10.1.0.0/16",
-		"delete arn:aws:s3:::x", "prune", "prune agents --force", "prune --older-than 7", "ls --endpoint nonsense", "serve --interpreter /no/python", "serve --passthrough my-agent", "serve --quota agents=1", "endpoint", "endpoint create hello", "endpoint create hello no-hyphens", "endpoint update hello prod", "endpoint update hello prod --version x", "delete hello --version 0", "serve --quota endpoints=0",
+		"delete arn:aws:s3:::x", "prune", "prune agents --force", "prune --older-than 7", "ls --endpoint nonsense", "serve --interpreter /no/python", "serve --passthrough my-agent", "serve --access-point models=/", "serve --access-point arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-01234567=/no/models", "serve --quota agents=1", "endpoint", "endpoint create hello", "endpoint create hello no-hyphens", "endpoint update hello prod", "endpoint update hello prod --version x", "delete hello --version 0", "serve --quota endpoints=0",
 		"serve --aws-hosts=some",
 		"serve --proxy-listen 127.0.0.1:0", "serve --tls-cert cert.pem", "serve --tls-name a.example", "serve --tls-listen 127.0.0.1:0 --tls-name a/b",
 		"serve --listen 127.0.0.1:0 --tls-listen nowhere", "ca extra", "ca --endpoint http://127.0.0.1:1", "doctor --interpreter /no/python",

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ type serveFlags struct {
 	sandbox      string
 	interpreters []string
 	passthrough  []string
+	accessPoints []string
 	noIndex      bool
 	maxSessions  int
 	grace        time.Duration
@@ -61,6 +63,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
   outcrop serve --interpreter /opt/python3.13
   outcrop serve --passthrough hello
   outcrop serve --no-index
+  outcrop serve --access-point arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0=/srv/models
   outcrop serve --private-registry registry.office:5000 --max-image 4GiB
   outcrop serve --quota endpoints=50 --quota lists=100
   outcrop serve --session-memory 2GiB --spares 1
@@ -77,6 +80,7 @@ func newServe(p *Program, f *flags) *cobra.Command {
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
 	fs.StringArrayVar(&s.passthrough, "passthrough", nil, "`name` of an agent you trust with this host's own TCP/IP, which is faster, or '*' for all (may be repeated; see docs/network.md)")
 	fs.BoolVar(&s.noIndex, "no-index", false, "ask no package index for Python packages that a code zip has for another machine: such zips are refused")
+	fs.StringArrayVar(&s.accessPoints, "access-point", nil, "`ARN=DIRECTORY` of this host that agents find where they name that access point of EFS or S3 Files (may be repeated; see docs/sessions.md)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)
 	s.images.register(fs)
@@ -112,6 +116,10 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	if err := checkPassthrough(s.passthrough); err != nil {
 		return err
 	}
+	shared, err := accessPoints(s.accessPoints, dir)
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(s.sessions.check(), s.images.check()); err != nil {
 		return err
 	}
@@ -135,7 +143,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	}
 	opt := ServeOptions{
 		Listener: listener, Hosts: hosts, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
-		Passthrough: s.passthrough, NoIndex: s.noIndex, MaxSessions: s.maxSessions, Sessions: s.sessions, Images: s.images, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
+		Passthrough: s.passthrough, AccessPoints: shared, NoIndex: s.noIndex, MaxSessions: s.maxSessions, Sessions: s.sessions, Images: s.images, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
 		opt.Region = client.DefaultRegion
@@ -186,6 +194,34 @@ func checkPassthrough(names []string) error {
 		}
 	}
 	return nil
+}
+
+// accessPointPattern are the ARNs that AWS's model lets through.
+var accessPointPattern = regexp.MustCompile(`^arn:aws[-a-z]*:(elasticfilesystem:[0-9a-z:-]+:access-point/fsap-[0-9a-f]{8,40}|` +
+	`s3files:[0-9a-z:-]+:file-system/fs-[0-9a-f]{17,40}/access-point/fsap-[0-9a-f]{17,40})$`)
+
+// accessPoints reads ARN=DIRECTORY. A directory must be there, and agents must not
+// find the server's own data in it.
+func accessPoints(given []string, data string) (map[string]string, error) {
+	all := map[string]string{}
+	for _, text := range given {
+		arn, dir, ok := strings.Cut(text, "=")
+		if !ok || !accessPointPattern.MatchString(arn) {
+			return nil, misuse("--access-point %s: it is not ARN=DIRECTORY with the ARN of an access point of EFS or S3 Files, such as arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0=/srv/models", text)
+		}
+		real := canonical(dir)
+		if info, err := os.Stat(real); err != nil || !info.IsDir() {
+			return nil, misuse("--access-point %s: %s is no directory", arn, dir)
+		}
+		if within(real, data) || within(data, real) {
+			return nil, misuse("--access-point %s: %s and the data directory %s lie in each other, and agents would reach the server's own files; name another", arn, dir, data)
+		}
+		if all[arn] != "" {
+			return nil, misuse("--access-point %s is given twice", arn)
+		}
+		all[arn] = real
+	}
+	return all, nil
 }
 
 // serverLists are where a server with this data directory is noted: in the

@@ -62,6 +62,31 @@ func TestServeCanBeFoundWhileItRuns(t *testing.T) {
 	}
 }
 
+func TestServeAccessPoints(t *testing.T) {
+	const arn = "arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-01234567"
+	u := newUser(t)
+	models := t.TempDir()
+	r := serving(t, u, func(opt ServeOptions) {
+		if len(opt.AccessPoints) != 1 || opt.AccessPoints[arn] != canonical(models) {
+			t.Errorf("access points %v", opt.AccessPoints)
+		}
+	}, "--listen", "127.0.0.1:0", "--access-point", arn+"="+models)
+	if r.code != 0 {
+		t.Errorf("%s", r)
+	}
+	for _, dir := range []string{u.home, filepath.Join(u.data(), "code"), u.data()} { // around, in, and the data directory
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if r := u.run("serve", "--access-point", arn+"="+dir); r.code != exitUsage || !strings.Contains(r.stderr, "agents would reach the server's own files") {
+			t.Errorf("%s: %s", dir, r)
+		}
+	}
+	if r := u.run("serve", "--access-point", arn+"="+models, "--access-point", arn+"="+models); r.code != exitUsage || !strings.Contains(r.stderr, "given twice") {
+		t.Errorf("%s", r)
+	}
+}
+
 func TestServeWithoutHome(t *testing.T) {
 	u := newUser(t)
 	dir := filepath.Join(u.home, "data")

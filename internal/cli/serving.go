@@ -33,6 +33,8 @@ type ServeOptions struct {
 	// Passthrough are names of agents whose sandboxes use the network stack of the
 	// host's kernel; "*" is all agents.
 	Passthrough []string
+	// AccessPoints are directories, absolute, that stand for access points, by ARN.
+	AccessPoints map[string]string
 	// NoIndex keeps the server from asking package indexes.
 	NoIndex bool
 	// MaxSessions bounds the sessions alive at once; 0 is the server's default.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +65,11 @@ func (s *Service) plan(ctx context.Context, key session.Key, rt runtimeDoc, v ve
 		on.release()
 		return session.Plan{}, err
 	}
+	shared, err := s.accessPoints(spec.FilesystemConfigurations)
+	if err != nil {
+		on.release()
+		return session.Plan{}, out.asAgentError(err)
+	}
 	server := serverOf(spec.ProtocolConfiguration)
 	idle, life := lifecycle(spec.LifecycleConfiguration)
 	plan := session.Plan{
@@ -81,6 +85,7 @@ func (s *Service) plan(ctx context.Context, key session.Key, rt runtimeDoc, v ve
 	}
 	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), server.env(s.cfg.GuestAPI, ARN(key.Scope, key.Owner)), userEnv(env))
 	plan.Spec.Stdout, plan.Spec.Stderr, plan.Spec.Limits = out.stdout, out.stderr, s.limits(spec.ResourceConfigurations)
+	plan.Spec.Volumes = shared
 	plan.Spec.Passthrough = s.passesThrough(rt.Name)
 	s.saved(&plan, rt, v, env, key)
 	if key.ID == spareID {
@@ -126,16 +131,6 @@ func (s *Service) limits(want []agentcorecontrol.ResourceConfiguration) sandbox.
 	l := s.cfg.Limits
 	l.MemoryBytes = max(l.MemoryBytes, minimumMemory(want))
 	return l
-}
-
-// storagePath is where a session finds its storage, or empty.
-func storagePath(list []agentcorecontrol.FilesystemConfiguration) string {
-	for _, f := range list {
-		if f.SessionStorage != nil {
-			return path.Clean(text(f.SessionStorage.MountPath))
-		}
-	}
-	return ""
 }
 
 // live reads what an endpoint runs now, or the version that is given.

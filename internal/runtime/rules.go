@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -30,7 +29,7 @@ func (s *Service) check(in *agentcorecontrol.UpdateAgentRuntimeRequest) error {
 	if err := checkMemory(in.ResourceConfigurations, s.cfg.MaxMemory); err != nil {
 		return err
 	}
-	if err := checkFiles(in.FilesystemConfigurations); err != nil {
+	if err := s.checkFiles(in); err != nil {
 		return err
 	}
 	if err := checkNetwork(in.NetworkConfiguration); err != nil {
@@ -139,24 +138,6 @@ func checkNetwork(c *agentcorecontrol.NetworkConfiguration) error {
 		return invalid(field, field+" is required when networkMode is VPC: it names 1 to 16 subnets and 1 to 16 securityGroups")
 	case !vpc && c.NetworkModeConfig != nil:
 		return invalid(field, field+" is for networkMode VPC; leave it out when networkMode is "+text(c.NetworkMode))
-	}
-	return nil
-}
-
-// checkFiles holds the rules of spec/runtime.md 2.9 that concern several.
-func checkFiles(list []agentcorecontrol.FilesystemConfiguration) error {
-	storages := 0
-	for _, f := range list {
-		if f.SessionStorage == nil {
-			continue
-		}
-		storages++
-		if at := *f.SessionStorage.MountPath; !strings.HasPrefix(path.Clean(at), "/mnt/") { // the model lets /mnt/.. through
-			return invalid("filesystemConfigurations", "filesystemConfigurations: mountPath '"+at+"' is not below /mnt")
-		}
-	}
-	if storages > 1 {
-		return invalid("filesystemConfigurations", "filesystemConfigurations: at most one sessionStorage is allowed")
 	}
 	return nil
 }

@@ -74,7 +74,10 @@ type Config struct {
 	// the machine's kernel (sandbox.Spec.Passthrough), AllRuntimes every one. It is the
 	// operator's choice: nothing that a caller sends leads there.
 	Passthrough []string
-	Quotas      Quotas
+	// AccessPoints are the directories of this machine that stand for access points of
+	// EFS and S3 Files, absolute, by ARN. Who can create a runtime reaches all of them.
+	AccessPoints map[string]string
+	Quotas       Quotas
 	// Strict holds AWS's own limits where Outcrop's are wider.
 	Strict bool
 	Log    *slog.Logger

@@ -3,7 +3,9 @@ package runtime_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -368,7 +370,7 @@ func TestSessionStorage(t *testing.T) {
 	for name, list := range map[string][]types.FilesystemConfiguration{
 		"at most one sessionStorage": {mount("/mnt/a"), mount("/mnt/b")},
 		"pattern":                    {mount("/etc/passwd")},
-		"there is no EFS here": {&types.FilesystemConfigurationMemberEfsAccessPoint{Value: types.EfsAccessPointConfiguration{
+		"outcrop serve --access-point": {&types.FilesystemConfigurationMemberEfsAccessPoint{Value: types.EfsAccessPointConfiguration{
 			AccessPointArn: aws.String("arn:aws:elasticfilesystem:us-west-2:111122223333:access-point/fsap-12345678"), MountPath: aws.String("/mnt/efs"),
 		}}},
 	} {
@@ -377,4 +379,42 @@ func TestSessionStorage(t *testing.T) {
 		_, err := k.Control.CreateAgentRuntime(t.Context(), in)
 		k.refused(err, "ValidationException", name)
 	}
+}
+
+// TestAccessPoints: sessions of all runtimes that name one find the directory that the
+// operator gave; where it is gone none starts, and says so.
+func TestAccessPoints(t *testing.T) {
+	const efs = "arn:aws:elasticfilesystem:us-west-2:111122223333:access-point/fsap-12345678"
+	const s3 = "arn:aws:s3files:us-west-2:111122223333:file-system/fs-0123456789abcdef0/access-point/fsap-0123456789abcdef0"
+	models, data := t.TempDir(), t.TempDir()
+	k := newKit(t, runtimetest.Options{Snapshots: true, AccessPoints: map[string]string{efs: models, s3: data}})
+	in := create("reader")
+	in.FilesystemConfigurations = []types.FilesystemConfiguration{
+		&types.FilesystemConfigurationMemberEfsAccessPoint{Value: types.EfsAccessPointConfiguration{AccessPointArn: aws.String(efs), MountPath: aws.String("/mnt/models/")}},
+		&types.FilesystemConfigurationMemberSessionStorage{Value: types.SessionStorageConfiguration{MountPath: aws.String("/mnt/own")}},
+		&types.FilesystemConfigurationMemberS3FilesAccessPoint{Value: types.S3FilesAccessPointConfiguration{AccessPointArn: aws.String(s3), MountPath: aws.String("/mnt/data")}},
+	}
+	id := k.made(in)
+	for _, name := range []string{"one", "two"} {
+		if _, err := k.invoke(arn(id), name, "hi"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, spec := range k.Engine.Specs() {
+		v := spec.Volumes
+		want := []sandbox.Volume{{Source: models, Target: "/mnt/models", Shared: true}, {Source: data, Target: "/mnt/data", Shared: true}}
+		if len(v) != 3 || !slices.Equal(v[:2], want) || v[2].Shared || v[2].Target != "/mnt/own" {
+			t.Errorf("volumes %+v", v)
+		}
+	}
+	twice := create("twice")
+	twice.FilesystemConfigurations = []types.FilesystemConfiguration{in.FilesystemConfigurations[0], in.FilesystemConfigurations[0]}
+	_, err := k.Control.CreateAgentRuntime(t.Context(), twice)
+	k.refused(err, "ValidationException", "mountPath '/mnt/models/' is given twice")
+	if err := os.Remove(models); err != nil {
+		t.Fatal(err)
+	}
+	_, err = k.invoke(arn(id), "three", "hi")
+	k.refused(err, "RuntimeClientError", "the directory that stands for access point '"+efs+"' is not there")
+	k.logged(id, "outcrop: the agent cannot be started: the directory that stands for access point '"+efs+"' is not there")
 }

@@ -115,10 +115,13 @@ type Mount struct {
 
 // A Volume shows the directory Source, as the engine sees it, to the guest at
 // Target, writable. All files in it are the guest's user's, as it sees them; one
-// sandbox at a time has it. It holds what guests put there: whoever looks into it
-// must follow no link (os.Root).
+// sandbox at a time has it, unless it is Shared. It holds what guests put there:
+// whoever looks into it must follow no link (os.Root).
 type Volume struct {
 	Source, Target string
+	// Shared is a directory that others have too, each with Shared: sandboxes at the
+	// same time, and the machine. What one of them changes the others see.
+	Shared bool
 	// Bytes bounds what the directory holds; zero is no bound. How exactly is
 	// the engine's affair: what exceeds it is refused or ends the guest (Cause
 	// OutOfSpace). What it held before the guest began is no reason to end it.

@@ -437,8 +437,6 @@ var runtimeMembers = func() map[string]string {
 	}
 	out := map[string]string{
 		"VpcConfig.requireServiceS3Endpoint":             "S3 is this server, which every sandbox reaches without an endpoint of a network",
-		"FilesystemConfiguration.s3FilesAccessPoint":     "there is no S3 Files service here; sessionStorage is a directory of this server",
-		"FilesystemConfiguration.efsAccessPoint":         "there is no EFS here; sessionStorage is a directory of this server",
 		"FilesystemConfiguration.capacityProviderVolume": "a capacity provider is a name here and has no volumes; sessionStorage is a directory of this server",
 	}
 	for member, reason := range reasons {

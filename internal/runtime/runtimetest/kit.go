@@ -77,7 +77,9 @@ type Options struct {
 	Strict bool
 	// Passthrough and Wheels are those of runtime.Config.
 	Passthrough []string
-	Wheels      image.Fetcher
+	// AccessPoints are those of runtime.Config.
+	AccessPoints map[string]string
+	Wheels       image.Fetcher
 }
 
 // Kit is the service and what is around it.
@@ -117,7 +119,7 @@ func New(t testing.TB, o Options) *Kit {
 	k.Sessions = session.NewManager(k.sessions(o, box, log))
 	k.Service = runtime.New(runtime.Config{
 		Store: k.Store, Objects: zips{k.Objects}, Code: code, Wheels: o.Wheels, Images: images, Strict: o.Strict, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
-		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Passthrough: o.Passthrough, Quotas: o.Quotas, Log: log, Now: time.Now,
+		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Passthrough: o.Passthrough, AccessPoints: o.AccessPoints, Quotas: o.Quotas, Log: log, Now: time.Now,
 	})
 	k.background(k.Service.Run)
 	k.runner = work.New(k.Store, work.Options{Owner: store.Owner{Node: "test", Process: "1"}, Log: log})

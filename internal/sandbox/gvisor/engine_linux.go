@@ -150,7 +150,7 @@ func (e *engine) reserve(spec sandbox.Spec, m *wire.Start) (*guest, error) {
 	if _, taken := e.guests[spec.ID]; taken {
 		return nil, fmt.Errorf("start sandbox %s: %w", spec.ID, sandbox.ErrExists)
 	}
-	if id, source := e.holder(m.Volumes); id != "" {
+	if id, source := e.holder(spec, m.Volumes); id != "" {
 		return nil, fmt.Errorf("start sandbox %s: %w: the volume %s is sandbox %s's", spec.ID, sandbox.ErrInvalid, source, id)
 	}
 	e.seq++

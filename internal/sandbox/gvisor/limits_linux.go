@@ -140,13 +140,13 @@ func volumes(spec sandbox.Spec) ([]wire.Volume, error) {
 	return all, nil
 }
 
-// holder returns a live guest that has one of the volumes, and which. The caller
-// has e.mu. What a guest sees of a volume is not told of changes by others.
-func (e *engine) holder(volumes []wire.Volume) (id, source string) {
+// holder returns a live guest that has one of a spec's volumes to itself, or that
+// the spec wants to itself, and which. The caller has e.mu.
+func (e *engine) holder(spec sandbox.Spec, volumes []wire.Volume) (id, source string) {
 	for _, g := range e.guests {
-		for _, has := range g.start.Volumes {
-			for _, v := range volumes {
-				if v.Source == has.Source {
+		for i, has := range g.start.Volumes {
+			for j, v := range volumes {
+				if v.Source == has.Source && !(spec.Volumes[j].Shared && g.spec.Volumes[i].Shared) {
 					return g.spec.ID, v.Source
 				}
 			}

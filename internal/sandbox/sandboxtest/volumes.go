@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ func volumeTests() []test {
 		{"VolumeBound", testVolumeBound},
 		{"VolumeBoundOfNames", testVolumeBoundOfNames},
 		{"VolumeAlone", testVolumeAlone},
+		{"VolumeShared", testVolumeShared},
 		{"VolumeRefusals", testVolumeRefusals},
 		{"VolumeSnapshot", testVolumeSnapshot},
 		{"VolumeSnapshotOpen", testVolumeSnapshotOpen},
@@ -177,6 +179,63 @@ func testVolumeAlone(t *testing.T, b *bench) {
 	}
 	stop(t, first, 0)
 	stop(t, b.start(t, spec), 0)
+}
+
+// testVolumeShared: what one sees of it is what the others, and the machine, have
+// made of it; whoever wants it alone does not get it.
+func testVolumeShared(t *testing.T, b *bench) {
+	dir := b.volume(t)
+	guest := func(id string) sandbox.Sandbox {
+		spec := b.mounted(t, dir)
+		spec.ID, spec.Args, spec.Volumes[0].Shared = id, []string{"tail", "-f", "/dev/null"}, true
+		return b.start(t, spec)
+	}
+	one, two := guest("one"), guest("two")
+	for _, step := range []struct {
+		in     sandbox.Sandbox // nil: the machine
+		script string
+		want   string
+	}{
+		{one, "echo first > /mnt/data/file; ls /mnt/data", "file\n"},
+		{two, "cat /mnt/data/file; echo second >> /mnt/data/file", "first\n"},
+		{one, "cat /mnt/data/file", "first\nsecond\n"},
+		{nil, "echo third > file; mkdir below; echo deep > below/file", ""},
+		{two, "cat /mnt/data/file /mnt/data/below/file", "third\ndeep\n"},
+		{one, "cat /mnt/data/file; echo fourth > /mnt/data/new; mv /mnt/data/new /mnt/data/file", "third\n"},
+		{two, "cat /mnt/data/file; rm -r /mnt/data/below", "fourth\n"},
+		{one, "ls /mnt/data; test -e /mnt/data/below/file || echo gone", "file\ngone\n"},
+		{nil, "cat file; ls", "fourth\nfile\n"},
+	} {
+		var got Buffer
+		if step.in == nil {
+			c := exec.Command("/bin/sh", "-c", step.script)
+			c.Dir, c.Stdout, c.Stderr = dir, &got, &got
+			if err := c.Run(); err != nil {
+				t.Fatalf("%s: %v", step.script, err)
+			}
+		} else {
+			c := shell(step.script)
+			c.Stdout, c.Stderr = &got, &got
+			waitProcess(t, execute(t, step.in, c))
+		}
+		if got.String() != step.want {
+			t.Errorf("%s: %q, want %q", step.script, got.String(), step.want)
+		}
+	}
+	alone := b.mounted(t, dir, "stubborn")
+	alone.ID = "alone"
+	if _, err := b.engine.Start(t.Context(), alone); !errors.Is(err, sandbox.ErrInvalid) || !strings.Contains(fmt.Sprint(err), dir) {
+		t.Errorf("Start() with a volume that others share = %v, want ErrInvalid", err)
+	}
+	stop(t, one, 0)
+	stop(t, two, 0)
+	s := b.start(t, alone)
+	shared := b.mounted(t, dir, "stubborn")
+	shared.ID, shared.Volumes[0].Shared = "shared", true
+	if _, err := b.engine.Start(t.Context(), shared); !errors.Is(err, sandbox.ErrInvalid) {
+		t.Errorf("Start() with a volume that another has alone = %v, want ErrInvalid", err)
+	}
+	stop(t, s, 0)
 }
 
 func testVolumeRefusals(t *testing.T, b *bench) {

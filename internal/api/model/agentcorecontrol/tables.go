@@ -1745,8 +1745,8 @@ var shapes = [...]schema.Shape{
 	/* 500 */ {Name: "FallbackTriggersStatusCodesList", Kind: schema.List, Elem: 455, Bounds: &schema.Bounds{Min: 1, Max: 10, Has: schema.HasMin | schema.HasMax}},
 	/* 501 */ {Name: "FilesystemConfiguration", Kind: schema.Structure, Union: true, Members: []schema.Member{
 		{Name: "sessionStorage", Shape: 1270, Wire: "sessionStorage"},
-		{Name: "s3FilesAccessPoint", Shape: 1212, Wire: "s3FilesAccessPoint", Refused: "there is no S3 Files service here; sessionStorage is a directory of this server"},
-		{Name: "efsAccessPoint", Shape: 430, Wire: "efsAccessPoint", Refused: "there is no EFS here; sessionStorage is a directory of this server"},
+		{Name: "s3FilesAccessPoint", Shape: 1212, Wire: "s3FilesAccessPoint"},
+		{Name: "efsAccessPoint", Shape: 430, Wire: "efsAccessPoint"},
 		{Name: "capacityProviderVolume", Shape: 119, Wire: "capacityProviderVolume", Refused: "a capacity provider is a name here and has no volumes; sessionStorage is a directory of this server"},
 	}},
 	/* 502 */ {Name: "FilesystemConfigurations", Kind: schema.List, Elem: 501, Bounds: &schema.Bounds{Min: 0, Max: 5, Has: schema.HasMin | schema.HasMax}},
