@@ -154,22 +154,22 @@ func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 	if _, err := out.Write(start); err != nil {
 		return out.n, fmt.Errorf("write snapshot: %w", err)
 	}
-	if err := writeSection(out, bytes.NewReader(text)); err != nil {
+	if err := writeSection(out, bytes.NewReader(text), int64(len(text))); err != nil {
 		return out.n, fmt.Errorf("write snapshot: %w", err)
 	}
 	for i, f := range s.files {
-		if err := writeSection(out, io.NewSectionReader(f, 0, s.head.Sizes[i])); err != nil {
+		if err := writeSection(out, io.NewSectionReader(f, 0, s.head.Sizes[i]), s.head.Sizes[i]); err != nil {
 			return out.n, fmt.Errorf("write snapshot: %w", err)
 		}
 	}
 	return out.n, nil
 }
 
-// writeSection writes everything of r, and its checksum.
-func writeSection(w io.Writer, r io.Reader) error {
+// writeSection writes everything of r, which is so long, and its checksum.
+func writeSection(w io.Writer, r io.Reader, length int64) error {
 	sum := crc32.New(castagnoli())
 	// Not io.Copy, whose pieces of 32 KiB would cost a call each.
-	if _, err := io.CopyBuffer(io.MultiWriter(w, sum), r, make([]byte, copyBytes)); err != nil {
+	if _, err := io.CopyBuffer(io.MultiWriter(w, sum), r, make([]byte, min(max(length, 1), copyBytes))); err != nil {
 		return err
 	}
 	_, err := w.Write(sum.Sum(nil))
