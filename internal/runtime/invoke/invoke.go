@@ -227,10 +227,11 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, m *message,
 	}
 	deadline.Reset(streamLimit)
 	m.mcp.rename(resp.Header)
-	return answer(resp, id, trace, &body{ReadCloser: resp.Body, ctx: ctx, use: use, note: detail.Note, done: func() {
+	text := &body{ReadCloser: resp.Body, ctx: ctx, use: use, note: detail.Note, done: func() {
 		done()
 		use.Release()
-	}}), nil
+	}}
+	return answer(resp, id, trace, aguiEvents(detail.Server.Protocol, resp.Header, text)), nil
 }
 
 // answer is what the caller sees of the agent's response.

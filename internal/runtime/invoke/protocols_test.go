@@ -75,3 +75,34 @@ func TestRefusalsOfProtocols(t *testing.T) {
 		t.Errorf("%d %s", resp.StatusCode, text)
 	}
 }
+
+// TestBrokenEvents: a stream of AG-UI's events that breaks off ends with one that says
+// so; nobody else's stream ends.
+func TestBrokenEvents(t *testing.T) {
+	const begun = "data: {\"type\":\"RUN_STARTED\"}\n\ndata: {\"ty"
+	for _, tt := range []struct {
+		protocol types.ServerProtocol
+		kind     string
+		ends     bool
+	}{
+		{types.ServerProtocolAgui, "text/event-stream; charset=utf-8", true},
+		{types.ServerProtocolAgui, "application/json", false},
+		{types.ServerProtocolHttp, "text/event-stream", false},
+	} {
+		k := newKitOf(t, tt.protocol)
+		k.Engine.Conn = speak("HTTP/1.1 200 OK\r\nContent-Type: " + tt.kind + "\r\nContent-Length: 100\r\n\r\n" + begun)
+		k.restart()
+		resp := k.send(call{})
+		b, err := io.ReadAll(resp.Body)
+		want := begun
+		if tt.ends {
+			want += "\n\ndata: {\"type\":\"RUN_ERROR\",\"code\":\"AGENT_ERROR\",\"message\":\"Agent code failed during execution – check your CloudWatch logs\"}\n\n"
+		}
+		if string(b) != want || (err == nil) != tt.ends {
+			t.Errorf("%s of %s: %q, %v", tt.kind, tt.protocol, b, err)
+		}
+		if logs := k.logs(); !strings.Contains(logs, "the agent's answer broke off: unexpected EOF") {
+			t.Errorf("log:\n%s", logs)
+		}
+	}
+}

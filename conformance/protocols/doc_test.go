@@ -1,0 +1,3 @@
+// Package protocols holds the data plane to what each protocol's clients are told
+// when agents misbehave: real ones, in real sandboxes.
+package protocols
