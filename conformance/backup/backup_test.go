@@ -408,7 +408,7 @@ func (k *kit) refusals(archive, passphrase, to string) {
 	}
 	for want, args := range map[string][]string{
 		"is damaged or cut off":                        {cut, "--passphrase-file", passphrase},
-		"is no archive of Outcrop":              {changed, "--passphrase-file", passphrase},
+		"is no archive of Outcrop":                     {changed, "--passphrase-file", passphrase},
 		"does not open with that passphrase":           {archive, "--passphrase-file", other},
 		"which passphrase? Nobody is at a terminal":    {archive},
 		"is not empty, and restore overwrites nothing": {archive, "--passphrase-file", passphrase, "--data", k.DataDir},

@@ -66,6 +66,7 @@ func TestPorts(t *testing.T) {
 		}
 	})
 	t.Run("websocket", func(t *testing.T) { f.with(t).talkPort(base) })
+	t.Run("outcrop ports", func(t *testing.T) { f.with(t).forwardPorts() })
 	t.Run("the server restarts", func(t *testing.T) {
 		f := f.with(t)
 		before := f.portAnswers(base+"/8100/count", 200, "")

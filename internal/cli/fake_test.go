@@ -48,6 +48,7 @@ type fake struct {
 	command  http.HandlerFunc
 	socket   func(*websocket.Conn) // the agent's side
 	shell    func(*websocket.Conn, *http.Request)
+	port     http.HandlerFunc          // a port of a session
 	fails    string                    // failureReason of what is created from now on
 	conflict func()                    // called once by CreateAgentRuntime, which then is a conflict
 	before   func(r *http.Request)     // called before every call is answered
@@ -89,6 +90,7 @@ func newFake(t *testing.T) *fake {
 	f.serveEndpoints(mux)
 	mux.HandleFunc("POST /runtimes/{arn}/invocations", func(w http.ResponseWriter, r *http.Request) { f.invoke(w, r) })
 	mux.HandleFunc("POST /runtimes/{arn}/commands", func(w http.ResponseWriter, r *http.Request) { f.command(w, r) })
+	mux.HandleFunc("POST /_outcrop/sessions/{label}/{port}/{path...}", func(w http.ResponseWriter, r *http.Request) { f.port(w, r) })
 	mux.HandleFunc("GET /runtimes/{arn}/ws", func(w http.ResponseWriter, r *http.Request) {
 		f.upgrade(w, r, func(conn *websocket.Conn) { f.socket(conn) })
 	})

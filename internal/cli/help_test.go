@@ -82,6 +82,7 @@ func TestMisuse(t *testing.T) {
 		"env --shell tcsh", "invoke hello {bad", "invoke hello --raw --json", "invoke hello -s short", "invoke a/b", "invoke hello @nowhere", "invoke --ws hello hi", "invoke --ws hello --json", "invoke hello --binary", "invoke hello --ws --linger -1s",
 		"exec", "exec hello", "exec -- ls", "exec hello ls", "exec hello --", "exec hello -s short -- ls", "exec hello --timeout 2h -- ls", "exec hello --shell a/b",
 		"exec hello --shell a -- ls", "exec hello --timeout 1m", "exec a/b -- ls",
+		"ports", "ports hello", "ports hello x", "ports hello 0", "ports hello 80:", "ports hello x:80", "ports hello 70000", "ports hello 8100 -s short", "ports a/b 8100",
 		"backup", "backup -", "backup a b", "backup a --endpoint http://127.0.0.1:1", "backup a --recipient x --passphrase-file y", "restore", "restore nowhere", "restore -",
 		"restore - --identity x --passphrase-file y", "restore - --identity /nowhere",
 		"network bogus", "network profile", "network profile set", "network profile set a", "network profile set a --rule 10.1.0.0/8",

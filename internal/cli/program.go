@@ -191,7 +191,7 @@ func (p *Program) typed(text string) string {
 }
 
 // ownCommand finds our commands in a text, and what runs them elsewhere.
-var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|backup|restore|env|ca|network|deploy|endpoint|invoke|exec|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
+var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|backup|restore|env|ca|network|deploy|endpoint|invoke|exec|ports|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
 
 // env returns a variable of the environment, or "".
 func (p *Program) env(name string) string {

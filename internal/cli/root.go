@@ -60,7 +60,7 @@ func newRoot(p *Program) *cobra.Command {
 		root.AddCommand(c)
 	}
 	for _, c := range []*cobra.Command{
-		newDeploy(p, f), newInvoke(p, f), newExec(p, f), newLogs(p, f), newSessions(p, f), newList(p, f), newEndpoint(p, f), newStop(p, f), newDelete(p, f),
+		newDeploy(p, f), newInvoke(p, f), newExec(p, f), newPorts(p, f), newLogs(p, f), newSessions(p, f), newList(p, f), newEndpoint(p, f), newStop(p, f), newDelete(p, f),
 	} {
 		c.GroupID = "agents"
 		root.AddCommand(c)
