@@ -47,11 +47,15 @@ func newFixture(t *testing.T, args ...string) *fixture {
 	t.Helper()
 	f := &fixture{Server: server.Start(t, server.Options{Args: args})}
 	f.python = f.Python()
-	code, err := os.ReadFile("testdata/rogue.py")
-	if err != nil {
-		t.Fatal(err)
+	files := map[string][]byte{}
+	for _, name := range []string{"rogue.py", "polite.py"} {
+		code, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = code
 	}
-	zip, err := agent.Pack(map[string][]byte{"main.py": code})
+	zip, err := agent.Pack(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +65,17 @@ func newFixture(t *testing.T, args ...string) *fixture {
 	return f
 }
 
-// rogue deploys the agent for a protocol.
+// rogue deploys the agent that misbehaves.
 func (f *fixture) rogue(t *testing.T, protocol types.ServerProtocol, mode string) string {
 	t.Helper()
+	return f.deploy(t, "rogue.py", protocol, mode)
+}
+
+// deploy deploys one of the agents for a protocol.
+func (f *fixture) deploy(t *testing.T, file string, protocol types.ServerProtocol, mode string) string {
+	t.Helper()
 	in := f.Agents().Input(bucket, string(protocol)+"_"+mode, f.python)
+	in.AgentRuntimeArtifact = agent.Artifact(bucket, agent.Key, f.python, file)
 	in.ProtocolConfiguration = &types.ProtocolConfiguration{ServerProtocol: protocol}
 	// They are to start cold: what is tested is how they fail.
 	in.EnvironmentVariables = map[string]string{"PORT": strconv.Itoa(ports()[protocol]), "MODE": mode, "OUTCROP_SNAPSHOT": "off"}
