@@ -94,11 +94,12 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 		group.Go(func() error { return ended(run(background)) })
 	}
 	server, inside := s.server(), s.server()
-	door := s.gate()
-	server.Handler, server.ConnContext = door.Handler(s.flights.Handler(server.Handler)), door.Context
-	group.Go(func() error { return answer(server, door.Listen(cfg.Listener)) })
-	group.Go(func() error { return answer(inside, s.guests.api) })
-	s.serveHosts(background, group, server, door)
+	server.Handler, server.ConnContext = s.door.Handler(s.flights.Handler(server.Handler)), s.door.Context
+	own := s.gate("agents") // what they open takes no place of others'
+	inside.Handler, inside.ConnContext = own.Handler(inside.Handler), own.Context
+	group.Go(func() error { return answer(server, s.door.Listen(cfg.Listener)) })
+	group.Go(func() error { return answer(inside, own.Listen(s.guests.api)) })
+	s.serveHosts(background, group, server)
 	cfg.Ready(s.account, s.region)
 
 	select {
@@ -116,11 +117,11 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 const maxHeader = 32 << 10
 
 // gate bounds the connections of those who have shown no credentials.
-func (s *Server) gate() *gate.Gate {
+func (s *Server) gate(whose string) *gate.Gate {
 	return gate.New(gate.Config{Shut: func(address net.Addr, total int64) {
 		if total%1000 == 1 { // a flood is no reason to fill the log
 			s.cfg.Log.Warn("more connections without a request than are kept: the longest silent ones are closed",
-				"kept", gate.DefaultStrangers, "closed", total, "last", address.String())
+				"of", whose, "kept", gate.DefaultStrangers, "closed", total, "last", address.String())
 		}
 	}})
 }

@@ -12,7 +12,7 @@ import (
 	goruntime "runtime"
 	"time"
 
-	"github.com/outcrop/outcrop/internal/api/model/agentcore"
+	"github.com/outcrop/outcrop/internal/api/model"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/model/ecr"
 	"github.com/outcrop/outcrop/internal/api/model/outcrop"
@@ -27,6 +27,7 @@ import (
 	s3front "github.com/outcrop/outcrop/internal/aws/s3"
 	stsfront "github.com/outcrop/outcrop/internal/aws/sts"
 	"github.com/outcrop/outcrop/internal/garbage"
+	"github.com/outcrop/outcrop/internal/gate"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/image/wheel/index"
 	"github.com/outcrop/outcrop/internal/netprofile"
@@ -56,6 +57,7 @@ type Server struct {
 	guests          *guests
 	hosts           hosts
 	flights         flights
+	door            *gate.Gate // of all listeners but the agents'
 	caches          caches
 	garbage         *garbage.Collector
 	background      []func(context.Context) error
@@ -117,6 +119,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.account, s.region, err = writeCredentials(ctx, cfg, f.directory); err != nil {
 		return nil, err
 	}
+	s.door = s.gate("clients")
 	if err := s.openHosts(ctx, cfg, f); err != nil {
 		return nil, err
 	}
@@ -168,7 +171,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	authorizer := &auth.Authorizer{Denied: s.guests.denials.denied}
 	api, err := pipeline.New(pipeline.Config{
 		Version:  cfg.Version,
-		Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &ecr.Service, &sts.Service, &outcrop.Service},
+		Services: model.Services(),
 		Handlers: handlers(
 			agentcorecontrol.RuntimeHandlers(runtimes),
 			agentcorecontrol.ResourcesHandlers(resource.New(f.store, map[string]resource.Owner{"runtime": runtimes, "capacity-provider": runtimes})),

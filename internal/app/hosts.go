@@ -16,7 +16,6 @@ import (
 
 	"github.com/outcrop/outcrop/internal/awshost"
 	"github.com/outcrop/outcrop/internal/ca"
-	"github.com/outcrop/outcrop/internal/gate"
 	"github.com/outcrop/outcrop/internal/proxy"
 )
 
@@ -75,7 +74,7 @@ func (s *Server) openHosts(ctx context.Context, cfg Config, f foundation) error 
 	s.hosts.tls = authority.TLS(operator)
 	if h.Proxy != nil {
 		s.hosts.proxy = proxy.New(proxy.Config{
-			Terminates: s.terminates, TLS: s.hosts.tls, Log: cfg.Log,
+			Terminates: s.terminates, TLS: s.hosts.tls, Log: cfg.Log, Gate: s.door,
 			Upstream: func(u *url.URL) (*url.URL, error) { return http.ProxyFromEnvironment(&http.Request{URL: u}) },
 			// The front is built later, and nothing is served before.
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.front.ServeHTTP(w, r) }),
@@ -106,9 +105,9 @@ func (s *Server) terminates(host string) bool {
 }
 
 // serveHosts answers on the further listeners.
-func (s *Server) serveHosts(ctx context.Context, group *errgroup.Group, server *http.Server, door *gate.Gate) {
+func (s *Server) serveHosts(ctx context.Context, group *errgroup.Group, server *http.Server) {
 	for _, l := range s.cfg.Hosts.TLS {
-		group.Go(func() error { return answer(server, tls.NewListener(door.Listen(l), s.hosts.tls)) })
+		group.Go(func() error { return answer(server, tls.NewListener(s.door.Listen(l), s.hosts.tls)) })
 	}
 	if p := s.hosts.proxy; p != nil {
 		group.Go(func() error { return answer(server, p.Terminated()) })

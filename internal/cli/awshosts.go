@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/api/model"
+	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/awshost"
 	"github.com/outcrop/outcrop/internal/ca"
 	"github.com/outcrop/outcrop/internal/client"
@@ -180,8 +182,8 @@ func (p *Program) writeHostsFile(t client.Target) error {
 	return err
 }
 
-// inHostsFile are the services whose clients may have to be led here: a machine's
+// inHostsFile reports whether a service is served, by its signing name: a machine's
 // hosts file is everybody's, so that others keep going to AWS.
 func inHostsFile(service string) bool {
-	return service == "bedrock-agentcore" || service == "s3" || service == "sts" || service == "ecr"
+	return slices.ContainsFunc(model.Services(), func(s *schema.Service) bool { return s.SigningName == service })
 }

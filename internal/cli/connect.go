@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,11 +28,36 @@ func (p *Program) connect(ctx context.Context, f *flags) (*client.Client, error)
 		return nil, err
 	}
 	p.target = &t
-	c, err := client.New(client.Config{Target: t, Proxy: http.ProxyFromEnvironment, UserAgent: "outcrop/" + p.Version, Now: p.Now})
+	roots, err := p.roots(t.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(client.Config{Target: t, Proxy: http.ProxyFromEnvironment, Roots: roots, UserAgent: "outcrop/" + p.Version, Now: p.Now})
 	if err != nil {
 		return nil, misuse("%w", err)
 	}
 	return c, nil
+}
+
+// caBundle is the variable by which AWS's own clients are told what to trust.
+const caBundle = "AWS_CA_BUNDLE"
+
+// roots are those of AWS_CA_BUNDLE for an endpoint over TLS, or nil for the
+// system's.
+func (p *Program) roots(endpoint string) (*x509.CertPool, error) {
+	file := p.env(caBundle)
+	if file == "" || !strings.HasPrefix(strings.ToLower(endpoint), "https:") {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fail("Unset it, or name a file of certificates: outcrop ca", "%s cannot be read: %v", caBundle, err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fail("Unset it, or name a file of certificates: outcrop ca", "%s names %s, which has no certificates in PEM", caBundle, file)
+	}
+	return roots, nil
 }
 
 // locate finds the server: what a flag says, what the shell's AWS variables say

@@ -8,6 +8,8 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -50,6 +52,8 @@ type Config struct {
 	Target Target
 	// Proxy chooses a proxy as http.Transport.Proxy does; nil is none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Roots are trusted in place of the system's; nil is the system's.
+	Roots *x509.CertPool
 	// UserAgent is put after the SDK's own.
 	UserAgent string
 	// Now is the clock requests are signed by; nil is time.Now. It is that of
@@ -68,6 +72,7 @@ type Client struct {
 	now    func() time.Time
 	agent  string
 	proxy  func(*http.Request) (*url.URL, error)
+	roots  *x509.CertPool
 }
 
 // New returns a client; it sends nothing yet.
@@ -90,7 +95,7 @@ func New(cfg Config) (*Client, error) {
 		SessionToken: cfg.Target.SessionToken, Source: "outcrop",
 	}
 	c := &Client{
-		target: cfg.Target, base: base, now: cfg.Now, signer: v4.NewSigner(), agent: cfg.UserAgent, proxy: cfg.Proxy,
+		target: cfg.Target, base: base, now: cfg.Now, signer: v4.NewSigner(), agent: cfg.UserAgent, proxy: cfg.Proxy, roots: cfg.Roots,
 		http: newHTTP(cfg, answerTime), agents: newHTTP(cfg, 0),
 	}
 	c.aws = aws.Config{
@@ -125,11 +130,20 @@ const answerTime = time.Minute
 func newHTTP(cfg Config, wait time.Duration) *http.Client {
 	t := transport(cfg.Proxy)
 	t.ResponseHeaderTimeout = wait
+	t.TLSClientConfig = tlsConfig(cfg.Roots)
 	return &http.Client{
 		Transport: t,
 		// A redirect would be followed with a signature for another URL.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// tlsConfig is nil where nothing is special.
+func tlsConfig(roots *x509.CertPool) *tls.Config {
+	if roots == nil {
+		return nil
+	}
+	return &tls.Config{RootCAs: roots}
 }
 
 func transport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {

@@ -64,7 +64,7 @@ func (c *Client) socket(ctx context.Context, at Place, path string, query url.Va
 	}
 	dialer := websocket.Dialer{
 		Proxy: c.proxy, NetDialContext: (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		WriteBufferSize: socketBuffer, ReadBufferSize: socketBuffer,
+		TLSClientConfig: tlsConfig(c.roots), WriteBufferSize: socketBuffer, ReadBufferSize: socketBuffer,
 	}
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
 	conn, answer, err := dialer.DialContext(ctx, u.String(), req.Header)

@@ -16,6 +16,7 @@ package gate
 import (
 	"container/list"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -76,18 +77,45 @@ type visitor struct {
 	gone    bool
 }
 
-// conn tells its visitor that it was closed. It has all methods of a TCP
-// connection, by which the kernel sends files.
-type conn struct {
+// guest is a connection that was let in.
+type guest interface{ who() *visitor }
+
+// tcp tells its visitor that it was closed. It has all methods of a TCP connection,
+// by which the kernel sends files.
+type tcp struct {
 	*net.TCPConn
 	visitor *visitor
 }
 
 // Close implements net.Conn.
-func (c *conn) Close() error {
+func (c *tcp) Close() error {
 	c.visitor.leave()
 	return c.TCPConn.Close()
 }
+
+func (c *tcp) who() *visitor { return c.visitor }
+
+// other is tcp for connections of another kind.
+type other struct {
+	net.Conn
+	visitor *visitor
+}
+
+// Close implements net.Conn.
+func (c *other) Close() error {
+	c.visitor.leave()
+	return c.Conn.Close()
+}
+
+// CloseWrite tells the other side that nothing follows, where the connection can.
+func (c *other) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *other) who() *visitor { return c.visitor }
 
 // listener lets connections in.
 type listener struct {
@@ -97,7 +125,7 @@ type listener struct {
 	end  func()
 }
 
-// Listen returns l behind the gate. Connections that are not of TCP pass.
+// Listen returns l behind the gate.
 func (g *Gate) Listen(l net.Listener) net.Listener {
 	done := make(chan struct{})
 	return &listener{Listener: l, gate: g, done: done, end: sync.OnceFunc(func() { close(done) })}
@@ -112,9 +140,8 @@ func (l *listener) Close() error {
 // Accept implements net.Listener. At the bound it waits, for Patience at most.
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	tcp, ok := c.(*net.TCPConn)
-	if err != nil || !ok {
-		return c, err
+	if err != nil {
+		return nil, err
 	}
 	for {
 		wait := l.gate.makeRoom()
@@ -132,9 +159,12 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		timer.Stop()
 	}
-	v := &visitor{gate: l.gate, conn: tcp}
+	v := &visitor{gate: l.gate, conn: c}
 	v.fallSilent()
-	return &conn{tcp, v}, nil
+	if c, ok := c.(*net.TCPConn); ok {
+		return &tcp{c, v}, nil
+	}
+	return &other{c, v}, nil
 }
 
 // makeRoom shuts out who has been silent for long enough until there is room, and
@@ -208,8 +238,8 @@ type visitorKey struct{}
 func (g *Gate) Context(ctx context.Context, c net.Conn) context.Context {
 	for {
 		switch below := c.(type) {
-		case *conn:
-			return context.WithValue(ctx, visitorKey{}, below.visitor)
+		case guest:
+			return context.WithValue(ctx, visitorKey{}, below.who())
 		case interface{ NetConn() net.Conn }:
 			c = below.NetConn()
 		default:

@@ -121,6 +121,46 @@ func TestTheLongestSilentGoes(t *testing.T) {
 	}
 }
 
+// TestOtherKinds: what is no TCP goes through the gate like it, as what agents open
+// does.
+func TestOtherKinds(t *testing.T) {
+	l, err := net.Listen("unix", t.TempDir()+"/socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gate.New(gate.Config{Strangers: 2, Patience: time.Millisecond})
+	s := &http.Server{Handler: g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		gate.Known(r.Context())
+		_, _ = io.WriteString(w, "served")
+	})), ConnContext: g.Context, ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(g.Listen(l)) }()
+	defer func() {
+		_ = s.Close()
+		<-ended
+	}()
+	open := func() *caller {
+		c, err := net.Dial("unix", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() }) // it may be closed
+		return &caller{c, t, bufio.NewReader(c)}
+	}
+	known := open()
+	if err := known.get("/"); err != nil {
+		t.Fatal(err)
+	}
+	first := open()
+	for range 2 {
+		open()
+	}
+	first.gone()
+	if err := known.get("/"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFlood: while strangers hold four times as many connections as there is room
 // for, each with a header that does not end, and open another for each that is
 // closed, who has something to say is served.

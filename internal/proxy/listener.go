@@ -99,5 +99,8 @@ func (c *counted) Close() error {
 	return err
 }
 
+// NetConn is the connection below.
+func (c *counted) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite tells the other side that nothing follows.
 func (c *counted) CloseWrite() error { return closeWrite(c.Conn) }

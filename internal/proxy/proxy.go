@@ -18,12 +18,15 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/gate"
 )
 
 const (
-	// maxConnections bounds what is open at once, whoever opened it.
-	maxConnections = 1024
-	// maxTunnels leaves some of them for what this server answers itself.
+	// maxConnections bounds what is open at once, whoever opened it: four times what
+	// the gate lets strangers have, so that they cannot take all of it.
+	maxConnections = 4096
+	// maxTunnels leaves most of them for what this server answers itself.
 	maxTunnels = 512
 	// headTime is how long the head of a request may take.
 	headTime = 10 * time.Second
@@ -33,7 +36,7 @@ const (
 	idleTime = 30 * time.Minute
 )
 
-// Config is what a Proxy is made of. All members are required but Upstream.
+// Config is what a Proxy is made of. All members are required but Gate and Upstream.
 type Config struct {
 	// Terminates reports whether a host name is this server's to answer.
 	Terminates func(host string) bool
@@ -42,6 +45,9 @@ type Config struct {
 	TLS *tls.Config
 	// Handler answers requests in the clear for those names.
 	Handler http.Handler
+	// Gate bounds the connections of strangers; nil bounds none. What is terminated
+	// stays one until the API knows who calls.
+	Gate *gate.Gate
 	// Upstream names the proxy that tunnels to a URL go through, or nil.
 	Upstream func(*url.URL) (*url.URL, error)
 	Log      *slog.Logger
@@ -79,6 +85,9 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: p, ReadHeaderTimeout: headTime, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true,
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
+	}
+	if door := p.cfg.Gate; door != nil {
+		server.Handler, server.ConnContext, l = door.Handler(p), door.Context, door.Listen(l)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -191,6 +200,9 @@ func (c *begun) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
+// NetConn is the connection below.
+func (c *begun) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite tells the other side that nothing follows.
 func (c *begun) CloseWrite() error { return closeWrite(c.Conn) }
 
@@ -209,6 +221,9 @@ type towards struct {
 	net.Conn
 	host string
 }
+
+// NetConn is the connection below.
+func (c *towards) NetConn() net.Conn { return c.Conn }
 
 // Target is the host.
 func (c *towards) Target() string { return c.host }

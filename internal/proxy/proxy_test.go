@@ -59,6 +59,9 @@ func start(t testing.TB, api http.Handler, change func(*Proxy)) *kit {
 	}
 	k.addr = l.Addr().String()
 	server := &http.Server{Handler: api, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), ReadHeaderTimeout: 10 * time.Second}
+	if k.proxy.cfg.Gate != nil {
+		server.ConnContext = k.proxy.cfg.Gate.Context
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served, answered := make(chan error, 1), make(chan error, 1)
 	go func() { served <- k.proxy.Serve(ctx, l) }()

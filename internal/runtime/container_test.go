@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -41,16 +43,25 @@ type images struct {
 	t      *testing.T
 	host   string
 	broken atomic.Bool
+	// holds keeps who fetches content until free is closed; pulling counts them.
+	holds   atomic.Bool
+	free    chan struct{}
+	pulling atomic.Int32
 }
 
 func newImages(t *testing.T) *images {
 	t.Helper()
-	i := &images{t: t}
+	i := &images{t: t, free: make(chan struct{})}
 	h := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if i.broken.Load() {
 			w.WriteHeader(http.StatusForbidden)
 			return
+		}
+		if i.holds.Load() && r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+			i.pulling.Add(1)
+			<-i.free
+			i.pulling.Add(-1)
 		}
 		h.ServeHTTP(w, r)
 	}))
@@ -108,6 +119,43 @@ func (k kit) contained(name, uri string) *control.GetAgentRuntimeOutput {
 		k.Fatal(err)
 	}
 	return k.settled(*out.AgentRuntimeId)
+}
+
+// TestPullsLeaveRoom: registries that do not answer hold up nobody but those whose
+// images they have.
+func TestPullsLeaveRoom(t *testing.T) {
+	k, i := newKit(t, runtimetest.Options{Idle: true}), newImages(t)
+	var slow []string
+	for n := range 20 { // more than work items run at a time
+		slow = append(slow, i.push(fmt.Sprintf("slow:%d", n), fmt.Sprintf("file%d", n), v1.Config{Cmd: []string{"/file"}}))
+	}
+	free := sync.OnceFunc(func() { close(i.free) })
+	t.Cleanup(free)
+	var ids []string
+	for n, uri := range slow {
+		in := create(fmt.Sprintf("slow%d", n))
+		in.AgentRuntimeArtifact = container(uri)
+		out, err := k.Control.CreateAgentRuntime(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, *out.AgentRuntimeId)
+	}
+	i.holds.Store(true)
+	k.Work()
+	for i.pulling.Load() < 8 {
+		k.wait(nil)
+	}
+	k.created("quick")
+	if n := i.pulling.Load(); n != 8 {
+		t.Errorf("%d images are pulled at a time, want 8", n)
+	}
+	free()
+	for _, id := range ids {
+		if got := k.settled(id); got.Status != types.AgentRuntimeStatusReady {
+			t.Errorf("%s is %s: %s", id, got.Status, aws.ToString(got.FailureReason))
+		}
+	}
 }
 
 func (k kit) keptImages(want int) {

@@ -95,6 +95,7 @@ type Service struct {
 	shapes       shapes
 	wanted       chan payload  // snapshots that sessions wish for
 	making       chan struct{} // holds one while a snapshot is made
+	pulls        chan struct{} // holds one for each work item that opens an image
 }
 
 // shapes are the indexes of the shapes that specs are read and written as.
@@ -107,7 +108,7 @@ func New(cfg Config) *Service {
 	}
 	cfg.Quotas = cfg.Quotas.withDefaults()
 	return &Service{
-		wanted: make(chan payload, 64), making: make(chan struct{}, 1),
+		wanted: make(chan payload, 64), making: make(chan struct{}, 1), pulls: make(chan struct{}, maxPulls),
 		cfg: cfg, docs: newCollections(), interpreters: once(cfg.Interpreters, cfg.Now),
 		shapes: shapes{
 			update:         agentcorecontrol.Service.ShapeNamed("UpdateAgentRuntimeRequest"),

@@ -39,6 +39,8 @@ type payload struct {
 	Version int         `json:"version,omitempty"`
 	// Digests are the code that may have lost its last user, for pruneKind.
 	Digests []string `json:"digests,omitempty"`
+	// Waits is how often the item found what it prunes in use.
+	Waits int `json:"waits,omitempty"`
 	// Endpoint is the one that is meant; for snapshotKind the one whose sessions a
 	// snapshot is for, and Again says that it replaces one that is about to be too
 	// old.
@@ -128,12 +130,29 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 	})
 }
 
+// maxPulls bounds the work items that open images at a time. A registry may keep one
+// for a quarter of an hour, and the others, half of those that work.Options has run,
+// are for all other work.
+const maxPulls = 8
+
+// pullPause is how long an item waits until it looks whether it may pull.
+const pullPause = 2 * time.Second
+
 // startable brings a version's artifact onto this host, which the caller releases,
-// if a session could be started from it.
+// if a session could be started from it. It is for work items: its error may be
+// work.Later.
 func (s *Service) startable(ctx context.Context, v versionDoc) (*boot, error) {
 	made, err := s.artifactOf(v)
 	if err != nil {
 		return nil, err
+	}
+	if _, pulls := made.(container); pulls {
+		select {
+		case s.pulls <- struct{}{}:
+			defer func() { <-s.pulls }()
+		default:
+			return nil, work.Later(pullPause)
+		}
 	}
 	return made.open(ctx, v)
 }
@@ -299,17 +318,33 @@ func (p prune) Do(ctx context.Context, item *work.Item) error {
 			return err
 		}
 		code.Release()
-		return work.Later(prunePause) // who holds it, such as a snapshot in the making, lets go soon
+		return p.later(item, job) // who holds it, such as a snapshot in the making, lets go soon, or runs on
 	}
 	held, err := p.s.dropImages(ctx, job.Digests)
 	if held && err == nil {
-		return work.Later(prunePause)
+		return p.later(item, job)
 	}
 	return err
 }
 
-// prunePause is how long code waits that nobody needs and somebody still holds.
-const prunePause = time.Second
+// How long what nobody needs waits while somebody still holds it: a session of a
+// version that was deleted may run for days.
+const (
+	prunePause    = time.Second
+	maxPrunePause = time.Minute
+)
+
+// later has an item looked at again, the later the longer it has waited.
+func (prune) later(item *work.Item, job payload) error {
+	pause := min(maxPrunePause, prunePause<<min(job.Waits, 30))
+	job.Waits++
+	body, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
+	item.Payload = body
+	return work.Later(pause)
+}
 
 // Failed leaves the code on the disk, which harms nobody.
 func (prune) Failed(store.Tx, store.Work, error) error { return nil }

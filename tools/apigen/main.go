@@ -66,5 +66,8 @@ func run(root, cache string) error {
 		fmt.Printf("%-28s %4d operations: %d served, %d refused; %d shapes, %d constraints\n",
 			o.Model, served+refused, served, refused, len(g.shapes), g.constraints())
 	}
+	if err := writeGo(filepath.Join(root, "internal", "api", "model", "model.go"), list(services)); err != nil {
+		return err
+	}
 	return writeLedger(filepath.Join(root, "docs", "operations.md"), ledger)
 }

@@ -17,12 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
-	"github.com/outcrop/outcrop/internal/api/model/agentcore"
-	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
-	"github.com/outcrop/outcrop/internal/api/model/ecr"
-	"github.com/outcrop/outcrop/internal/api/model/outcrop"
-	"github.com/outcrop/outcrop/internal/api/model/s3"
-	"github.com/outcrop/outcrop/internal/api/model/sts"
+	"github.com/outcrop/outcrop/internal/api/model"
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
@@ -41,9 +36,7 @@ const (
 // testTime is the one time of these tests.
 var testTime = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
-func allServices() []*schema.Service {
-	return []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &outcrop.Service, &ecr.Service, &sts.Service}
-}
+func allServices() []*schema.Service { return model.Services() }
 
 // fixedKeys knows the one root key, and a key of a principal without rights.
 type fixedKeys struct{}
