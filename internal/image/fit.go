@@ -177,6 +177,9 @@ func (f *fitting) opened(fit Fit) (*Code, error) {
 // make looks at the code, and fits it.
 func (f *fitting) make(ctx context.Context) (Fit, error) {
 	report, err := wheel.Scan(ctx, f.code.Dir, f.machine)
+	if errors.Is(err, wheel.ErrBad) {
+		return Fit{}, fault.Validation("The code zip is refused: %s. Make the zip again.", wheel.Text(err)).Because(err)
+	}
 	if err != nil {
 		return Fit{}, err
 	}

@@ -13,6 +13,9 @@ import (
 // maxNamed is how many files or packages a refusal names.
 const maxNamed = 6
 
+// maxFetched is more packages with native code than any agent has.
+const maxFetched = 300
+
 // wanted lists what is to be fetched, or refuses what cannot be.
 func (f *fitting) wanted(report wheel.Report) ([]wheel.Pin, error) {
 	if language, _, err := ParseRuntime(f.in.Runtime); err == nil && language != Python {
@@ -25,6 +28,9 @@ func (f *fitting) wanted(report wheel.Report) ([]wheel.Pin, error) {
 	}
 	if f.o.Fetch == nil {
 		return nil, f.refuse(report.Foreign, "The same versions for this server would come from a package index, and it asks none (outcrop serve --no-index).")
+	}
+	if len(report.Foreign) > maxFetched {
+		return nil, f.refuse(report.Foreign, fmt.Sprintf("More than %d packages at once are not fetched.", maxFetched))
 	}
 	seen := map[string]string{}
 	var wanted []wheel.Pin
@@ -96,7 +102,7 @@ func (f *fitting) unavailable(report wheel.Report, err error) error {
 	case errors.As(err, &u):
 		return f.refuseBecause(err, report.Foreign, "The same versions for this server could not be fetched: "+strings.TrimRight(u.Reason, ".")+".")
 	case errors.Is(err, wheel.ErrBad):
-		return f.refuseBecause(err, report.Foreign, "The same versions for this server could not be taken: "+err.Error()+".")
+		return f.refuseBecause(err, report.Foreign, "What the package index answered with is refused: "+wheel.Text(err)+".")
 	}
 	return err
 }

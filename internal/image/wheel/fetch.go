@@ -78,9 +78,9 @@ func Verify(ctx context.Context, f Fetched, machine string, limits Limits) error
 		files, bytes = files+1, bytes+info.Size()
 		switch {
 		case !d.Type().IsRegular():
-			return bad("%s has %q, which is no regular file", f.Pin, filepath.Base(name))
+			return Bad("%s has %q, which is no regular file", f.Pin, filepath.Base(name))
 		case files > limits.Files || bytes > limits.Bytes:
-			return bad("%s has more than %d files or %d MB", f.Pin, limits.Files, limits.Bytes>>20)
+			return Bad("%s has more than %d files or %d MB", f.Pin, limits.Files, limits.Bytes>>20)
 		}
 		return nil
 	})
@@ -92,22 +92,22 @@ func Verify(ctx context.Context, f Fetched, machine string, limits Limits) error
 		return err
 	}
 	if len(infos) != 1 {
-		return bad("%s has %d dist-info directories", f.Pin, len(infos))
+		return Bad("%s has %d dist-info directories", f.Pin, len(infos))
 	}
 	s := scan{dir: f.Tree, machine: machine, here: "linux " + machine}
-	d, err := s.read(filepath.Base(infos[0]))
+	d, err := s.describe(filepath.Base(infos[0]))
 	if err != nil {
 		return err
 	}
 	if Normal(d.Name) != Normal(f.Name) || !strings.EqualFold(d.Version, f.Version) {
-		return bad("it is %s %s, and %s was asked for", d.Name, d.Version, f.Pin)
+		return Bad("it is %s %s, and %s was asked for", d.Name, d.Version, f.Pin)
 	}
 	r, err := Scan(ctx, f.Tree, machine)
 	if err != nil {
 		return err
 	}
 	if !r.Clean() {
-		return bad("%s has native code for another machine than linux %s", f.Pin, machine)
+		return Bad("%s has native code for another machine than linux %s", f.Pin, machine)
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ const (
 	maxWheel    = 64 << 10
 	maxMetadata = 1 << 20
 	maxRecord   = 16 << 20
+	// maxText bounds what is read of all distributions of a tree together.
+	maxText = 128 << 20
 	// maxTags bounds the tags of one distribution.
 	maxTags = 1000
 )
@@ -81,12 +83,13 @@ func Normal(name string) string {
 }
 
 // pathsOf returns the paths of RECORD, relative to the root of the zip, of a
-// distribution whose packages lie in site, a directory relative to that root. What
-// leads out of the root is left out: it names nothing that is ours.
-func pathsOf(text []byte, site string) ([]string, error) {
+// distribution whose packages lie in site, a directory relative to that root: those
+// that are there, each once. What leads out of the root names nothing that is ours.
+func pathsOf(text []byte, site string, there func(path string) bool) ([]string, error) {
 	r := csv.NewReader(bytes.NewReader(text))
 	r.FieldsPerRecord, r.LazyQuotes, r.ReuseRecord = -1, true, true
 	var paths []string
+	seen := map[string]bool{}
 	for {
 		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -95,7 +98,8 @@ func pathsOf(text []byte, site string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p, ok := inside(site, row[0]); ok {
+		if p, ok := inside(site, row[0]); ok && !seen[p] && there(p) {
+			seen[p] = true
 			paths = append(paths, p)
 		}
 	}

@@ -35,7 +35,7 @@ func TestIdentityOf(t *testing.T) {
 }
 
 func TestPathsOf(t *testing.T) {
-	got, err := pathsOf([]byte("a/b.py,sha256=x,1\n\"a,b.so\",,\n../../bin/tool,,\n../x,,\n../../../x,,\n/abs,,\na/../../b,,\n"), "lib")
+	got, err := pathsOf([]byte("a/b.py,sha256=x,1\n\"a,b.so\",,\n../../bin/tool,,\n../x,,\n../../../x,,\n/abs,,\na/../../b,,\na/b.py,,\ngone.py,,\n"), "lib", func(p string) bool { return p != "lib/gone.py" })
 	if want := "lib/a/b.py lib/a,b.so lib/bin/tool"; err != nil || strings.Join(got, " ") != want {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}
@@ -52,7 +52,7 @@ func FuzzFormats(f *testing.F) {
 		if name, version := identityOf(text); strings.HasPrefix(name, "-") || strings.ContainsAny(name+version, " =;@/\\\n\x00") {
 			t.Errorf("name %q, version %q", name, version)
 		}
-		paths, err := pathsOf(text, ".")
+		paths, err := pathsOf(text, ".", func(string) bool { return true })
 		for _, p := range paths {
 			if err == nil && !filepath.IsLocal(p) {
 				t.Errorf("RECORD leads to %q", p)

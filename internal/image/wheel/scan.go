@@ -82,6 +82,8 @@ type scan struct {
 	buf                []byte
 	foreign, native    []File
 	infos              []string
+	files              map[string]bool // all that are there; filled where something is foreign
+	read               int64           // bytes of what describes distributions
 }
 
 func (s *scan) visit(name string, d fs.DirEntry) error {
@@ -127,10 +129,13 @@ func (s *scan) relative(name string) string {
 
 // assign finds out whose the foreign code is.
 func (s *scan) assign() (Report, error) {
+	if err := s.list(); err != nil {
+		return Report{}, err
+	}
 	var all []*Distribution
 	owners := map[string][]*Distribution{}
 	for _, info := range s.infos {
-		d, err := s.read(info)
+		d, err := s.describe(info)
 		if err != nil {
 			return Report{}, err
 		}
@@ -182,8 +187,19 @@ func (s *scan) replaceable(d *Distribution) bool {
 	return !runsOn(d.platforms, s.machine) || !d.fits
 }
 
-// read reads a dist-info directory. What is missing or damaged in it is left empty.
-func (s *scan) read(info string) (*Distribution, error) {
+// list notes all files: what a RECORD names besides is nothing.
+func (s *scan) list() error {
+	s.files = map[string]bool{}
+	return filepath.WalkDir(s.dir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			s.files[s.relative(name)] = true
+		}
+		return err
+	})
+}
+
+// describe reads a dist-info directory. What is missing or damaged in it is left empty.
+func (s *scan) describe(info string) (*Distribution, error) {
 	d := &Distribution{Site: path.Dir(info), Info: info}
 	text, err := s.text(info, "METADATA", maxMetadata)
 	if err != nil {
@@ -197,7 +213,7 @@ func (s *scan) read(info string) (*Distribution, error) {
 	if text, err = s.text(info, "RECORD", maxRecord); err != nil {
 		return nil, err
 	}
-	if paths, err := pathsOf(text, d.Site); err == nil {
+	if paths, err := pathsOf(text, d.Site, func(p string) bool { return s.files[p] }); err == nil {
 		d.Files = paths
 	}
 	return d, nil
@@ -210,6 +226,9 @@ func (s *scan) text(info, name string, limit int64) ([]byte, error) {
 	st, err := os.Lstat(file)
 	if err != nil || !st.Mode().IsRegular() || st.Size() > limit {
 		return nil, nil //nolint:nilerr // what is not there describes nothing
+	}
+	if s.read += st.Size(); s.read > maxText {
+		return nil, Bad("what describes its packages has more than %d MB", maxText>>20)
 	}
 	f, err := os.Open(file)
 	if err != nil {

@@ -17,12 +17,26 @@ type Limits struct {
 	Files int
 }
 
-// ErrBad says what is wrong with a wheel or an installed distribution that came
-// from an index.
-var ErrBad = errors.New("what the package index answered with is refused")
+// ErrBad matches what is wrong with a wheel, an installed distribution or a zip.
+var ErrBad = errors.New("refused")
 
-func bad(text string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrBad, fmt.Sprintf(text, args...))
+// badError is one that Text words.
+type badError string
+
+func (e badError) Error() string        { return ErrBad.Error() + ": " + string(e) }
+func (e badError) Is(target error) bool { return target == ErrBad }
+
+// Bad is an error that matches ErrBad; text is a sentence without a final full stop.
+func Bad(text string, args ...any) error { return badError(fmt.Sprintf(text, args...)) }
+
+// Text is what an error that matches ErrBad says to who made it, without a final
+// full stop.
+func Text(err error) string {
+	var e badError
+	if errors.As(err, &e) {
+		return string(e)
+	}
+	return err.Error()
 }
 
 // Unpack writes the wheel of size bytes into dir, which is empty, as an installation
@@ -31,10 +45,10 @@ func bad(text string, args ...any) error {
 func Unpack(ctx context.Context, wheel io.ReaderAt, size int64, dir string, limits Limits) error {
 	r, err := zip.NewReader(wheel, size)
 	if err != nil {
-		return bad("it is no zip: %v", err)
+		return Bad("it is no zip: %v", err)
 	}
 	if len(r.File) > limits.Files {
-		return bad("it has %d files; the limit is %d", len(r.File), limits.Files)
+		return Bad("it has %d files; the limit is %d", len(r.File), limits.Files)
 	}
 	root, err := os.OpenRoot(dir) // refuses whatever leaves dir
 	if err != nil {
@@ -68,10 +82,10 @@ func laidOut(f *zip.File) (target string, ok bool, err error) {
 		return "", false, nil
 	}
 	if !f.Mode().IsRegular() {
-		return "", false, bad("%q is no regular file", name)
+		return "", false, Bad("%q is no regular file", name)
 	}
 	if clean := path.Clean(name); clean != name || path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") || strings.ContainsAny(name, "\\\x00") {
-		return "", false, bad("%q is no path inside it", name)
+		return "", false, Bad("%q is no path inside it", name)
 	}
 	top, rest, _ := strings.Cut(name, "/")
 	if !strings.HasSuffix(top, ".data") {
@@ -91,10 +105,10 @@ func laidOut(f *zip.File) (target string, ok bool, err error) {
 
 func unpackFile(root *os.Root, f *zip.File, target string, left *int64) (err error) {
 	if f.UncompressedSize64 > uint64(*left) {
-		return bad("it holds more than is allowed; %q reaches it", f.Name)
+		return Bad("it holds more than is allowed; %q reaches it", f.Name)
 	}
 	if err := root.MkdirAll(path.Dir(target), 0o755); err != nil {
-		return bad("%q: %v", f.Name, err)
+		return Bad("%q: %v", f.Name, err)
 	}
 	mode := os.FileMode(0o444)
 	if f.Mode()&0o111 != 0 || strings.HasPrefix(target, "bin/") {
@@ -102,7 +116,7 @@ func unpackFile(root *os.Root, f *zip.File, target string, left *int64) (err err
 	}
 	out, err := root.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, os.ErrExist) {
-		return bad("%q is in it twice", f.Name)
+		return Bad("%q is in it twice", f.Name)
 	}
 	if err != nil {
 		return err
@@ -110,19 +124,19 @@ func unpackFile(root *os.Root, f *zip.File, target string, left *int64) (err err
 	defer func() { err = errors.Join(err, out.Close()) }()
 	in, err := f.Open()
 	if err != nil {
-		return bad("%q: %v", f.Name, err)
+		return Bad("%q: %v", f.Name, err)
 	}
 	defer in.Close()
 	n, err := io.Copy(out, io.LimitReader(in, *left+1))
 	if *left -= n; *left < 0 {
-		return bad("it holds more than it announces; %q reaches it", f.Name)
+		return Bad("it holds more than it announces; %q reaches it", f.Name)
 	}
 	var disk *os.PathError
 	if errors.As(err, &disk) {
 		return err
 	}
 	if err != nil {
-		return bad("%q: %v", f.Name, err)
+		return Bad("%q: %v", f.Name, err)
 	}
 	return nil
 }

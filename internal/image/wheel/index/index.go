@@ -126,8 +126,10 @@ func collect(ctx context.Context, r wheel.Request, by, dir string) ([]wheel.Fetc
 		if f.Hash, err = hashFile(file); err != nil {
 			return nil, err
 		}
-		if err := unpack(ctx, file, f.Tree, r.Limits); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.File, err)
+		if err := unpack(ctx, file, f.Tree, r.Limits); errors.Is(err, wheel.ErrBad) {
+			return nil, wheel.Bad("%s: %s", f.File, wheel.Text(err))
+		} else if err != nil {
+			return nil, fmt.Errorf("unpack %s: %w", f.File, err)
 		}
 		if err := os.Remove(file); err != nil {
 			return nil, err
@@ -172,7 +174,10 @@ func trees(ctx context.Context, r wheel.Request, by, dir string) ([]wheel.Fetche
 	for i, want := range r.Wanted {
 		f := wheel.Fetched{Pin: want, Tree: filepath.Join(dir, fmt.Sprint(i))}
 		f.By = by
-		var err error
+		err := os.Remove(filepath.Join(f.Tree, ".lock")) // uv's own
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 		if f.Hash, err = hashTree(ctx, f.Tree, r.Limits); err != nil {
 			return nil, err
 		}
@@ -195,7 +200,7 @@ func hashTree(ctx context.Context, dir string, limits wheel.Limits) (string, err
 		}
 		rel := strings.TrimPrefix(name, dir+"/")
 		if strings.Contains(filepath.Dir(rel), ".dist-info") && slices.Contains([]string{"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}, d.Name()) ||
-			strings.HasPrefix(rel, "bin/") || rel == ".lock" {
+			strings.HasPrefix(rel, "bin/") {
 			return nil
 		}
 		info, err := d.Info()
@@ -203,7 +208,7 @@ func hashTree(ctx context.Context, dir string, limits wheel.Limits) (string, err
 			return err
 		}
 		if left -= info.Size(); left < 0 || !info.Mode().IsRegular() {
-			return fmt.Errorf("%w: %s is no regular file, or too large", wheel.ErrBad, rel)
+			return wheel.Bad("%s is no regular file, or too large", rel)
 		}
 		sum, err := hashFile(name)
 		if err != nil {

@@ -78,6 +78,9 @@ func checkTrees(t *testing.T, fetched []wheel.Fetched, by, hash string) {
 		if !strings.HasPrefix(f.By, by) || !strings.HasPrefix(f.Hash, hash) || len(f.Hash) != len(hash)+64 {
 			t.Errorf("%+v", f.Pin)
 		}
+		if _, err := os.Stat(filepath.Join(f.Tree, ".lock")); err == nil {
+			t.Error("the installer's lock is part of it")
+		}
 		for _, file := range []string{name + "/x.so", "bin/" + name, name + "-1.0.dist-info/METADATA"} {
 			if _, err := os.Stat(filepath.Join(f.Tree, file)); err != nil {
 				t.Error(err)

@@ -146,8 +146,9 @@ func (x *Index) explain(ctx context.Context, t tool, r wheel.Request, output str
 	if reason := NetworkTrouble(output); reason != "" {
 		return &wheel.Unavailable{Reason: "the package index could not be asked: " + reason, Err: cause}
 	}
+	failed := t.name + " failed: " + scrubbed(output, r.Dir)
 	if len(MissingWheels(output)) == 0 {
-		return &wheel.Unavailable{Reason: t.name + " failed: " + LastLines(output, 5), Err: cause}
+		return &wheel.Unavailable{Reason: failed, Err: cause}
 	}
 	u := &wheel.Unavailable{Reason: "the package index has no wheel of it for this host", Err: cause}
 	for i, want := range r.Wanted {
@@ -160,9 +161,16 @@ func (x *Index) explain(ctx context.Context, t tool, r wheel.Request, output str
 		}
 	}
 	if len(u.Missing) == 0 { // the index has changed its mind meanwhile
-		u.Reason = t.name + " failed: " + LastLines(output, 5)
+		u.Reason = failed
 	}
 	return u
+}
+
+// scrubbed is the end of an installer's output for who made the zip, whom the place
+// of our files does not concern.
+func scrubbed(output, dir string) string {
+	text := strings.ReplaceAll(LastLines(output, 5), dir+"/", "")
+	return strings.ToValidUTF8(text[max(0, len(text)-1000):], "")
 }
 
 // maxOutput bounds what is kept of an installer's output, in bytes, of its end.
