@@ -18,9 +18,10 @@ import (
 // soakSample is how often a soak looks at what the server takes.
 const soakSample = 2 * time.Second
 
-// TestSoak has sessions begin, end, store, hibernate and wake, and runtimes come,
-// change and go, for half an hour or OUTCROP_SOAK, and wants memory and
-// descriptors of server and supervisor to be flat over the second half.
+// TestSoak has sessions begin, end, store, hibernate and wake, with WebSockets, shells
+// and commands in some, and runtimes and images come, change and go, for half an hour
+// or OUTCROP_SOAK, and wants memory and descriptors of server and supervisor to be flat
+// over the second half.
 func TestSoak(t *testing.T) {
 	if !nightly() && os.Getenv("OUTCROP_SOAK") == "" {
 		t.Skip("it takes half an hour; OUTCROP_NIGHTLY=1 runs it, and OUTCROP_SOAK=5m for five minutes")
@@ -38,7 +39,9 @@ func TestSoak(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	l := &load{rig: s.rig, t: t, journal: newJournal()}
-	l.spread(ctx, random, []workers{{len(s.keepers), s.keeperWorker(l)}, {2, s.lifeWorker(l)}, {1, s.deployWorker(l)}, {1, s.tidyWorker(l)}})
+	l.spread(ctx, random, []workers{
+		{len(s.keepers), s.keeperWorker(l)}, {2, s.lifeWorker(l)}, {1, s.connectionWorker(l)}, {1, s.imageWorker(l)}, {1, s.deployWorker(l)}, {1, s.tidyWorker(l)},
+	})
 	var samples []footprint
 	for ticks := time.NewTicker(soakSample); ctx.Err() == nil; {
 		select {
