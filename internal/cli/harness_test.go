@@ -35,9 +35,12 @@ type account struct {
 	diagnose Diagnose
 	backup   Backup
 	restore  Restore
-	secret   func(context.Context, string) (string, error)
-	now      func() time.Time
-	address  string // where serve listens unless told otherwise
+	// executable is where the program is, and systemUnits where root's services are.
+	executable, systemUnits string
+
+	secret  func(context.Context, string) (string, error)
+	now     func() time.Time
+	address string // where serve listens unless told otherwise
 }
 
 func newUser(t *testing.T) *account {
@@ -64,7 +67,7 @@ func (u *account) runContext(ctx context.Context, args ...string) result {
 		Args: args, Stdin: in, Console: u.console, Stdout: &stdout, Stderr: &stderr, Environ: u.environ, Version: "1.2.3",
 		StdinTerminal: u.terminal, StdoutTerminal: u.terminal, StderrTerminal: u.terminal,
 		Columns: func() int { return u.columns },
-		Backup:  u.backup, Restore: u.restore, ReadSecret: u.secret,
+		Backup:  u.backup, Restore: u.restore, ReadSecret: u.secret, Executable: u.executable, systemUnits: u.systemUnits,
 		Serve: u.serve, Diagnose: u.diagnose, Now: u.now, address: u.address,
 	}
 	code := p.Run(ctx)

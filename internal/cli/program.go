@@ -33,6 +33,8 @@ const (
 type Program struct {
 	// Name is what to type for this program in any directory; "" is outcrop.
 	Name string
+	// Executable is where this program is; empty is unknown.
+	Executable string
 	// Args are the arguments without the program's name.
 	Args           []string
 	Stdin          io.Reader
@@ -62,12 +64,18 @@ type Program struct {
 	verbose bool           // --verbose
 	target  *client.Target // whom this run talks to, for explanations
 	address string         // where serve listens unless told otherwise
+
+	systemUnits string // where the system's units are; empty is defaultSystemUnits
 }
 
 // Process returns the program as this process was started.
 func Process(version string) *Program {
+	executable, err := os.Executable()
+	if err != nil {
+		executable = ""
+	}
 	p := &Program{
-		Name: typedName(), Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Name: typedName(), Executable: executable, Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
@@ -191,7 +199,7 @@ func (p *Program) typed(text string) string {
 }
 
 // ownCommand finds our commands in a text, and what runs them elsewhere.
-var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|backup|restore|env|ca|network|deploy|endpoint|invoke|exec|ports|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
+var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|service|backup|restore|env|ca|network|deploy|endpoint|invoke|exec|ports|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
 
 // env returns a variable of the environment, or "".
 func (p *Program) env(name string) string {

@@ -55,7 +55,7 @@ func newRoot(p *Program) *cobra.Command {
 	root.PersistentFlags().StringVar(&f.region, "region", "", "AWS `region` to work in (default: the account's own, or AWS_REGION along with AWS_ENDPOINT_URL)")
 	root.PersistentFlags().BoolVar(&p.verbose, "verbose", false, "show errors in full, as they came")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "agents", Title: "Agents:"})
-	for _, c := range []*cobra.Command{newServe(p, f), newEnv(p, f), newCA(p, f), newNetwork(p, f), newDoctor(p, f), newPrune(p, f), newBackup(p, f), newRestore(p, f), newVersion(p, f)} {
+	for _, c := range []*cobra.Command{newServe(p, f), newEnv(p, f), newCA(p, f), newNetwork(p, f), newDoctor(p, f), newPrune(p, f), newBackup(p, f), newRestore(p, f), newService(p, f), newVersion(p, f)} {
 		c.GroupID = "server"
 		root.AddCommand(c)
 	}
