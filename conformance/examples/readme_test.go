@@ -41,6 +41,9 @@ func parse(readme string) (steps []step, err error) {
 	return steps, nil
 }
 
+// blanks at the end of a line are seen in no README.
+var blanks = regexp.MustCompile(`(?m)[ \t]+$`)
+
 // matches reports whether a command printed what the README says.
 func (s step) matches(printed string) bool {
 	var pattern strings.Builder
@@ -51,7 +54,7 @@ func (s step) matches(printed string) bool {
 		}
 		pattern.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), `\.\.\.`, `.*`))
 	}
-	return regexp.MustCompile(`\A` + pattern.String() + `\z`).MatchString(printed)
+	return regexp.MustCompile(`\A` + pattern.String() + `\z`).MatchString(blanks.ReplaceAllString(printed, ""))
 }
 
 // shell is the terminal in which somebody types the commands of one README.
@@ -117,7 +120,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%v", steps)
 	}
 	for text, is := range map[string]bool{
-		"one\nend 1 of it\n": true, "one\ntwo\nthree\nend x y of it\n": true,
+		"one \nend 1 of it\n": true, "one\ntwo\nthree\nend x y of it\n": true,
 		"one\nend of it\n": false, "one\nend 1 of it\nmore\n": false, "end 1 of it\n": false, "": false,
 	} {
 		if steps[1].matches(text) != is {
