@@ -16,7 +16,6 @@ import (
 	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/client"
-	"github.com/outcrop/outcrop/internal/session"
 )
 
 // The bars of the invoke row.
@@ -167,13 +166,7 @@ func (b *bench) deploy(ctx context.Context, dir string) (arn string, err error) 
 
 // proxy is what Outcrop is compared with: nothing but the hop.
 func (b *bench) proxy(ctx context.Context) (*httptest.Server, func(), error) {
-	keys := b.server.Sessions().List(func(k session.Key) bool { return k.ID == sessionID })
-	if len(keys) != 1 {
-		return nil, nil, fmt.Errorf("%d sessions run, want 1", len(keys))
-	}
-	use, err := b.server.Sessions().Acquire(ctx, keys[0].Key, func(context.Context, string) (session.Plan, error) {
-		return session.Plan{}, errors.New("the session of the benchmark has ended")
-	})
+	use, err := b.use(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

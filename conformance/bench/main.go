@@ -48,7 +48,9 @@ type options struct {
 	binary, dir      string // the program, and a directory for what is left behind
 }
 
-func allRows() []string { return []string{"server", "invoke", "hop", "images", "starts", "room"} }
+func allRows() []string {
+	return []string{"server", "invoke", "sockets", "hop", "images", "starts", "room"}
+}
 
 func run(ctx context.Context, o options) error {
 	program := os.Getenv("OUTCROP_BINARY")
@@ -85,12 +87,13 @@ func run(ctx context.Context, o options) error {
 // measure goes through the rows.
 func measure(ctx context.Context, o options, report *figures.Report) error {
 	rows := map[string]func() error{
-		"server": func() error { return startUp(ctx, o.binary) },
-		"invoke": func() error { return invokeRow(ctx) },
-		"hop":    func() error { return hopRow(ctx, o, report) },
-		"images": func() error { return imagesRow(ctx, o, report) },
-		"starts": func() error { return startsRow(ctx, o, report) },
-		"room":   func() error { return roomRow(ctx, o, report) },
+		"server":  func() error { return startUp(ctx, o.binary) },
+		"invoke":  func() error { return invokeRow(ctx) },
+		"sockets": func() error { return socketsRow(ctx, report) },
+		"hop":     func() error { return hopRow(ctx, o, report) },
+		"images":  func() error { return imagesRow(ctx, o, report) },
+		"starts":  func() error { return startsRow(ctx, o, report) },
+		"room":    func() error { return roomRow(ctx, o, report) },
 	}
 	for _, name := range o.rows {
 		if err := rows[name](); err != nil {

@@ -1,5 +1,6 @@
 // Command echo is the agent of the benchmark: a static server that answers
-// /ping and echoes /invocations, and says how long that took it. Its arguments
+// /ping and echoes /invocations, and says how long that took it, and messages on
+// /ws. Its arguments
 // are the address and how many MiB of noise it holds.
 package main
 
@@ -12,6 +13,8 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 func main() {
@@ -44,6 +47,19 @@ func main() {
 		// The time goes where the answer's headers that pass through are.
 		h.Set("Baggage", "echo="+strconv.FormatInt(int64(time.Since(begun)), 10))
 		_, _ = w.Write(body)
+	})
+	http.HandleFunc("GET /ws", func(w http.ResponseWriter, r *http.Request) {
+		c, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			return // the caller was told
+		}
+		defer c.Close()
+		for {
+			kind, text, err := c.ReadMessage()
+			if err != nil || c.WriteMessage(kind, text) != nil {
+				return
+			}
+		}
 	})
 	err := http.ListenAndServe(addr, nil)
 	runtime.KeepAlive(held)

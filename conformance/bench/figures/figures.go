@@ -19,10 +19,11 @@ type Report struct {
 	// Note is what else readers must know of the run.
 	Note string `json:"note,omitempty"`
 
-	Hops   []Hop   `json:"hops,omitempty"`
-	Images []Image `json:"images,omitempty"`
-	Starts []Start `json:"starts,omitempty"`
-	Room   *Room   `json:"room,omitempty"`
+	Hops    []Hop    `json:"hops,omitempty"`
+	Sockets []Socket `json:"sockets,omitempty"`
+	Images  []Image  `json:"images,omitempty"`
+	Starts  []Start  `json:"starts,omitempty"`
+	Room    *Room    `json:"room,omitempty"`
 }
 
 // Hop compares a proxy to a server in a sandbox with one to the same outside.
@@ -36,6 +37,22 @@ type Hop struct {
 
 // Ratio is of the throughputs.
 func (h Hop) Ratio() float64 { return h.Inside / h.Outside }
+
+// Socket compares messages on WebSockets through the server with those on
+// connections straight to the same agent: there and back.
+type Socket struct {
+	AtOnce int `json:"atOnce"` // connections
+	// Paced ones were asked below what a connection may carry: their throughput
+	// says nothing.
+	Paced     bool    `json:"paced,omitempty"`
+	Through   float64 `json:"through"` // messages a second
+	Direct    float64 `json:"direct"`  // messages a second
+	P50       int64   `json:"p50"`
+	DirectP50 int64   `json:"directP50"`
+}
+
+// Ratio is of the throughputs.
+func (s Socket) Ratio() float64 { return s.Through / s.Direct }
 
 // Image is what saving and resuming a guest takes.
 type Image struct {

@@ -35,6 +35,24 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// TestSockets: the row is on the page once a run has measured it.
+func TestSockets(t *testing.T) {
+	r, err := figures.Read(filepath.Join(docs, source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Sockets = []figures.Socket{{AtOnce: 1, Paced: true, Through: 200, Direct: 200, P50: 1_500_000, DirectP50: 1_000_000}, {AtOnce: 64, Through: 3000, Direct: 4000, P50: 2e7, DirectP50: 1e7}}
+	files, err := render(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"## WebSocket messages\n", "| 1 | paced | paced |  | 1.50 ms | 1.00 ms |\n| 64 | 3000/s | 4000/s | 0.75 | 20.00 ms | 10.00 ms |\n\n## The sandbox hop"} {
+		if !strings.Contains(files[pageName], want) {
+			t.Errorf("%q is not on the page:\n%s", want, files[pageName])
+		}
+	}
+}
+
 // TestChart holds what a chart says, also of names that mean something in XML.
 func TestChart(t *testing.T) {
 	c := chart{title: "a < b", unit: "ms", legend: []string{"x", "y"}, groups: []group{{"A&B", []bar{{10, 20}, {5, 0}}}}}
