@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
@@ -20,10 +21,12 @@ var projectFiles = []string{".bedrock_agentcore.yaml", "agentcore.json", filepat
 var (
 	saysVPC     = regexp.MustCompile(`(?i)network_?mode["']?\s*:\s*["']?VPC\b`)
 	saysStorage = regexp.MustCompile(`(?i)(session_?storage|mount_?path)["']?\s*:\s*["']?[{/\n\w]`)
+	// Protocols other than HTTP, which is what an agent speaks of which nobody says anything.
+	saysProtocol = regexp.MustCompile(`(?i)protocol["']?\s*:\s*["']?(MCP|A2A|AGUI)\b`)
 )
 
 // checkProject refuses to deploy an agent to another network than its project
-// names, or without its storage: deploy does not read those files, and who relies
+// names, without its storage, or as one of another protocol: deploy does not read those files, and who relies
 // on them would not notice. What old has, or a flag says, is the answer.
 func (s *surroundings) checkProject(folder string, old *bedrockagentcorecontrol.GetAgentRuntimeOutput) error {
 	for _, name := range projectFiles {
@@ -42,6 +45,10 @@ func (s *surroundings) checkProject(folder string, old *bedrockagentcorecontrol.
 		stores := old != nil && storageIn(old.FilesystemConfigurations) != ""
 		if saysStorage.Match(text) && s.storage == "" && !stores {
 			return fail("Say where: --storage /mnt/NAME, or --storage none.", "%s has session storage, and deploy does not read it", name)
+		}
+		speaks := old != nil && protocolIn(old.ProtocolConfiguration) != types.ServerProtocolHttp
+		if found := saysProtocol.FindSubmatch(text); found != nil && s.protocol == "" && !speaks {
+			return fail("Say which: --protocol "+strings.ToLower(string(found[1]))+", or --protocol http.", "%s has protocol %s, and deploy does not read it", name, found[1])
 		}
 	}
 	return nil

@@ -94,7 +94,9 @@ func TestDeployProject(t *testing.T) {
 		"yaml-vpc":     {".bedrock_agentcore.yaml", "agents:\n  hello:\n    aws:\n      network_configuration:\n        network_mode: VPC\n", "--network=public"},
 		"json-vpc":     {"agentcore/agentcore.json", `{"runtimes": [{"name": "hello", "networkMode": "VPC"}]}`, "--network=public"},
 		"json-storage": {"agentcore.json", `{"runtimes": [{"filesystemConfigurations": [{"sessionStorage": {"mountPath": "/mnt/data"}}]}]}`, "--storage=/mnt/data"},
-		"yaml-public":  {".bedrock_agentcore.yaml", "network_mode: PUBLIC\nnetwork_mode_config: null\n", ""},
+		"yaml-mcp":     {".bedrock_agentcore.yaml", "agents:\n  hello:\n    aws:\n      protocol_configuration:\n        server_protocol: MCP\n", "--protocol=mcp"},
+		"json-a2a":     {"agentcore/agentcore.json", `{"runtimes": [{"name": "hello", "protocol": "A2A"}]}`, "--protocol=a2a"},
+		"yaml-public":  {".bedrock_agentcore.yaml", "network_mode: PUBLIC\nnetwork_mode_config: null\nserver_protocol: HTTP\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, f := withServer(t)
