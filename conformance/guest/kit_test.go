@@ -94,7 +94,7 @@ func newKit(t *testing.T) *kit {
 	var handlers []schema.Handler
 	handlers = append(handlers, agentcorecontrol.RuntimeHandlers(runtimes)...)
 	handlers = append(handlers, agentcorecontrol.ResourcesHandlers(resource.New(store, nil))...)
-	handlers = append(handlers, agentcore.RuntimeHandlers(invoke.New(runtimes, nil, store))...)
+	handlers = append(handlers, invoke.New(runtimes, nil, store).Handlers()...)
 	handlers = append(handlers, s3model.ObjectsHandlers(s3.New(objects))...)
 	handlers = append(handlers, stsmodel.IdentityHandlers(sts.Service{})...)
 	p, err := pipeline.New(pipeline.Config{

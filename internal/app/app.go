@@ -97,6 +97,7 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 	server.Handler, server.ConnContext = s.door.Handler(s.flights.Handler(server.Handler)), s.door.Context
 	own := s.gate("agents") // what they open takes no place of others'
 	inside.Handler, inside.ConnContext = own.Handler(inside.Handler), own.Context
+	server.RegisterOnShutdown(s.hush)
 	group.Go(func() error { return answer(server, s.door.Listen(cfg.Listener)) })
 	group.Go(func() error { return answer(inside, own.Listen(s.guests.api)) })
 	s.serveHosts(background, group, server)

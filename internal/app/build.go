@@ -58,6 +58,7 @@ type Server struct {
 	hosts           hosts
 	flights         flights
 	door            *gate.Gate // of all listeners but the agents'
+	hush            func()     // ends the streams that only listen
 	caches          caches
 	garbage         *garbage.Collector
 	background      []func(context.Context) error
@@ -168,6 +169,8 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.background = append(s.background, f.telemetry.Run, jobs.Run, objects.Run, runtimes.Run, s.garbage.Run)
+	invoker := invoke.New(runtimes, s.sessions, f.store)
+	s.hush = invoker.Hush
 	authorizer := &auth.Authorizer{Denied: s.guests.denials.denied}
 	api, err := pipeline.New(pipeline.Config{
 		Version:  cfg.Version,
@@ -175,7 +178,7 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 		Handlers: handlers(
 			agentcorecontrol.RuntimeHandlers(runtimes),
 			agentcorecontrol.ResourcesHandlers(resource.New(f.store, map[string]resource.Owner{"runtime": runtimes, "capacity-provider": runtimes})),
-			invoke.New(runtimes, s.sessions, f.store).Handlers(),
+			invoker.Handlers(),
 			s3.ObjectsHandlers(s3front.New(objects)),
 			ecr.ImagesHandlers(ecrfront.New(images, f.directory)),
 			sts.IdentityHandlers(stsfront.Service{}),

@@ -160,6 +160,13 @@ func TestInvokePrints(t *testing.T) {
 		"text-terminal":   {answer: answer("text/plain", "no line end"), terminal: true},
 		"bytes-json":      {answer: answer("application/octet-stream", "\xff\x00"), args: []string{"--json"}},
 		"agent-error":     {answer: answer("text/event-stream", "data: \"so \"\n\n", "data: {\"error\":\"boom\",\"error_type\":\"ValueError\"}\n\n")},
+		// What agents of other protocols have their callers refused with.
+		"mcp-error": {answer: inProtocol(http.StatusOK, "ServiceQuotaExceededException", "There is no room for another session.", "application/json",
+			`{"jsonrpc":"2.0","id":1,"error":{"code":-32003,"message":"Rate limit exceeded - Too many requests"}}`)},
+		"a2a-error": {answer: inProtocol(http.StatusFailedDependency, "RuntimeClientError", "Received error (500) from runtime. Please check your CloudWatch logs for more information.",
+			"application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32055,"message":"Runtime client error - Please check your CloudWatch logs for more information"}}`)},
+		"agui-error": {answer: inProtocol(http.StatusOK, "RuntimeClientError", "The agent closed the connection before it answered. Please check your CloudWatch logs for more information.",
+			"text/event-stream", "data: {\"type\":\"RUN_ERROR\",\"code\":\"AGENT_ERROR\",\"message\":\"Agent code failed during execution\"}\n\n")},
 		"424": {answer: func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, http.StatusFailedDependency, "RuntimeClientError", "Received error (500) from runtime. Please check your CloudWatch logs for more information.")
 		}},
@@ -174,6 +181,17 @@ func TestInvokePrints(t *testing.T) {
 			f.invoke, u.terminal = test.answer, test.terminal
 			u.golden("invoke/"+name, u.run(append([]string{"invoke", "hello", "hi"}, test.args...)...))
 		})
+	}
+}
+
+// inProtocol refuses in an agent's protocol.
+func inProtocol(status int, code, message, kind, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for name, value := range map[string]string{"X-Amzn-Errortype": code, "X-Amzn-Errormessage": message, "Content-Type": kind} {
+			w.Header().Set(name, value)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
 	}
 }
 

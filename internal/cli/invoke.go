@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/spf13/cobra"
+
+	"github.com/outcrop/outcrop/internal/client"
 )
 
 const invokeLong = `Sends PAYLOAD to an agent and prints its answer as it comes. PAYLOAD is JSON; a text that is no JSON is sent as
@@ -143,6 +145,9 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 	err = p.printAnswer(out, v)
 	if broken := (*brokenError)(nil); errors.As(err, &broken) && ctx.Err() == nil {
 		return p.explainBroken(ctx, c, broken, v)
+	}
+	if refused := client.Told(out.ResultMetadata); refused != nil && err == nil {
+		return p.invokeFailure(ctx, c, refused, v)
 	}
 	if !v.json {
 		p.say("Session %s. To continue it: outcrop invoke %s -s %s%s PAYLOAD", v.session, v.ref, v.session, v.where)

@@ -11,8 +11,11 @@ import (
 	"strings"
 	"syscall"
 
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Error is a refusal by the server, in the words it gave.
@@ -58,10 +61,29 @@ func Explain(err error) error {
 		var res *awshttp.ResponseError
 		if errors.As(err, &res) {
 			e.Status, e.RequestID = res.HTTPStatusCode(), res.ServiceRequestID()
+			if res.Response != nil && res.Response.Response != nil {
+				e.Message = cmp.Or(e.Message, res.Response.Header.Get(messageHeader))
+			}
 		}
 		return e
 	}
 	return explainNetwork(err)
+}
+
+// messageHeader has the server's words where the body has those of the protocol that
+// an agent speaks.
+const messageHeader = "X-Amzn-Errormessage"
+
+// Told is the error that an answer tells in its agent's protocol, which may give it
+// the status of a success (MCP, AG-UI); nil when it is an agent's own.
+func Told(answer middleware.Metadata) *Error {
+	r, ok := awsmiddleware.GetRawResponse(answer).(*smithyhttp.Response)
+	if !ok || r.Response == nil || r.Header.Get("X-Amzn-Errortype") == "" {
+		return nil
+	}
+	return &Error{
+		Code: r.Header.Get("X-Amzn-Errortype"), Message: r.Header.Get(messageHeader), Status: r.StatusCode, RequestID: r.Header.Get("X-Amzn-Requestid"),
+	}
 }
 
 // explainNetwork tells what the network said of a call: nobody is there, the

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,13 +53,16 @@ type Service struct {
 	store    store.Store
 	shells   shells
 	labels   labels
+	// hushed is closed when nobody is listened to any more.
+	hushed chan struct{}
+	hush   sync.Once
 }
 
 var _ agentcore.Runtime = (*Service)(nil)
 
 // New returns the service.
 func New(plans Planner, sessions *session.Manager, st store.Store) *Service {
-	return &Service{plans: plans, sessions: sessions, store: st, shells: shells{all: map[shellKey]*shell{}}, labels: labels{all: map[string]session.Key{}}}
+	return &Service{plans: plans, sessions: sessions, store: st, shells: shells{all: map[shellKey]*shell{}}, labels: labels{all: map[string]session.Key{}}, hushed: make(chan struct{})}
 }
 
 // InvokeAgentRuntime passes the request to the agent of the session, which is
@@ -207,6 +211,15 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, m *message,
 	}
 	deadline := time.AfterFunc(answerLimit, func() { cancel(errTimeout) })
 	unwatch := context.AfterFunc(use.Context(), func() { cancel(session.ErrStopping) })
+	if m.until != nil {
+		go func() {
+			select {
+			case <-m.until:
+				cancel(session.ErrClosed)
+			case <-ctx.Done():
+			}
+		}()
+	}
 	done := func() {
 		deadline.Stop()
 		unwatch()
@@ -383,6 +396,8 @@ func agentFault(ctx context.Context, use *session.Use, detail runtime.Detail, er
 		return fault.New("RuntimeClientError", http.StatusGatewayTimeout, "The agent did not answer within %s", answerLimit).Because(err)
 	case errors.Is(cause, session.ErrStopping):
 		return fault.RuntimeClient("The session was stopped before the agent answered").Because(err)
+	case errors.Is(cause, session.ErrClosed):
+		return acquireFault(cause)
 	case cause != nil: // the caller has left
 		return err
 	case errors.As(err, &f): // the caller's own body was refused while it was read

@@ -203,6 +203,10 @@ func (s *Service) InvokeAgentRuntimeMcpStream(ctx context.Context, in *agentcore
 	return s.mcpSession(ctx, http.MethodGet, in)
 }
 
+// Hush ends the streams on which nothing is asked, and keeps new ones from lasting: at
+// the end of the server nobody waits for what they might bring.
+func (s *Service) Hush() { s.hush.Do(func() { close(s.hushed) }) }
+
 // EndAgentRuntimeMcpSession ends a session that the server keeps. The sandbox may have
 // others, and goes when it has been idle.
 func (s *Service) EndAgentRuntimeMcpSession(ctx context.Context, in *agentcore.AgentRuntimeMcpSessionRequest) (*agentcore.InvokeAgentRuntimeResponse, error) {
@@ -226,6 +230,9 @@ func (s *Service) mcpSession(ctx context.Context, method string, in *agentcore.A
 		return nil, fault.Validation("%s is missing: it names the session that is to end", mcpSessionHeader)
 	}
 	m := message{method: method, header: http.Header{}}
+	if method == http.MethodGet {
+		m.until = s.hushed
+	}
 	if m.mcp, err = mcpRoute(&key, *in.McpSessionId, in.RuntimeSessionId != nil); err != nil {
 		return nil, err
 	}

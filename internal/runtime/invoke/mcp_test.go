@@ -261,3 +261,33 @@ func TestHeadersOfProtocols(t *testing.T) {
 		}
 	}
 }
+
+// TestHush: who only listens to a server is not waited for at the end.
+func TestHush(t *testing.T) {
+	k := newKitOf(t, types.ServerProtocolMcp)
+	k.agent(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, "data: one\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+	})
+	id := k.send(message(initialize, "")).Header.Get(mcpHeader)
+	stream := k.send(call{method: http.MethodGet, plain: true, header: http.Header{mcpHeader: {id}}})
+	begun := make([]byte, 11)
+	if _, err := io.ReadFull(stream.Body, begun); err != nil || string(begun) != "data: one\n\n" {
+		t.Fatalf("%q, %v", begun, err)
+	}
+	k.Invoke.Hush()
+	k.Invoke.Hush()
+	if rest, err := io.ReadAll(stream.Body); err == nil || len(rest) != 0 {
+		t.Errorf("%q, %v; want the stream to break off", rest, err)
+	}
+	if resp := k.send(message(listTools, id)); resp.StatusCode != 200 {
+		t.Errorf("a message at the end: %d", resp.StatusCode)
+	}
+	if logs := k.logs(); strings.Contains(logs, "broke off") {
+		t.Errorf("the agent's log blames it:\n%s", logs)
+	}
+}

@@ -23,6 +23,8 @@ type message struct {
 	// header is what the message has beyond what every request to an agent has.
 	header http.Header
 	mcp    mcpSession
+	// until ends the answer when it is closed; nil lets it take its time.
+	until <-chan struct{}
 }
 
 // setIf sets a header that the caller sent.

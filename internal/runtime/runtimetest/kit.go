@@ -92,6 +92,7 @@ type Kit struct {
 	Telemetry *telemetry.DB
 	Sessions  *session.Manager
 	Service   *runtime.Service
+	Invoke    *invoke.Service
 	Control   *bedrockagentcorecontrol.Client
 	Data      *bedrockagentcore.Client
 	// Log is what the server logs.
@@ -129,9 +130,10 @@ func New(t testing.TB, o Options) *Kit {
 	for kind, h := range k.Service.Handlers() {
 		k.must(k.runner.Register(kind, h, o.Policy))
 	}
+	k.Invoke = invoke.New(k.Service, k.Sessions, k.Store)
 	p, err := pipeline.New(pipeline.Config{
 		Version: "test", Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service},
-		Handlers: slices.Concat(agentcorecontrol.RuntimeHandlers(k.Service), invoke.New(k.Service, k.Sessions, k.Store).Handlers(),
+		Handlers: slices.Concat(agentcorecontrol.RuntimeHandlers(k.Service), k.Invoke.Handlers(),
 			agentcorecontrol.ResourcesHandlers(resource.New(k.Store, map[string]resource.Owner{"runtime": k.Service, "capacity-provider": k.Service}))),
 		Verifier: sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: k.Dir}), Authorizer: auth.NewAuthorizer(),
 		Store: k.Store, Audit: k.Telemetry, Log: log, Now: time.Now,
