@@ -8,7 +8,7 @@ SANDBOX := internal/sandbox/gvisor/embedded/outcrop-sandbox-linux-$(shell $(GO) 
 VENV    := .venv
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test bench lint generate nightly clients lock cross clean
+.PHONY: help build demo test bench lint generate nightly clients lock cross release clean
 help: ## Show what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -43,6 +43,10 @@ lock: ## Pin anew, with hashes, the clients that tests use
 
 cross: ## Build the client half for macOS and Windows, and everything for linux/arm64
 	@scripts/cross
+
+release: ## Build what is released into bin/release: Linux, macOS, Windows, checksums
+	@scripts/preflight go
+	@scripts/release
 
 clean: ## Remove what was built
 	rm -rf bin .cache $(VENV)
