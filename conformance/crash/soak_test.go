@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/outcrop"
 )
 
-// soakSample is how often a soak looks at what the server takes.
-const soakSample = 2 * time.Second
+// soakRests is how often a soak rests: what a server takes at work depends on how busy
+// its machine is.
+const soakRests = 20
 
 // TestSoak has sessions begin, end, store, hibernate and wake, with WebSockets, shells
 // and commands in some, and runtimes and images come, change and go, for half an hour
@@ -40,17 +42,14 @@ func TestSoak(t *testing.T) {
 	defer cancel()
 	l := &load{rig: s.rig, t: t, journal: newJournal()}
 	l.spread(ctx, random, []workers{
-		{len(s.keepers), s.keeperWorker(l)}, {2, s.lifeWorker(l)}, {1, s.connectionWorker(l)}, {1, s.imageWorker(l)}, {1, s.deployWorker(l)}, {1, s.tidyWorker(l)},
+		{len(s.keepers), s.resting(s.keeperWorker(l))}, {2, s.resting(s.lifeWorker(l))}, {1, s.resting(s.connectionWorker(l))},
+		{1, s.resting(s.imageWorker(l))}, {1, s.resting(s.deployWorker(l))}, {1, s.resting(s.tidyWorker(l))},
 	})
 	var samples []footprint
-	for ticks := time.NewTicker(soakSample); ctx.Err() == nil; {
+	for ticks := time.NewTicker(length / soakRests); ctx.Err() == nil; {
 		select {
 		case <-ticks.C:
-			f, err := s.footprint(t)
-			if err != nil {
-				t.Fatal(err)
-			}
-			samples = append(samples, f)
+			samples = append(samples, s.rest(t))
 		case <-ctx.Done():
 			ticks.Stop()
 		}
@@ -69,6 +68,40 @@ type soak struct {
 	keepers []*keeper
 	rolled  *control.GetAgentRuntimeOutput
 	rolls   int
+	// working is held by workers, and wanted alone by rest.
+	working sync.RWMutex
+}
+
+// resting is a worker that waits while the soak rests.
+func (s *soak) resting(w worker) worker {
+	return func(ctx context.Context, r *rand.Rand, i int) error {
+		s.working.RLock()
+		defer s.working.RUnlock()
+		return w(ctx, r, i)
+	}
+}
+
+// rest waits until the server and its supervisor have nothing to do, and looks at what
+// they take: the least of a few looks, since freed memory is given back by and by.
+func (s *soak) rest(t *testing.T) footprint {
+	t.Helper()
+	s.working.Lock()
+	defer s.working.Unlock()
+	s.quiet(t)
+	var least footprint
+	for look := range 5 {
+		f, err := s.footprint(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if look > 0 {
+			f.serverMemory, f.supervisorMemory = min(f.serverMemory, least.serverMemory), min(f.supervisorMemory, least.supervisorMemory)
+			f.serverFiles, f.supervisorFiles = min(f.serverFiles, least.serverFiles), min(f.supervisorFiles, least.supervisorFiles)
+		}
+		least = f
+		time.Sleep(time.Second)
+	}
+	return least
 }
 
 func (s *soak) turns() int {
