@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -50,13 +51,29 @@ func TestPodman(t *testing.T) {
 	deploys(t, "podman")
 }
 
+// ready skips where an ordinary user may not use buildah, for lack of a range of ids
+// or of user namespaces. Root always may.
+func ready(t *testing.T, tool string, env []string) {
+	t.Helper()
+	if os.Geteuid() == 0 || tool != "buildah" {
+		return
+	}
+	trial := exec.CommandContext(t.Context(), tool, "from", "--name", "trial", "scratch")
+	trial.Env = append(os.Environ(), env...)
+	if out, err := trial.CombinedOutput(); err != nil {
+		t.Skipf("this user cannot use %s: %v: %s", tool, err, out)
+	}
+}
+
 // deploys has a tool build and push twice, and the agent answer.
 func deploys(t *testing.T, tool string) {
 	pinned.System(t, tool)
 	// The builder's images are the test's own, in directories that need no mount.
 	storage := filepath.Join(t.TempDir(), "storage.conf")
 	write(t, storage, fmt.Sprintf("[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n", filepath.Join(filepath.Dir(storage), "graph"), filepath.Join(filepath.Dir(storage), "run")))
-	s := server.Start(t, server.Options{Env: []string{"CONTAINERS_STORAGE_CONF=" + storage, "STORAGE_DRIVER="}})
+	env := []string{"CONTAINERS_STORAGE_CONF=" + storage, "STORAGE_DRIVER="}
+	ready(t, tool, env)
+	s := server.Start(t, server.Options{Env: env})
 	dir := folder(t)
 	out, said, err := s.CLI(t.Context(), "deploy", dir, "--builder", tool)
 	if err != nil {

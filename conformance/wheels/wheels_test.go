@@ -28,9 +28,10 @@ import (
 
 const bucket = "wheels"
 
-// packages have native code, and wheels of these versions for both machines.
+// packages have native code, and wheels of these versions for both machines and every
+// Python that a runtime can have.
 func packages() []string {
-	return []string{"markupsafe==3.0.2", "orjson==3.10.18", "pydantic-core==2.33.2"}
+	return []string{"markupsafe==3.0.3", "orjson==3.11.4", "pydantic-core==2.41.5"}
 }
 
 // other is the machine that the server is not.
@@ -125,7 +126,7 @@ func TestForeignWheels(t *testing.T) {
 	}
 	check := func(a answer) {
 		t.Helper()
-		if a.Escaped != "&lt;b&gt;" || a.Number != 42 || a.Machine == other() || strings.Contains(a.Native, other()) || strings.Join(a.Versions, " ") != "3.0.2 3.10.18 2.33.2" {
+		if a.Escaped != "&lt;b&gt;" || a.Number != 42 || a.Machine == other() || strings.Contains(a.Native, other()) || strings.Join(a.Versions, " ") != "3.0.3 3.11.4 2.41.5" {
 			t.Errorf("the agent answered %+v", a)
 		}
 	}
@@ -179,7 +180,7 @@ func TestNoIndex(t *testing.T) {
 	if err == nil {
 		t.Fatal("it was taken")
 	}
-	for _, want := range []string{"CREATE_FAILED: ", "markupsafe 3.0.2 (\"markupsafe/_speedups.", other(), "--no-index", "uv pip install --target"} {
+	for _, want := range []string{"CREATE_FAILED: ", "markupsafe 3.0.3 (\"markupsafe/_speedups.", other(), "--no-index", "uv pip install --target"} {
 		if !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
 			t.Errorf("the reason lacks %q: %v", want, err)
 		}
