@@ -30,7 +30,7 @@ type Fit struct {
 	Wheels []wheel.Pin `json:"wheels,omitempty"`
 }
 
-// Fetcher brings wheels from a package index. An error that matches
+// Fetcher brings wheels from a package index, in the order in which they are wanted. An error that matches
 // *wheel.Unavailable or wheel.ErrBad is worded for who made the zip.
 type Fetcher interface {
 	Fetch(ctx context.Context, r wheel.Request) ([]wheel.Fetched, error)
@@ -249,9 +249,12 @@ func (f *fitting) fetch(ctx context.Context, report wheel.Report, wanted []wheel
 	fetched, err := f.o.Fetch.Fetch(ctx, wheel.Request{
 		Python: f.in.Executable, Pythons: f.o.Pythons, Wanted: wanted, Dir: dir, Limits: limits, Note: f.o.Note,
 	})
-	for _, w := range fetched {
+	if err == nil && len(fetched) != len(wanted) {
+		err = fmt.Errorf("fetch packages: %d came of %d", len(fetched), len(wanted))
+	}
+	for i, w := range fetched {
 		if err == nil {
-			err = wheel.Verify(ctx, w, f.machine, limits)
+			err = wheel.Verify(ctx, w, report.Foreign[i], f.machine, limits)
 		}
 	}
 	if err != nil {

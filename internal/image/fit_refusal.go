@@ -97,7 +97,7 @@ func (f *fitting) unavailable(report wheel.Report, err error) error {
 		missing := slices.DeleteFunc(slices.Clone(report.Foreign), func(d wheel.Distribution) bool {
 			return !slices.ContainsFunc(u.Missing, func(p wheel.Pin) bool { return wheel.Normal(p.Name) == wheel.Normal(d.Name) })
 		})
-		return fault.Validation("The code zip has native code that this server, linux %s, cannot run: %s. The package index has no wheel of that version for Python %s on it. Choose a version that has one, or another runtime, and zip again.",
+		return fault.Validation("The code zip has native code that this server, linux %s, cannot run: %s. The package index has no wheel of that version for Python %s on it. Choose a version that has one, or configure the pip of the server's user with an index that has it.",
 			f.machine, distributionsText(missing), version).Because(err)
 	case errors.As(err, &u):
 		return f.refuseBecause(err, report.Foreign, "The same versions for this server could not be fetched: "+strings.TrimRight(u.Reason, ".")+".")

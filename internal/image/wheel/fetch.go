@@ -63,9 +63,9 @@ func (u *Unavailable) Error() string { return u.Reason }
 func (u *Unavailable) Unwrap() error { return u.Err }
 
 // Verify holds a fetched tree to what was wanted: regular files alone, within the
-// limits, the distribution asked for and no other, and nothing in it that machine
-// cannot run.
-func Verify(ctx context.Context, f Fetched, machine string, limits Limits) error {
+// limits, the distribution asked for and no other, by the same makers as the one that it
+// replaces, and nothing in it that machine cannot run.
+func Verify(ctx context.Context, f Fetched, old Distribution, machine string, limits Limits) error {
 	files, bytes := 0, int64(0)
 	err := filepath.WalkDir(f.Tree, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -101,6 +101,9 @@ func Verify(ctx context.Context, f Fetched, machine string, limits Limits) error
 	}
 	if Normal(d.Name) != Normal(f.Name) || !strings.EqualFold(d.Version, f.Version) {
 		return Bad("it is %s %s, and %s was asked for", d.Name, d.Version, f.Pin)
+	}
+	if d.about != old.about {
+		return Bad("the %s of the index has another summary or author than that of the zip: it may be another package of that name", f.Pin)
 	}
 	r, err := Scan(ctx, f.Tree, machine)
 	if err != nil {

@@ -77,6 +77,20 @@ func identityOf(text []byte) (name, version string) {
 	return name, version
 }
 
+// aboutOf is what METADATA says of who made a distribution and what it is. It is the
+// same in the wheels of one release, and another in a package that somebody else
+// has given the same name.
+func aboutOf(text []byte) string {
+	said := map[string]string{}
+	fields(text, func(field, value string) {
+		field = strings.ToLower(field)
+		if _, again := said[field]; !again {
+			said[field] = value
+		}
+	})
+	return strings.Join([]string{said["summary"], said["author"], said["author-email"], said["maintainer"], said["maintainer-email"]}, "\n")
+}
+
 // Normal is a distribution's name as packages are told apart (PEP 503).
 func Normal(name string) string {
 	return separators.ReplaceAllString(strings.ToLower(name), "-")

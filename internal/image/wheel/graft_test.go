@@ -149,6 +149,11 @@ func TestUnpack(t *testing.T) {
 func TestVerify(t *testing.T) {
 	limits := wheel.Limits{Bytes: 1 << 20, Files: 10}
 	pin := wheel.Pin{Name: "Odd.Name", Version: "1.0"}
+	r, err := wheel.Scan(t.Context(), wheeltest.Write(t, t.TempDir(), wheeltest.Installed("odd-name", "1.0", armTag, map[string]string{"x.so": wheeltest.ELF("aarch64")})), "x86_64")
+	if err != nil || len(r.Foreign) != 1 {
+		t.Fatal(r, err)
+	}
+	old := r.Foreign[0]
 	for name, tt := range map[string]struct {
 		files map[string]string
 		want  string
@@ -158,10 +163,11 @@ func TestVerify(t *testing.T) {
 		"another version": {wheeltest.Installed("odd-name", "1.1", x86Tag, nil), "it is odd-name 1.1"},
 		"two of them":     {wheeltest.Merge(wheeltest.Installed("odd-name", "1.0", x86Tag, nil), wheeltest.Installed("even", "1.0", x86Tag, nil)), "2 dist-info"},
 		"foreign":         {wheeltest.Installed("odd-name", "1.0", armTag, map[string]string{"x.so": wheeltest.ELF("aarch64")}), "another machine"},
+		"somebody else's": {map[string]string{"odd_name-1.0.dist-info/METADATA": "Name: odd-name\nVersion: 1.0\nSummary: Mine\nAuthor: M\n"}, "another summary or author"},
 		"too large":       {wheeltest.Installed("odd-name", "1.0", x86Tag, map[string]string{"x": strings.Repeat("x", 1<<20)}), "more than"},
 	} {
 		dir := wheeltest.Write(t, t.TempDir(), tt.files)
-		err := wheel.Verify(t.Context(), wheel.Fetched{Pin: pin, Tree: dir}, "x86_64", limits)
+		err := wheel.Verify(t.Context(), wheel.Fetched{Pin: pin, Tree: dir}, old, "x86_64", limits)
 		if tt.want == "" && err != nil || tt.want != "" && (!errors.Is(err, wheel.ErrBad) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
@@ -170,7 +176,7 @@ func TestVerify(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "l")); err != nil {
 		t.Fatal(err)
 	}
-	if err := wheel.Verify(t.Context(), wheel.Fetched{Pin: pin, Tree: dir}, "x86_64", limits); !errors.Is(err, wheel.ErrBad) {
+	if err := wheel.Verify(t.Context(), wheel.Fetched{Pin: pin, Tree: dir}, old, "x86_64", limits); !errors.Is(err, wheel.ErrBad) {
 		t.Errorf("a link: %v", err)
 	}
 }

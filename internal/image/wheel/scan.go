@@ -32,6 +32,7 @@ type Distribution struct {
 	// Foreign are those of them that this machine cannot run.
 	Foreign []File
 
+	about     string // as aboutOf tells
 	platforms []string
 	fits      bool // some native code of it runs here
 }
@@ -206,6 +207,7 @@ func (s *scan) describe(info string) (*Distribution, error) {
 		return nil, err
 	}
 	d.Name, d.Version = identityOf(text)
+	d.about = aboutOf(text)
 	if text, err = s.text(info, "WHEEL", maxWheel); err != nil {
 		return nil, err
 	}
