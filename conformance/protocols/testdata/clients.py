@@ -88,4 +88,12 @@ below = json.loads(signed("GET", here + "/tasks/1?historyLength=3&qualifier=DEFA
 assert below["path"] == "/tasks/1?historyLength=3" and below["env"].endswith(quote(a2a, safe="") + "/invocations/"), below
 assert refusal(lambda: data.get_agent_card(agentRuntimeArn=stateless)) == ("ValidationException", 400)
 assert refusal(lambda: data.invoke_agent_runtime(agentRuntimeArn=a2a, qualifier="none", payload=b"{}")) == ("ResourceNotFoundException", 404)
+# A page of another origin: the browser asks first, without credentials.
+asked = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,mcp-session-id"}
+preflight = URLLib3Session().send(AWSRequest("OPTIONS", here + "?qualifier=DEFAULT", headers=asked).prepare())
+assert preflight.status_code == 200 and preflight.headers["Access-Control-Allow-Origin"] == "*", preflight.headers
+assert preflight.headers["Access-Control-Allow-Headers"] == "authorization,mcp-session-id", preflight.headers
+answer = signed("POST", here, message("message/send"), **{"Content-Type": "application/json", "Origin": "https://page.example"})
+assert answer.status_code == 200 and answer.headers["Access-Control-Allow-Origin"] == "*", answer.headers
+assert "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id" in answer.headers["Access-Control-Expose-Headers"], answer.headers
 print("told")
