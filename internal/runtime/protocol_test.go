@@ -10,7 +10,9 @@ import (
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 
+	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
+	"github.com/outcrop/outcrop/internal/session"
 )
 
 // TestProtocols: an agent is asked where its protocol says, and one that speaks MCP
@@ -188,5 +190,30 @@ func (k kit) refusedUntil(try func() error, code string) {
 			k.Fatal(err)
 		}
 		k.wait(changed)
+	}
+}
+
+// BenchmarkServer is what a request pays that names a session of MCP.
+func BenchmarkServer(b *testing.B) {
+	k := runtimetest.New(b, runtimetest.Options{})
+	k.Put("agent.zip", runtimetest.Zip(b, "main.py", "x"))
+	in := create("agent")
+	out, err := k.Control.CreateAgentRuntime(b.Context(), in)
+	if err != nil {
+		b.Fatal(err)
+	}
+	key := session.Key{Scope: runtimetest.Scope(), Owner: *out.AgentRuntimeId, Endpoint: runtime.DefaultEndpoint}
+	for {
+		changed := k.Store.Changed("document/runtime")
+		if _, err := k.Service.Server(b.Context(), key); err == nil {
+			break
+		}
+		<-changed
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := k.Service.Server(b.Context(), key); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

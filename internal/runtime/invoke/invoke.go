@@ -81,17 +81,15 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 		m.setIf(name, value)
 	}
 	if in.McpSessionId != nil {
-		server, err := s.plans.Server(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		if server.Protocol == agentcorecontrol.ServerProtocolMCP {
-			if m.mcp, err = mcpRoute(&key, *in.McpSessionId, in.RuntimeSessionId != nil); err != nil {
-				return nil, err
-			}
+		if out, err := s.sendMCP(ctx, key, m, *in.McpSessionId, in.RuntimeSessionId != nil); !errors.Is(err, errOtherProtocol) {
+			return out, err
 		}
 	}
-	return s.send(ctx, key, &m, s.start(key))
+	out, err := s.send(ctx, key, &m, s.start(key))
+	if errors.Is(err, errOtherProtocol) { // somebody else's mistake, who asked for the same session
+		out, err = s.send(ctx, key, &m, s.start(key))
+	}
+	return out, err
 }
 
 // send hands a message to the agent of a session and streams the answer.
@@ -200,6 +198,9 @@ func noteUnreached(use *session.Use, err error) {
 // body is closed.
 func ask(ctx context.Context, use *session.Use, call *pipeline.Call, m *message, id string) (*agentcore.InvokeAgentRuntimeResponse, error) {
 	detail := use.Detail().(runtime.Detail)
+	if m.mcp.given != "" && detail.Server.Protocol != agentcorecontrol.ServerProtocolMCP {
+		return nil, errOtherProtocol
+	}
 	if err := m.fit(detail.Server, id); err != nil {
 		return nil, err
 	}

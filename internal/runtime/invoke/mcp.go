@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -61,6 +62,36 @@ func mcpRoute(key *session.Key, header string, named bool) (mcpSession, error) {
 			mcpSessionHeader, header, minSession, maxSession)
 	}
 	return m, nil
+}
+
+// errOtherProtocol says that a session runs an agent that does not speak MCP.
+var errOtherProtocol = errors.New("the agent speaks another protocol than MCP")
+
+// sendMCP sends a message in the session that MCP names. Whether the agent speaks MCP
+// is known to a session that runs, so that only one that is to be started looks it up.
+func (s *Service) sendMCP(ctx context.Context, key session.Key, m message, header string, named bool) (*agentcore.InvokeAgentRuntimeResponse, error) {
+	var invalid error
+	if m.mcp, invalid = mcpRoute(&key, header, named); invalid != nil {
+		if err := s.speaksMCP(ctx, key); err != nil {
+			return nil, err
+		}
+		return nil, invalid
+	}
+	return s.send(ctx, key, &m, func(ctx context.Context, version string) (session.Plan, error) {
+		if err := s.speaksMCP(ctx, key); err != nil {
+			return session.Plan{}, err
+		}
+		return s.plans.Plan(ctx, key, version)
+	})
+}
+
+// speaksMCP is errOtherProtocol for an endpoint whose agents do not.
+func (s *Service) speaksMCP(ctx context.Context, key session.Key) error {
+	server, err := s.plans.Server(ctx, key)
+	if err == nil && server.Protocol != agentcorecontrol.ServerProtocolMCP {
+		err = errOtherProtocol
+	}
+	return err
 }
 
 // joinMCP is what a client is told of a session that its server has named.
@@ -219,12 +250,10 @@ func (s *Service) mcpSession(ctx context.Context, method string, in *agentcore.A
 	if err != nil {
 		return nil, err
 	}
-	server, err := s.plans.Server(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	if server.Protocol != agentcorecontrol.ServerProtocolMCP {
+	if err := s.speaksMCP(ctx, key); errors.Is(err, errOtherProtocol) {
 		return nil, errUsePost()
+	} else if err != nil {
+		return nil, err
 	}
 	if in.McpSessionId == nil {
 		return nil, fault.Validation("%s is missing: it names the session that is to end", mcpSessionHeader)

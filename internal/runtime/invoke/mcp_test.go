@@ -291,3 +291,20 @@ func TestHush(t *testing.T) {
 		t.Errorf("the agent's log blames it:\n%s", logs)
 	}
 }
+
+// TestMCPHeaderOfOthers: to an agent of another protocol the header is one like any
+// other, whatever it holds.
+func TestMCPHeaderOfOthers(t *testing.T) {
+	k := newKit(t)
+	for _, name := range []string{"short", runtimetest.SessionID("long"), runtimetest.SessionID("ours") + ":mcp:x"} {
+		for range 2 { // it starts, and it runs
+			resp := k.send(call{header: http.Header{mcpHeader: {name}}})
+			if resp.StatusCode != 200 || resp.Header.Get(sessionHeader) != runtimetest.SessionID("one") || resp.Header.Get(mcpHeader) != "" {
+				t.Errorf("%s: %d %v %s", name, resp.StatusCode, resp.Header, k.text(resp))
+			}
+		}
+	}
+	if n := k.Engine.Starts(); n != 1 {
+		t.Errorf("%d sandboxes, want one", n)
+	}
+}
