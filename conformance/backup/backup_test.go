@@ -176,7 +176,7 @@ func (w *work) end() {
 }
 
 func TestBackup(t *testing.T) {
-	k := &kit{server.Start(t, server.Options{}), t}
+	k := &kit{server.Start(t, server.Options{Args: []string{"--hibernate-after", "1s"}}), t}
 	id := server.SessionID("kept")
 	k.must("deploy", "../terminal/testdata/agent", "--name", "hello", "--storage", "/mnt/work", "--env", "SECRET="+secretText)
 	k.must("exec", "hello", "-s", id, "--", "mkdir /mnt/work/d && echo remembered > /mnt/work/d/f && ln -s d/f /mnt/work/l && chmod 750 /mnt/work/d")
@@ -201,6 +201,7 @@ func TestBackup(t *testing.T) {
 	if err := os.WriteFile(passphrase, []byte("correct horse battery staple\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	k.Until("the session hibernates", func() bool { return strings.Contains(k.must("sessions", "--json"), `"HIBERNATED"`) })
 	w := k.work()
 	for w.acknowledged.Load() < 20 {
 		time.Sleep(10 * time.Millisecond) // until it is at work
@@ -238,8 +239,10 @@ func TestBackup(t *testing.T) {
 		t.Errorf("the session finds %q", out)
 	}
 	there.must("invoke", "hello")
-	if out := there.must("logs", "hello", "-s", id); !strings.Contains(out, "outcrop: command: mkdir /mnt/work/d") {
-		t.Errorf("the log from before: %s", out)
+	for _, line := range []string{"outcrop: command: mkdir /mnt/work/d", "the session starts afresh, with its storage alone"} {
+		if out := there.must("logs", "hello", "-s", id); !strings.Contains(out, line) {
+			t.Errorf("the log lacks %q: %s", line, out)
+		}
 	}
 	// It is a server like any other: what is new is kept, and can be backed up.
 	if err := there.put("after", []byte("x")); err != nil {

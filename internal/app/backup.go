@@ -199,47 +199,90 @@ func (b *backingUp) parents(name string) error {
 	if b.made == nil {
 		b.made = map[string]bool{}
 	}
+	if err := b.add(dir, filepath.Join(b.dir, dir)); err != nil {
+		return err
+	}
 	b.made[dir] = true
-	return b.add(dir, filepath.Join(b.dir, dir))
+	return nil
 }
 
-// code adds the unpacked zips. One of which an entry was removed meanwhile was
-// removed as a whole, and is nothing without its manifest, which comes last.
+// code adds the unpacked zips, and what was made of them for this machine.
 func (b *backingUp) code() error {
-	const manifest = "manifest.json"
-	entries := filepath.Join(codeName, "sha256")
-	all, err := os.ReadDir(filepath.Join(b.dir, entries))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err := b.entries(filepath.Join(codeName, "sha256")); err != nil {
+		return err
 	}
+	fitted := filepath.Join(codeName, "fitted")
+	zips, err := listing(filepath.Join(b.dir, fitted))
+	if err != nil {
+		return err
+	}
+	for _, zip := range zips {
+		name := filepath.Join(fitted, zip.Name())
+		if err := b.entries(name); err != nil {
+			return err
+		}
+		verdicts, err := listing(filepath.Join(b.dir, name))
+		if err != nil {
+			return err
+		}
+		for _, v := range verdicts { // after the trees that they name, with which they go
+			if v.IsDir() {
+				continue
+			}
+			if err := b.late(filepath.Join(name, v.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// entries adds the trees of a cache. One that was removed meanwhile was removed as
+// a whole, and is nothing without its manifest, which comes last.
+func (b *backingUp) entries(dir string) error {
+	const manifest = "manifest.json"
+	all, err := listing(filepath.Join(b.dir, dir))
 	if err != nil {
 		return err
 	}
 	for _, e := range all {
-		name := filepath.Join(entries, e.Name())
-		if strings.HasPrefix(e.Name(), "tmp-") {
+		name := filepath.Join(dir, e.Name())
+		if !e.IsDir() || strings.HasPrefix(e.Name(), "tmp-") {
 			continue
-		}
-		if err := b.parents(filepath.Join(name, manifest)); err != nil {
-			return err
 		}
 		if err := b.tree(name, manifest); err != nil {
 			return err
 		}
-		if err := b.add(filepath.Join(name, manifest), filepath.Join(b.dir, name, manifest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := b.late(filepath.Join(name, manifest)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// late adds a file, if it is still there.
+func (b *backingUp) late(name string) error {
+	err := b.parents(name)
+	if err == nil {
+		err = b.add(name, filepath.Join(b.dir, name))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// listing is a directory's entries, none where it is not there.
+func listing(dir string) ([]fs.DirEntry, error) {
+	all, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return all, err
+}
+
 func (b *backingUp) trees() error {
 	for _, name := range backedUpTrees() {
-		if err := b.parents(filepath.Join(name, "x")); errors.Is(err, fs.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return err
-		}
 		if err := b.tree(name, ""); err != nil {
 			return err
 		}
@@ -250,6 +293,11 @@ func (b *backingUp) trees() error {
 // tree adds what is beneath a directory, without files of a name, as it is found:
 // what goes meanwhile is left out, and so is what cannot be read.
 func (b *backingUp) tree(root, without string) error {
+	if err := b.parents(filepath.Join(root, "x")); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	return filepath.WalkDir(filepath.Join(b.dir, root), func(at string, e fs.DirEntry, err error) error {
 		if err := b.ctx.Err(); err != nil {
 			return err
