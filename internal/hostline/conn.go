@@ -93,20 +93,26 @@ func (c *clear) Read(p []byte) (int, error) {
 // NetConn is the connection below.
 func (c *clear) NetConn() net.Conn { return c.Conn }
 
-// ReadFrom implements io.ReaderFrom, by which the kernel sends files.
-func (c *clear) ReadFrom(r io.Reader) (int64, error) {
-	if to, ok := c.Conn.(io.ReaderFrom); ok {
-		return to.ReadFrom(r)
-	}
-	return io.Copy(struct{ io.Writer }{c.Conn}, r)
-}
-
 // CloseWrite tells the client that nothing follows.
 func (c *clear) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
+}
+
+// sending is clear over a connection by which the kernel sends files.
+type sending struct {
+	clear
+	io.ReaderFrom
+}
+
+// inClear wraps a connection that was accepted.
+func inClear(c net.Conn) net.Conn {
+	if from, ok := c.(io.ReaderFrom); ok {
+		return &sending{clear{Conn: c}, from}
+	}
+	return &clear{Conn: c}
 }
 
 // sealed is a connection under TLS whose handshake is over. http.Server asks it for

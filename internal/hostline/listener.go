@@ -58,7 +58,7 @@ func (l *listener) accept() {
 			continue
 		}
 		if err == nil {
-			c = &clear{Conn: c}
+			c = inClear(c)
 		}
 		if !l.give(accepted{c, err}) {
 			return

@@ -246,3 +246,29 @@ func BenchmarkServer(b *testing.B) {
 		})
 	}
 }
+
+// TestFilesAreSent: a connection of the kernel's stays one by which it sends files.
+func TestFilesAreSent(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := hostline.Listen(gate.New(gate.Config{}).Listen(l))
+	defer in.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	got, err := in.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	if _, ok := got.(io.ReaderFrom); !ok {
+		t.Errorf("%T", got)
+	}
+	if _, ok := got.(interface{ CloseWrite() error }); !ok {
+		t.Errorf("%T", got)
+	}
+}
