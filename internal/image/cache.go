@@ -337,12 +337,15 @@ func (c *Cache) discard(digest, gone string, done *Pruned) error {
 	hash := strings.TrimPrefix(digest, digestPrefix)
 	m, _ := c.readManifest(digest, hash) // one that cannot be read has no size
 	m.Size += c.fittedSize(hash)
-	if err := c.discardFitted(hash, gone); err != nil {
+	fitted, err := c.discardFitted(hash, gone)
+	if err != nil {
 		return err
 	}
-	err := os.Rename(filepath.Join(c.dir, "sha256", hash), filepath.Join(gone, hash))
+	err = os.Rename(filepath.Join(c.dir, "sha256", hash), filepath.Join(gone, hash))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		if err = nil; !fitted {
+			return nil
+		}
 	}
 	if err == nil {
 		done.Digests, done.Bytes = append(done.Digests, digest), done.Bytes+m.Size

@@ -310,11 +310,11 @@ func (c *Cache) fittedSize(hash string) (sum int64) {
 	return sum
 }
 
-// discardFitted moves what is fitted of a zip out of sight.
-func (c *Cache) discardFitted(hash, gone string) error {
-	err := os.Rename(filepath.Join(c.dir, fittedName, hash), filepath.Join(gone, fittedName+"-"+hash))
+// discardFitted moves what is fitted of a zip out of sight, if there is any.
+func (c *Cache) discardFitted(hash, gone string) (moved bool, err error) {
+	err = os.Rename(filepath.Join(c.dir, fittedName, hash), filepath.Join(gone, fittedName+"-"+hash))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }

@@ -222,6 +222,30 @@ func TestFitIsPruned(t *testing.T) {
 	}
 }
 
+// TestFitWithoutItsCode: where the code is lost, what was fitted of it is known all the same.
+func TestFitWithoutItsCode(t *testing.T) {
+	c, x := newTestCache(t), &index{t: t, build: "one"}
+	code, err := fitBytes(t, c, armZip(t), python311(), FitOptions{Fetch: x})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code.Release()
+	if err := os.RemoveAll(filepath.Join(c.dir, "sha256", strings.TrimPrefix(code.Digest, digestPrefix))); err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.List()
+	if err != nil || len(all) != 1 || all[0].Digest != code.Digest || all[0].Size == 0 || all[0].Used.IsZero() {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	done, err := c.Prune(t.Context(), []string{code.Digest}, func() (map[string]bool, error) { return nil, nil })
+	if err != nil || len(done.Digests) != 1 || done.Bytes != all[0].Size {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if all, err := c.List(); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
 // TestFitAfterAKill: what was half made is removed at the next start, and made anew.
 func TestFitAfterAKill(t *testing.T) {
 	c, x, body := newTestCache(t), &index{t: t, build: "one"}, armZip(t)

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,17 +24,23 @@ type Stored struct {
 
 // List looks at all that the cache has, in the order of digests.
 func (c *Cache) List() ([]Stored, error) {
-	entries, err := os.ReadDir(filepath.Join(c.dir, "sha256"))
-	if err != nil {
-		return nil, fmt.Errorf("list code cache: %w", err)
+	hashes := map[string]bool{}
+	for _, parent := range []string{"sha256", fittedName} { // one may have lost the other
+		entries, err := os.ReadDir(filepath.Join(c.dir, parent))
+		if err != nil {
+			return nil, fmt.Errorf("list code cache: %w", err)
+		}
+		for _, e := range entries {
+			hashes[e.Name()] = true
+		}
 	}
 	var out []Stored
-	for _, e := range entries {
-		digest := digestPrefix + e.Name()
+	for _, hash := range slices.Sorted(maps.Keys(hashes)) {
+		digest := digestPrefix + hash
 		if _, err := parseDigest(digest); err != nil {
 			continue // it is being unpacked or removed
 		}
-		one, err := c.stored(digest, e.Name())
+		one, err := c.stored(digest, hash)
 		if errors.Is(err, fs.ErrNotExist) { // pruned meanwhile
 			continue
 		}
@@ -58,6 +66,9 @@ func (c *Cache) stored(digest, hash string) (Stored, error) {
 	}
 	s.Size += c.fittedSize(hash)
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = os.Stat(filepath.Join(c.dir, fittedName, hash))
+	}
 	if err != nil {
 		return s, err
 	}
