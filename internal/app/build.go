@@ -110,8 +110,8 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := dataDir(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	if err := cleanStages(cfg.DataDir); err != nil {
-		return nil, err
+	if err := cleanStages(cfg.DataDir); err != nil { // what it keeps of the disk is no reason not to serve
+		cfg.Log.Warn("what a backup left stays", "error", err)
 	}
 	f, err := s.foundation(ctx, cfg)
 	if err != nil {

@@ -27,17 +27,30 @@ func openStage(dataDir string) (*stage, error) {
 	if err := cleanStages(dataDir); err != nil {
 		return nil, err
 	}
+	// A backup that ends, or a server that starts, may remove what is not locked yet.
+	var errs error
+	for range 5 {
+		s, err := newStage(dataDir)
+		if err == nil {
+			return s, nil
+		}
+		errs = errors.Join(errs, err)
+	}
+	return nil, fmt.Errorf("prepare backup: %w", errs)
+}
+
+func newStage(dataDir string) (*stage, error) {
 	all := filepath.Join(dataDir, stagingDir)
 	if err := os.MkdirAll(all, 0o700); err != nil {
-		return nil, fmt.Errorf("prepare backup: %w", err)
+		return nil, err
 	}
 	dir, err := os.MkdirTemp(all, "")
 	if err != nil {
-		return nil, fmt.Errorf("prepare backup: %w", err)
+		return nil, err
 	}
-	lock, held, err := lockDir(dir)
-	if err != nil || held {
-		return nil, errors.Join(fmt.Errorf("prepare backup: lock %s", dir), err)
+	lock, _, err := lockDir(dir)
+	if err != nil {
+		return nil, err
 	}
 	return &stage{from: dataDir, dir: dir, lock: lock}, nil
 }
@@ -83,7 +96,9 @@ func cleanStages(dataDir string) error {
 }
 
 func (s *stage) close() error {
-	return errors.Join(os.RemoveAll(s.dir), s.lock.Close())
+	err := errors.Join(os.RemoveAll(s.dir), s.lock.Close())
+	_ = os.Remove(filepath.Dir(s.dir)) // unless another backup is at work
+	return err
 }
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
