@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,9 @@ func TestDeployUpdatesAndKeepsWhatItIsNotTold(t *testing.T) {
 	before := map[string]any{
 		"description": "old", "roleArn": "arn:aws:iam::123456789012:role/mine", "environmentVariables": map[string]any{"A": "1", "B": "2"},
 		"lifecycleConfiguration": map[string]any{"idleRuntimeSessionTimeout": 120, "maxLifetime": 3600},
+		// Members that the SDK does not know, and the server does.
+		"hooksConfiguration":     map[string]any{"build": map[string]any{"warmup": map[string]any{"action": map[string]any{"httpPost": map[string]any{"path": "/warm"}}}}},
+		"resourceConfigurations": []any{map[string]any{"minimumMemoryInMiB": 256.0}},
 	}
 	maps.Copy(f.runtimes[id], before)
 	u.golden("deploy/updates", u.run("deploy", dir, "--env", "B=3", "--runtime", "PYTHON_3_11"))
@@ -74,6 +78,11 @@ func TestDeployUpdatesAndKeepsWhatItIsNotTold(t *testing.T) {
 	life, _ := json.Marshal(r["lifecycleConfiguration"])
 	if string(env) != `{"A":"1","B":"3"}` || r["description"] != "old" || r["roleArn"] != before["roleArn"] || !strings.Contains(string(life), "120") {
 		t.Errorf("after the update: %v", r)
+	}
+	for _, name := range beyondSDK() {
+		if !reflect.DeepEqual(r[name], before[name]) {
+			t.Errorf("%s is %v after the update, want %v", name, r[name], before[name])
+		}
 	}
 	if got := u.run("deploy", dir, "--clear-env", "--json", "--runtime", "PYTHON_3_12"); got.code != 0 || !json.Valid([]byte(got.stdout)) {
 		t.Errorf("%s", got)

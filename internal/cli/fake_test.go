@@ -233,7 +233,7 @@ func (f *fake) change(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	id := r.PathValue("id")
 	old := f.runtimes[id]
-	for _, member := range []string{"description", "environmentVariables", "lifecycleConfiguration", "filesystemConfigurations"} {
+	for _, member := range []string{"description", "environmentVariables", "lifecycleConfiguration", "filesystemConfigurations", "hooksConfiguration", "resourceConfigurations"} {
 		delete(old, member) // what an update leaves out is cleared
 	}
 	f.apply(id, f.body(r), "UPDATING")

@@ -144,7 +144,11 @@ func (p *Program) create(ctx context.Context, c *client.Client, r release) (stri
 
 // update sends the new settings.
 func (p *Program) update(ctx context.Context, c *client.Client, old *bedrockagentcorecontrol.GetAgentRuntimeOutput, r release) error {
-	if _, err := c.Control().UpdateAgentRuntime(ctx, r.settings(old)); err != nil {
+	more, err := membersBeyondSDK(ctx, c, old.AgentRuntimeId)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Control().UpdateAgentRuntime(ctx, r.settings(old), withMembers(more)); err != nil {
 		return err
 	}
 	p.say("updating %s", r.name)

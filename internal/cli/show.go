@@ -23,6 +23,7 @@ type settingsRow struct {
 	Subnets        []string `json:"subnets,omitempty"`
 	SecurityGroups []string `json:"securityGroups,omitempty"`
 	Storage        string   `json:"sessionStorage,omitempty"`
+	AccessPoints   []string `json:"accessPoints,omitempty"` // each as PATH=ARN
 	Snapshot       string   `json:"snapshot,omitempty"`
 	Protocol       string   `json:"protocol,omitempty"` // absent for HTTP
 }
@@ -32,6 +33,7 @@ func settingsOf(r *bedrockagentcorecontrol.GetAgentRuntimeOutput) settingsRow {
 	if protocol := protocolIn(r.ProtocolConfiguration); protocol != types.ServerProtocolHttp {
 		row.Protocol = string(protocol)
 	}
+	row.AccessPoints = accessPointsIn(r.FilesystemConfigurations)
 	if n := r.NetworkConfiguration; n != nil {
 		row.NetworkMode = string(n.NetworkMode)
 		if n.NetworkModeConfig != nil {
@@ -46,6 +48,9 @@ func (s settingsRow) lines() [][]string {
 	lines := [][]string{{"network", strings.Join(append([]string{strings.ToLower(s.NetworkMode)}, s.Subnets...), " ")}}
 	if s.Storage != "" {
 		lines = append(lines, []string{"session storage", s.Storage})
+	}
+	for _, point := range s.AccessPoints {
+		lines = append(lines, []string{"access point", point})
 	}
 	if s.Snapshot != "" {
 		lines = append(lines, []string{"snapshot", s.Snapshot})

@@ -176,20 +176,22 @@ func subset(some, of []string) bool {
 	return !slices.ContainsFunc(some, func(id string) bool { return !slices.Contains(of, id) })
 }
 
-// filesOf is what an agent is to have that has old. The rest of what could be in
-// old, file systems of AWS, is refused by this server.
+// filesOf is what an agent is to have that has old: its access points stay,
+// whatever becomes of its session storage.
 func (s *surroundings) filesOf(old []types.FilesystemConfiguration) []types.FilesystemConfiguration {
-	switch s.storage {
-	case "":
-		return old
-	case noStorage:
-		return nil
-	case storageIn(old):
+	if s.storage == "" || s.storage == storageIn(old) {
 		return old
 	}
-	return []types.FilesystemConfiguration{
-		&types.FilesystemConfigurationMemberSessionStorage{Value: types.SessionStorageConfiguration{MountPath: &s.storage}},
+	var files []types.FilesystemConfiguration
+	for _, f := range old {
+		if _, storage := f.(*types.FilesystemConfigurationMemberSessionStorage); !storage {
+			files = append(files, f)
+		}
 	}
+	if s.storage == noStorage {
+		return files
+	}
+	return append(files, &types.FilesystemConfigurationMemberSessionStorage{Value: types.SessionStorageConfiguration{MountPath: &s.storage}})
 }
 
 // storageIn is where session storage is mounted, without the slash that may end
@@ -201,6 +203,20 @@ func storageIn(files []types.FilesystemConfiguration) string {
 		}
 	}
 	return ""
+}
+
+// accessPointsIn are the access points of EFS and S3 Files, each as PATH=ARN.
+func accessPointsIn(files []types.FilesystemConfiguration) []string {
+	var points []string
+	for _, f := range files {
+		switch point := f.(type) {
+		case *types.FilesystemConfigurationMemberEfsAccessPoint:
+			points = append(points, aws.ToString(point.Value.MountPath)+"="+aws.ToString(point.Value.AccessPointArn))
+		case *types.FilesystemConfigurationMemberS3FilesAccessPoint:
+			points = append(points, aws.ToString(point.Value.MountPath)+"="+aws.ToString(point.Value.AccessPointArn))
+		}
+	}
+	return points
 }
 
 // protocolOf is what an agent is to speak that speaks old. Port and path are the

@@ -77,6 +77,34 @@ func TestDeploySurroundings(t *testing.T) {
 	}
 }
 
+// TestDeployKeepsAccessPoints holds that session storage comes and goes without
+// the directories that an agent shares with others.
+func TestDeployKeepsAccessPoints(t *testing.T) {
+	u, f := withServer(t)
+	dir := agentFolder(t, u, "hello")
+	id := f.add("hello")
+	const point = `{"efsAccessPoint":{"accessPointArn":"arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0","mountPath":"/mnt/shared"}}`
+	const storage = `{"sessionStorage":{"mountPath":"/mnt/work"}}`
+	var old any
+	if err := json.Unmarshal([]byte("["+point+"]"), &old); err != nil {
+		t.Fatal(err)
+	}
+	f.runtimes[id]["filesystemConfigurations"] = old
+	for _, step := range []struct{ flag, want string }{
+		{"/mnt/work", "[" + point + "," + storage + "]"}, {"/mnt/work", "[" + point + "," + storage + "]"}, {"none", "[" + point + "]"},
+	} {
+		if r := u.run("deploy", dir, "--storage", step.flag); r.code != 0 || !strings.Contains(r.stderr, "access point /mnt/shared=arn:aws:elasticfilesystem:") {
+			t.Errorf("%s", r)
+		}
+		if got, _ := json.Marshal(f.runtimes[id]["filesystemConfigurations"]); string(got) != step.want {
+			t.Errorf("--storage %s: %s, want %s", step.flag, got, step.want)
+		}
+	}
+	if r := u.run("ls", "hello", "--json"); !strings.Contains(r.stdout, `"/mnt/shared=arn:aws:elasticfilesystem:`) {
+		t.Errorf("%s", r)
+	}
+}
+
 // version counts the changes of a runtime.
 func (f *fake) version(id string) (changes int) {
 	for _, call := range f.calls {
