@@ -97,18 +97,23 @@ func (p *Program) sayWhich(live []statefile.Record) {
 // locateURL uses the shell's key if it has one, and else that of the running
 // server which listens there.
 func (p *Program) locateURL(f *flags, records []statefile.Record, url, source string) (client.Target, error) {
+	base, err := client.ParseEndpoint(url)
+	if err != nil {
+		return client.Target{}, misuse("%w", err)
+	}
+	url = base.String()
 	t := client.Target{
 		Endpoint: url, Region: cmp.Or(f.region, p.env("AWS_REGION"), p.env("AWS_DEFAULT_REGION")),
 		AccessKeyID: p.env("AWS_ACCESS_KEY_ID"), SecretAccessKey: p.env("AWS_SECRET_ACCESS_KEY"),
 		SessionToken: p.env("AWS_SESSION_TOKEN"), Source: source,
 	}
 	if i := slices.IndexFunc(records, func(r statefile.Record) bool { return r.URL == url && p.state().Alive(r) }); i >= 0 &&
-		(t.AccessKeyID == "" || source == "--endpoint") {
+		(t.AccessKeyID == "" || t.SecretAccessKey == "" || source == "--endpoint") {
 		return p.targetOf(f, records[i], source)
 	}
 	if t.AccessKeyID == "" || t.SecretAccessKey == "" {
 		return t, fail("Take them from where the server runs: outcrop env",
-			"%s names %s, but AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set", source, url)
+			"%s names %s, where no server of yours runs, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set", source, url)
 	}
 	return t, nil
 }

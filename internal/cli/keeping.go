@@ -56,6 +56,10 @@ func (o *SessionOptions) check() error {
 		return misuse("--session-cpus must be from 0.01 to 1024")
 	case o.Spares < 0:
 		return misuse("--spares must not be less than 0")
+	case o.KeepHibernated < 0:
+		return misuse("--keep-hibernated must not be less than 0s")
+	case o.SnapshotLife < 0:
+		return misuse("--snapshot-life must not be less than 0s")
 	case o.SpareMemory > 0 && o.Spares == 0:
 		return misuse("--spare-memory bounds spares, and there are none; add --spares 1")
 	}

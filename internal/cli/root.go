@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,12 +48,12 @@ func newRoot(p *Program) *cobra.Command {
 	root.SetVersionTemplate("outcrop {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		f := misuse("%w", err)
+		f := misuse("%w", inWords(err))
 		f.fix = "See: " + cmd.CommandPath() + " --help"
 		return f
 	})
-	root.PersistentFlags().StringVar(&f.endpoint, "endpoint", "", "server's `URL` (default: AWS_ENDPOINT_URL, else the newest running server of this user)")
-	root.PersistentFlags().StringVar(&f.data, "data", "", "server's data `directory` (default: outcrop in XDG_DATA_HOME or ~/.local/share)")
+	root.PersistentFlags().Var((*nonEmpty)(&f.endpoint), "endpoint", "server's `URL` (default: AWS_ENDPOINT_URL, else the newest running server of this user)")
+	root.PersistentFlags().Var((*nonEmpty)(&f.data), "data", "server's data `directory` (default: outcrop in XDG_DATA_HOME or ~/.local/share)")
 	root.PersistentFlags().StringVar(&f.region, "region", "", "AWS `region` to work in (default: the account's own, or AWS_REGION along with AWS_ENDPOINT_URL)")
 	root.PersistentFlags().BoolVar(&p.verbose, "verbose", false, "show errors in full, as they came")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "agents", Title: "Agents:"})
@@ -66,6 +68,40 @@ func newRoot(p *Program) *cobra.Command {
 		root.AddCommand(c)
 	}
 	return root
+}
+
+// nonEmpty is a text that says something: of an empty one, as an unset variable of a
+// script leaves it, another server would be taken than was meant.
+type nonEmpty string
+
+func (g *nonEmpty) String() string { return string(*g) }
+
+func (g *nonEmpty) Set(text string) error {
+	if text == "" {
+		return errors.New("it is empty; name one, or leave the flag out")
+	}
+	*g = nonEmpty(text)
+	return nil
+}
+
+func (*nonEmpty) Type() string { return "string" }
+
+// inWords replaces the words of package strconv in the refusal of a flag.
+func inWords(err error) error {
+	var number *strconv.NumError
+	if !errors.As(err, &number) {
+		return err
+	}
+	words := strconv.Quote(number.Num) + " is no whole number"
+	switch {
+	case errors.Is(number, strconv.ErrRange):
+		words = number.Num + " is beyond all bounds"
+	case number.Func == "ParseFloat":
+		words = strconv.Quote(number.Num) + " is no number"
+	case number.Func == "ParseBool":
+		words = strconv.Quote(number.Num) + " is neither true nor false"
+	}
+	return errors.New(strings.Replace(err.Error(), number.Error(), words, 1))
 }
 
 // arguments checks how many arguments a command gets; a wrong number is misuse.

@@ -120,6 +120,12 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	if err != nil {
 		return err
 	}
+	switch {
+	case s.maxSessions < 0:
+		return misuse("--max-sessions must not be less than 0; 0 is the server's own limit")
+	case s.grace < 0:
+		return misuse("--grace must not be less than 0s")
+	}
 	if err := errors.Join(s.sessions.check(), s.images.check()); err != nil {
 		return err
 	}
