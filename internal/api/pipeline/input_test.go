@@ -49,7 +49,7 @@ func TestBadBodies(t *testing.T) {
 		{"text for a number", with(`,"lifecycleConfiguration":{"maxLifetime":"60"}`), "", 400, "Value at 'lifecycleConfiguration.maxLifetime' cannot be parsed: expected a number, found a string"},
 		{"a fraction", with(`,"lifecycleConfiguration":{"maxLifetime":60.5}`), "", 400, "expected a whole number"},
 		{"a whole fraction", with(`,"lifecycleConfiguration":{"maxLifetime":6.0e2}`), "", 202, ""},
-		{"beyond 32 bits", with(`,"lifecycleConfiguration":{"maxLifetime":99999999999}`), "", 400, "expected a whole number"},
+		{"beyond 32 bits", with(`,"lifecycleConfiguration":{"maxLifetime":99999999999}`), "", 400, "expected a whole number from -2147483648 to 2147483647"},
 		{"beyond any", with(`,"lifecycleConfiguration":{"maxLifetime":1e400}`), "", 400, "expected a whole number"},
 		{"null in a list", with(`,"requestHeaderConfiguration":{"requestHeaderAllowlist":["A",null]}`), "", 400, "Value at 'requestHeaderConfiguration.requestHeaderAllowlist.2.member' cannot be parsed: expected a value, found null"},
 		{"null in a map", with(`,"environmentVariables":{"A":null}`), "", 400, "Value at 'environmentVariables.A' cannot be parsed: expected a value, found null"},

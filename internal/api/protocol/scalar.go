@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"reflect"
@@ -30,6 +32,10 @@ func parseScalar(sh *schema.Shape, format schema.Format, text string, path *memb
 		}
 	case schema.Integer, schema.Long:
 		n, err := strconv.ParseInt(text, 10, into.Type().Bits())
+		if errors.Is(err, strconv.ErrRange) {
+			most := int64(math.MaxInt64) >> (64 - into.Type().Bits())
+			return bad(fmt.Sprintf("a whole number from %d to %d", -most-1, most))
+		}
 		if err != nil {
 			return bad("a whole number")
 		}
