@@ -63,6 +63,7 @@ func sandboxState(ctx context.Context, engine sandbox.Engine, cfg gvisor.Config)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	c := engine.Capabilities()
+	cfg.Log = nil // the server's own engine has said it once, and clients ask again and again
 	name = strings.TrimSpace(c.Engine + " " + c.Version)
 	for _, f := range gvisor.Probe(ctx, cfg) {
 		if !f.OK {
