@@ -3,6 +3,8 @@
 package examples
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,8 +82,16 @@ func newShell(t *testing.T, s *server.Server) shell {
 	if err := os.Symlink(server.Binary(t), filepath.Join(bin, "outcrop")); err != nil {
 		t.Fatal(err)
 	}
-	home := filepath.Join(dir, "home") // for the docker configuration that crane writes
+	// Logins and images go with the test. buildah wants the docker configuration that is
+	// named to be there.
+	home := filepath.Join(dir, "home")
+	storage := filepath.Join(home, "storage.conf")
+	images := fmt.Sprintf("[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n", filepath.Join(home, "graph"), filepath.Join(home, "run"))
+	if err := errors.Join(os.Mkdir(home, 0o700), os.WriteFile(filepath.Join(home, "config.json"), []byte("{}"), 0o600),
+		os.WriteFile(storage, []byte(images), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	env := append(s.Env(), "PATH="+bin+":"+filepath.Dir(pinned.Program(t, "python"))+":"+os.Getenv("PATH"),
-		"DOCKER_CONFIG="+home, "AWS_PAGER=", "PIP_DISABLE_PIP_VERSION_CHECK=1", "PYTHONUNBUFFERED=1")
+		"DOCKER_CONFIG="+home, "CONTAINERS_STORAGE_CONF="+storage, "STORAGE_DRIVER=", "AWS_PAGER=", "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_COMPILE=1", "PYTHONUNBUFFERED=1")
 	return shell{t: t, dir: dir, env: env}
 }

@@ -20,13 +20,15 @@ type step struct {
 }
 
 // parse returns the commands of the blocks of a README that are marked console:
-// lines that begin with "$ ", "> " where they go on, and below them what they print.
-func parse(readme string) (steps []step, err error) {
+// lines that begin with "$ ", "> " where they go on, and below them what they print. A
+// block marked "console if PROGRAM" is passed over where there is no such program.
+func parse(readme string, has func(program string) bool) (steps []step, err error) {
 	inside := false
 	for i, line := range strings.Split(readme, "\n") {
 		switch {
 		case strings.HasPrefix(line, "```"):
-			inside = !inside && line == "```console"
+			program, conditional := strings.CutPrefix(line, "```console if ")
+			inside = !inside && (line == "```console" || conditional && has(program))
 		case !inside:
 		case strings.HasPrefix(line, "$ "):
 			steps = append(steps, step{line: i + 1, command: line[2:]})
@@ -64,6 +66,13 @@ type shell struct {
 	env []string
 }
 
+// has reports whether the shell finds a program.
+func (sh shell) has(program string) bool {
+	cmd := exec.CommandContext(sh.t.Context(), "bash", "-c", "command -v "+program)
+	cmd.Env = sh.env
+	return cmd.Run() == nil
+}
+
 // marker ends the output of a command; the nul byte is in no output.
 const marker = "\x00"
 
@@ -74,7 +83,7 @@ func (sh shell) follow(path string) {
 	if err != nil {
 		sh.t.Fatal(err)
 	}
-	steps, err := parse(string(readme))
+	steps, err := parse(string(readme), sh.has)
 	if err != nil || len(steps) == 0 {
 		sh.t.Fatalf("%s: %d commands, %v", path, len(steps), err)
 	}
@@ -111,11 +120,12 @@ func cutStatus(out string) (text, status string) {
 }
 
 func TestParse(t *testing.T) {
-	steps, err := parse("# x\n```\n$ not this\n```\n```console\n$ a\n$ b \\\n> c\none\n...\nend ... of it\n```\ntext\n```console\n$ d\n```\n")
+	steps, err := parse("# x\n```\n$ not this\n```\n```console\n$ a\n$ b \\\n> c\none\n...\nend ... of it\n```\ntext\n```console\n$ d\n```\n```console if x\n$ x\n```\n```console if y\n$ y\n```\n",
+		func(program string) bool { return program == "x" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []step{{6, "a", ""}, {7, "b \\\nc", "one\n...\nend ... of it\n"}, {15, "d", ""}}
+	want := []step{{6, "a", ""}, {7, "b \\\nc", "one\n...\nend ... of it\n"}, {15, "d", ""}, {18, "x", ""}}
 	if fmt.Sprint(steps) != fmt.Sprint(want) {
 		t.Errorf("%v", steps)
 	}
@@ -130,7 +140,7 @@ func TestParse(t *testing.T) {
 	if !steps[0].matches("") || steps[0].matches("x\n") {
 		t.Error("a command of which nothing is said may print nothing")
 	}
-	if _, err := parse("```console\nx\n```\n"); err == nil {
+	if _, err := parse("```console\nx\n```\n", nil); err == nil {
 		t.Error("output of no command is taken")
 	}
 }
