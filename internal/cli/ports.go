@@ -207,9 +207,8 @@ func (p *Program) beginSession(ctx context.Context, c *client.Client, v invocati
 	if v.qualifier != "" {
 		in.Qualifier = aws.String(v.qualifier)
 	}
-	out, err := c.Data().InvokeAgentRuntimeCommand(ctx, in)
+	stream, err := startCommand(ctx, c, in)
 	if err == nil {
-		stream := out.GetStream()
 		for range stream.Events() { // until it has ended
 		}
 		err = errors.Join(stream.Err(), stream.Close())
