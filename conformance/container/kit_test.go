@@ -182,7 +182,8 @@ type found struct {
 func (k *kit) ask(r *control.GetAgentRuntimeOutput, session, deed string) (found, error) {
 	var f found
 	out, err := bedrockagentcore.NewFromConfig(k.AWS()).InvokeAgentRuntime(k.t.Context(), &bedrockagentcore.InvokeAgentRuntimeInput{
-		AgentRuntimeArn: r.AgentRuntimeArn, RuntimeSessionId: aws.String(server.SessionID(session)), Payload: []byte(deed), ContentType: aws.String("application/json"),
+		AgentRuntimeArn: r.AgentRuntimeArn, RuntimeSessionId: aws.String(server.SessionID(session)), Payload: []byte(deed),
+		ContentType: aws.String("application/json"), Accept: aws.String("application/json, text/event-stream"), // an MCP server wants to hear it
 	})
 	if err != nil {
 		return f, err
