@@ -31,7 +31,7 @@ import (
 func backedUpDatabases() []string { return []string{storeName, "telemetry.db"} }
 
 // backedUpFiles are replaced whole when they change.
-func backedUpFiles() []string { return []string{"key.json", client.CredentialsName} }
+func backedUpFiles() []string { return []string{keyName, client.CredentialsName} }
 
 // backedUpSegments are trees of segments, whose bytes never change and of which
 // the store says which are needed.
@@ -49,6 +49,7 @@ func leftOut() []string {
 
 const (
 	storeName   = "outcrop.db"
+	keyName     = "key.json"
 	codeName    = "code" // unpacked zips, whose objects may be gone
 	storageName = "session-storage"
 )

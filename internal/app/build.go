@@ -198,14 +198,17 @@ func Build(ctx context.Context, cfg Config) (_ *Server, err error) {
 }
 
 func (s *Server) foundation(ctx context.Context, cfg Config) (f foundation, err error) {
-	ring, _, err := secret.EnsureKeyFile(filepath.Join(cfg.DataDir, "key.json"))
+	if err := checkData(cfg.DataDir); err != nil {
+		return f, err
+	}
+	ring, _, err := secret.EnsureKeyFile(filepath.Join(cfg.DataDir, keyName))
 	if err != nil {
 		return f, fmt.Errorf("open key file: %w", err)
 	}
 	if f.box, err = secret.NewBox(ring); err != nil {
 		return f, err
 	}
-	if f.store, err = sqlite.Open(ctx, filepath.Join(cfg.DataDir, "outcrop.db"), sqlite.Options{Reserve: reserve}); err != nil {
+	if f.store, err = sqlite.Open(ctx, filepath.Join(cfg.DataDir, storeName), sqlite.Options{Reserve: reserve}); err != nil {
 		return f, fmt.Errorf("open store: %w", err)
 	}
 	s.closers = append(s.closers, f.store.Close)
