@@ -148,8 +148,31 @@ func (p *Program) localData(f *flags, command string) (string, error) {
 	return canonical(dir), nil
 }
 
+// dataToSave is the data directory that a flag names, or that of the server which this
+// shell's other commands speak to, or the default one.
+func (p *Program) dataToSave(f *flags) (string, error) {
+	given := p.env("AWS_ENDPOINT_URL")
+	if given == "" || f.endpoint != "" || f.data != "" {
+		return p.localData(f, "backup")
+	}
+	url := strings.TrimRight(given, "/")
+	if base, err := client.ParseEndpoint(url); err == nil {
+		url = base.String()
+	}
+	live, err := p.state().Live()
+	if err != nil {
+		return "", err
+	}
+	for _, r := range live {
+		if r.URL == url {
+			return r.DataDirectory, nil
+		}
+	}
+	return "", misuse("this shell speaks to %s (AWS_ENDPOINT_URL), and no running server of yours is there; name the data directory to save with --data", given)
+}
+
 func (p *Program) backup(cmd *cobra.Command, f *flags, file string, recipients []string, k keyFlags) error {
-	dir, err := p.localData(f, "backup")
+	dir, err := p.dataToSave(f)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,6 +80,30 @@ func TestBackupPrints(t *testing.T) {
 	}
 	u := newUser(t)
 	u.golden("backup/elsewhere", u.run("restore", "x"))
+	u.environ = append(u.environ, "AWS_ENDPOINT_URL=http://127.0.0.1:1")
+	u.golden("backup/other-server", u.run("backup", filepath.Join(u.home, "archive"), "--recipient", aRecipient))
+}
+
+// TestBackupOfTheShellsServer: in a shell that `outcrop env` has set, its server's data
+// is saved.
+func TestBackupOfTheShellsServer(t *testing.T) {
+	u := newUser(t)
+	dir := filepath.Join(u.home, "other")
+	other := *u
+	saved := ""
+	other.backup = func(_ context.Context, opt BackupOptions) (BackupReport, error) {
+		saved = opt.DataDir
+		return BackupReport{Account: testAccount}, nil
+	}
+	serving(t, u, func(opt ServeOptions) {
+		other.environ = append(slices.Clone(u.environ), "AWS_ENDPOINT_URL="+opt.URL+"/")
+		if r := other.run("backup", filepath.Join(u.home, "archive"), "--recipient", aRecipient); r.code != 0 {
+			t.Errorf("%s", r)
+		}
+	}, "--listen", "127.0.0.1:0", "--data", dir)
+	if saved != canonical(dir) {
+		t.Errorf("saved %q, want %q", saved, dir)
+	}
 }
 
 func TestRestorePrints(t *testing.T) {
