@@ -148,6 +148,7 @@ func shells(f *fixture) {
 	x.ends(0)
 
 	x = f.at("", "-s", id, "--shell", "mine")
+	x.shows("Session ") // from here on the terminal is raw
 	x.types("\recho it is $X\r")
 	x.shows("it is remembered")
 	x.types("exit 7\r")
