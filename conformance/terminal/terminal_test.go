@@ -135,8 +135,8 @@ func shells(f *fixture) {
 	x.resize(90, 20)
 	x.types("sleep 1; stty size\r")
 	x.shows("20 90")
-	x.types("sleep 1000\r")
-	x.shows("sleep 1000")
+	x.types(`sh -c 'echo slee""ping; exec sleep 1000'` + "\r")
+	x.shows("sleeping") // before that Ctrl-C is the shell's, which has not given its terminal away yet
 	x.types("\x03")
 	x.shows("^C")
 	x.types("echo still $((40 + 2))\r")
