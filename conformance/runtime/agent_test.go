@@ -138,7 +138,10 @@ func refusedAgents(f *fixture) {
 
 // crashes: the stream breaks, the log says why, the next request starts afresh.
 func crashes(f *fixture) {
-	arn, id, rounds := f.raw(), server.SessionID("crash"), 4
+	arn := f.agent("crashing", "raw.py", func(in *control.CreateAgentRuntimeInput) {
+		in.EnvironmentVariables = map[string]string{"OUTCROP_SNAPSHOT": "off"} // copies of one guest tell the same boot
+	})
+	id, rounds := server.SessionID("crash"), 4
 	if os.Getenv("OUTCROP_NIGHTLY") != "" {
 		rounds = 20
 	}
