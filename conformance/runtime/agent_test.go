@@ -156,7 +156,7 @@ func crashes(f *fixture) {
 			f.Errorf("crash %d: the next request was answered by %q, %v, the one before by %q", i, second, err, first)
 		}
 	}
-	out := f.logged("raw", "its process exited with status 3")
+	out := f.logged("crashing", "its process exited with status 3")
 	if strings.Contains(out, "nothing listens") {
 		f.Errorf("requests that were saved are in the log:\n%s", out)
 	}
