@@ -129,7 +129,7 @@ func TestRequirements(t *testing.T) {
 		"GetNew":    {{action: "svc:GetNew", resource: account + "new-thing/{newThingId}", inferred: true}},
 		"GetByARN":  {{action: "svc:GetByARN", resource: "{resourceArn}", inferred: true}},
 		"Ping":      {{action: "svc:Ping", resource: "*", inferred: true}},
-		"Written":   {{action: "svc:Written", resource: "{thingArn}"}, {action: "iam:PassRole", resource: "{roleArn}", when: "roleArn"}},
+		"Written":   {{action: "svc:Written", resource: "{thingArn}"}, {action: "iam:PassRole", resource: "{roleArn}", when: []string{"roleArn"}}},
 		"Open":      nil,
 		"Handled":   nil,
 	}
@@ -161,5 +161,33 @@ func TestUndecided(t *testing.T) {
 	}
 	if _, _, err := (service{Groups: []group{{Served: "A"}, {Served: "A"}}}).decided(); err == nil {
 		t.Error("an operation is served twice")
+	}
+}
+
+// TestAgree: what AWS's tables do not have, or have on another resource, is refused, and
+// so is a departure that is none any more.
+func TestAgree(t *testing.T) {
+	published := tables{
+		"s3":  {"GetObject": {"arn:${Partition}:s3:::${BucketName}/${ObjectName}"}, "ListAllMyBuckets": {}},
+		"sts": {"TagSession": {"arn:${Partition}:sts::${Account}:federated-user/${Name}"}},
+		"iam": {"CreateUser": {"arn:${Partition}:iam::${Account}:user/${UserNameWithPath}"}},
+	}
+	for _, c := range []struct{ op, action, resource, wrong string }{
+		{"GetObject", "s3:GetObject", "arn:aws:s3:::{Bucket}/{Key}", ""},
+		{"GetObject", "s3:GetObject", "arn:aws:s3:::{Bucket}", "it is on"},
+		{"GetObject", "s3:GetObject", "*", "it is on"},
+		{"GetObject", "s3:GetObjekt", "*", "do not have it"},
+		{"GetObject", "s4:GetObject", "*", "do not have it"},
+		{"ListBuckets", "s3:ListAllMyBuckets", "*", ""},
+		{"GetIt", "s3:GetObject", "{resourceArn}", ""},
+		{"CreateUser", "iam:CreateUser", "arn:aws:iam::{account}:user{Path:/}{UserName}", ""},
+		{"GetFederationToken", "sts:TagSession", "arn:aws:sts::{account}:federated-user/{Name}", "take it out"},
+		{"GetFederationToken", "sts:TagSession", "*", ""},
+		{"Ping", "outcrop:Ping", "*", ""},
+	} {
+		err := published.agree(c.op, requirement{action: c.action, resource: c.resource})
+		if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+			t.Errorf("%s on %s: %v, want %q", c.action, c.resource, err, c.wrong)
+		}
 	}
 }

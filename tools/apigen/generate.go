@@ -11,9 +11,10 @@ import (
 
 // generator turns one model and its overlay into Go.
 type generator struct {
-	model   *model
-	overlay service
-	actions map[string][]string
+	model     *model
+	overlay   service
+	actions   map[string][]string
+	published tables // of all services, which operations may ask for too
 
 	ops      []string          // operation names, sorted
 	group    map[string]int    // operation -> index in overlay.Groups
@@ -23,11 +24,13 @@ type generator struct {
 	shapes   []string       // shape names that are emitted, sorted
 	index    map[string]int // shape name -> index
 	requires map[string][]requirement
+	keys     map[string][]conditionKey
 }
 
 type requirement struct {
-	action, resource, when string
-	inferred               bool
+	action, resource string
+	when             []string // members, with ! before those that must not be set
+	inferred         bool
 }
 
 func errTwice(op string) error { return fmt.Errorf("overlay.go decides %s twice", op) }
@@ -63,13 +66,21 @@ func (g *generator) prepare() error {
 	if err := g.checkOverlay(); err != nil {
 		return err
 	}
-	g.requires = map[string][]requirement{}
+	g.requires, g.keys = map[string][]requirement{}, map[string][]conditionKey{}
 	for _, op := range g.ops {
 		reqs, err := g.requirements(op)
 		if err != nil {
 			return err
 		}
+		for _, r := range reqs {
+			if err := g.published.agree(op, r); err != nil && g.refused[op] == "" {
+				return err
+			}
+		}
 		g.requires[op] = reqs
+		if g.keys[op], err = g.conditionKeys(op); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -144,6 +155,11 @@ func (g *generator) checkOverlay() error {
 	for op := range g.overlay.Former {
 		if g.model.Operations[op] == nil {
 			return fmt.Errorf("overlay.go gives %s a former route, which the model does not have", op)
+		}
+	}
+	for op := range g.overlay.Keys {
+		if g.model.Operations[op] == nil {
+			return fmt.Errorf("overlay.go gives %s condition keys, which the model does not have", op)
 		}
 	}
 	for key := range g.overlay.Patterns {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -32,8 +33,9 @@ func (g *generator) ledger() ledgerService {
 		var reqs []string
 		for _, r := range g.requires[op] {
 			text := "`" + r.action + "` on `" + r.resource + "`"
-			if r.when != "" {
-				text += " when `" + r.when + "` is set"
+			for i, member := range r.when {
+				name, absent := strings.CutPrefix(member, "!")
+				text += []string{" when `", " and `"}[min(i, 1)] + name + "` is " + map[bool]string{true: "not set", false: "set"}[absent]
 			}
 			if r.inferred {
 				text += " (inferred)"
@@ -45,6 +47,12 @@ func (g *generator) ledger() ledgerService {
 			if lines := g.overlay.Requires[op]; len(lines) > 0 && lines[0] != "none" {
 				reqs[0] = strings.TrimPrefix(lines[0], nothingBecause)
 			}
+		}
+		if slices.Contains(strings.Fields(g.overlay.Bearer), op) {
+			reqs = append(reqs, "or a token that the resource's customJWTAuthorizer accepts")
+		}
+		if keys := g.keys[op]; len(keys) > 0 {
+			reqs = append(reqs, "conditions may ask for "+keyNames(keys))
 		}
 		l.rows = append(l.rows, ledgerRow{op, g.overlay.Groups[g.group[op]].Name, status, strings.Join(reqs, "; ")})
 	}
@@ -59,7 +67,7 @@ func (g *generator) ledger() ledgerService {
 		l.notes = append(l.notes, fmt.Sprintf("`%s` is held to `%s`: %s.", k, o.pattern, o.reason))
 	}
 	for _, k := range sortedKeys(g.overlay.Former) {
-		l.notes = append(l.notes, fmt.Sprintf("`%s` is also answered at `%s`, where older clients send it.", k, g.overlay.Former[k]))
+		l.notes = append(l.notes, fmt.Sprintf("`%s` is also answered at `%s`, where other clients send it.", k, strings.ReplaceAll(g.overlay.Former[k], ", ", "` and `")))
 	}
 	for _, k := range sortedKeys(g.overlay.Streaming) {
 		l.notes = append(l.notes, fmt.Sprintf("`%s` is streamed, not held in memory.", k))

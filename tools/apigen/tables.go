@@ -189,8 +189,12 @@ func (g *generator) operationRow(op string) string {
 		f = append(f, fmt.Sprintf("Query: %q", query))
 	}
 	if former := g.overlay.Former[op]; former != "" {
-		method, path, _ := strings.Cut(former, " ")
-		f = append(f, fmt.Sprintf("Former: []schema.Route{{Method: %q, Path: %q}}", method, path))
+		var routes []string
+		for one := range strings.SplitSeq(former, ", ") {
+			method, path, _ := strings.Cut(one, " ")
+			routes = append(routes, fmt.Sprintf("{Method: %q, Path: %q}", method, path))
+		}
+		f = append(f, "Former: []schema.Route{"+strings.Join(routes, ", ")+"}")
 	}
 	if g.typed(op) {
 		if o.Input != nil {
@@ -219,14 +223,25 @@ func (g *generator) operationRow(op string) string {
 	if reason := g.refused[op]; reason != "" {
 		f = append(f, fmt.Sprintf("Refused: %q", reason))
 	}
+	if most := g.overlay.Bodies[op]; most > 0 {
+		f = append(f, fmt.Sprintf("MaxBody: %d", most))
+	}
 	unsigned := o.Authtype == "none" || slices.Contains(o.Auth, "smithy.api#noAuth")
 	readOnly := o.Readonly || o.HTTP.Method == "GET" || o.HTTP.Method == "HEAD" || strings.HasPrefix(op, "List") || strings.HasPrefix(op, "Get")
-	f = append(f, flags("Metadata", g.metadata[op] != "", "ReadOnly", readOnly, "Unsigned", unsigned, "Secret", g.secret[op], "Upgrade", o.Upgrade))
+	f = append(f, flags("Metadata", g.metadata[op] != "", "ReadOnly", readOnly, "Unsigned", unsigned, "Secret", g.secret[op], "Upgrade", o.Upgrade,
+		"Bearer", slices.Contains(strings.Fields(g.overlay.Bearer), op)))
+	var keys []string
+	for _, k := range g.keys[op] {
+		keys = append(keys, k.row())
+	}
+	if keys != nil {
+		f = append(f, "Keys: []schema.ConditionKey{"+strings.Join(keys, ", ")+"}")
+	}
 	var reqs []string
 	for _, r := range g.requires[op] {
 		row := fmt.Sprintf("Action: %q, Resource: %q", r.action, r.resource)
-		if r.when != "" {
-			row += fmt.Sprintf(", When: %q", r.when)
+		if r.when != nil {
+			row += fmt.Sprintf(", When: %#v", r.when)
 		}
 		if r.inferred {
 			row += ", Inferred: true"

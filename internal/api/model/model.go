@@ -6,14 +6,21 @@ package model
 import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/model/bedrockruntime"
+	"github.com/outcrop/outcrop/internal/api/model/cloudtrail"
+	"github.com/outcrop/outcrop/internal/api/model/cognito"
 	"github.com/outcrop/outcrop/internal/api/model/ecr"
+	"github.com/outcrop/outcrop/internal/api/model/iam"
+	"github.com/outcrop/outcrop/internal/api/model/kms"
+	"github.com/outcrop/outcrop/internal/api/model/lambda"
 	"github.com/outcrop/outcrop/internal/api/model/outcrop"
 	"github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/model/secretsmanager"
 	"github.com/outcrop/outcrop/internal/api/model/sts"
 	"github.com/outcrop/outcrop/internal/api/schema"
 )
 
 // Services are all that are served, a slice of some of them.
 func Services() []*schema.Service {
-	return []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3.Service, &outcrop.Service, &ecr.Service, &sts.Service}
+	return []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &bedrockruntime.Service, &s3.Service, &outcrop.Service, &ecr.Service, &sts.Service, &iam.Service, &cognito.Service, &cloudtrail.Service, &kms.Service, &secretsmanager.Service, &lambda.Service}
 }

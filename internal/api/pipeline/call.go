@@ -4,7 +4,11 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/auth"
@@ -16,11 +20,21 @@ import (
 type Call struct {
 	RequestID string
 	Principal auth.Principal
+	// User is whom the caller's bearer token speaks for; of a signed call nobody.
+	User User
 	// Scope is the caller's account and the region the request was signed for.
 	Scope store.Scope
+	// For is the ARN of the resource that the server itself makes the call for, with the
+	// rights of that one's role (Act). It is empty for whoever calls from outside.
+	For string
+	// Until is how long what a call made by Act was answered may be used again, as its
+	// handler says; the zero time is not at all.
+	Until time.Time
 	// Header holds the headers as the client sent them. A handler that hands
 	// them on decides which (spec/runtime.md 2.6).
 	Header http.Header
+	// Source is the address that the request came from.
+	Source string
 	// Trailer returns the checksums that came after a streamed body; it is
 	// complete once the body has been read to its end.
 	Trailer func() http.Header
@@ -35,6 +49,10 @@ type Call struct {
 	authorizer *auth.Authorizer
 	resources  []string
 }
+
+// newID names a call. Ids grow with time, as the index of their records then does at its
+// end alone.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 type callKey struct{}
 
@@ -52,6 +70,12 @@ func From(ctx context.Context) *Call {
 	return &Call{}
 }
 
+// Host is the name by which this caller reached the server, without a port.
+func (c *Call) Host() string {
+	_, host, _ := strings.Cut(c.BaseURL, "://")
+	return withoutPort(host)
+}
+
 // Authorize checks what a handler learns to be required only while it works,
 // such as the source of a copy. It goes the same way as the operation's own list.
 func (c *Call) Authorize(ctx context.Context, requirements ...auth.Requirement) error {
@@ -65,15 +89,22 @@ func (c *Call) Authorize(ctx context.Context, requirements ...auth.Requirement) 
 	return a.Authorize(ctx, c.Principal, requirements)
 }
 
+// About adds a resource to those that the audit says the call was about.
+func (c *Call) About(arn string) {
+	if !slices.Contains(c.resources, arn) {
+		c.resources = append(c.resources, arn)
+	}
+}
+
 // requirements fills the operation's requirement templates from the input.
 func requirements(svc *schema.Service, op *schema.Operation, in any, scope store.Scope) []auth.Requirement {
-	t := text{scope: scope}
+	t := text{svc: svc, scope: scope}
 	if op.Input >= 0 {
 		t.shape, t.value = svc.Shape(op.Input), reflect.ValueOf(in).Elem()
 	}
 	out := make([]auth.Requirement, 0, len(op.Requires))
 	for _, r := range op.Requires {
-		if r.When != "" && t.member(r.When) == "" {
+		if !t.meets(r.When) {
 			continue
 		}
 		out = append(out, auth.Requirement{Action: r.Action, Resource: t.expand(r.Resource)})
@@ -83,26 +114,59 @@ func requirements(svc *schema.Service, op *schema.Operation, in any, scope store
 
 // text is what a requirement's template is filled with.
 type text struct {
+	svc   *schema.Service
 	shape *schema.Shape
 	value reflect.Value
 	scope store.Scope
 }
 
-// member returns the input's own member of that name if it is text and set.
-func (t text) member(name string) string {
-	if t.shape == nil {
-		return ""
+// meets reports whether the members of a requirement's condition are set, or are not.
+func (t text) meets(when []string) bool {
+	for _, member := range when {
+		path, absent := strings.CutPrefix(member, "!")
+		if t.has(path) == absent {
+			return false
+		}
 	}
-	for i := range t.shape.Members {
-		if t.shape.Members[i].Name != name {
-			continue
-		}
-		if f := t.value.Field(i); f.Kind() == reflect.Pointer && f.Type().Elem().Kind() == reflect.String && !f.IsNil() {
-			return f.Elem().String()
-		}
-		return ""
+	return true
+}
+
+// member returns the member at a path if it is text and set.
+func (t text) member(path string) string {
+	if v, set := t.find(path); set && v.Kind() == reflect.String {
+		return v.String()
 	}
 	return ""
+}
+
+// has reports whether the member at a path is set, and not empty.
+func (t text) has(path string) bool {
+	v, set := t.find(path)
+	switch {
+	case !set:
+		return false
+	case v.Kind() == reflect.String, v.Kind() == reflect.Slice, v.Kind() == reflect.Map:
+		return v.Len() > 0
+	}
+	return true
+}
+
+// find returns the member of the input at a path, if it is set.
+func (t text) find(path string) (v reflect.Value, set bool) {
+	if t.shape == nil {
+		return v, false
+	}
+	return find(t.svc, t.shape, t.value, path)
+}
+
+// member returns a member of a structure, and its shape, if it is set.
+func member(sh *schema.Shape, v reflect.Value, name string) (field reflect.Value, shape int, set bool) {
+	i := slices.IndexFunc(sh.Members, func(m schema.Member) bool { return m.Name == name })
+	if i < 0 {
+		return field, 0, false
+	}
+	field, set = schema.Present(v.Field(i))
+	return field, sh.Members[i].Shape, set
 }
 
 // expand fills an ARN template.

@@ -6,16 +6,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/awshost"
 )
 
-// Pages of any origin may call the data plane, as AWS lets them (spec/runtime.md 8.2):
-// it knows no cookies, so that a page can do no more than its own credentials can.
+// Pages of any origin may call the data plane, as AWS lets them (spec/runtime.md 8.2),
+// and user pools, at which apps in browsers sign their users in: they know no cookies, so that a page can do no more than its own credentials can.
 // That does not open it to pages of the internet where the server is on a private
 // network: browsers ask such a server for another header, which is not given.
 const (
 	corsService = "bedrock-agentcore"
+	corsPools   = "cognito-idp"
 	corsMaxAge  = "172800" // seconds
 	corsExposed = "smithy-protocol, baggage, WWW-Authenticate, Date, Mcp-Session-Id, X-Amzn-Trace-Id, X-Amzn-Bedrock-AgentCore-Runtime-Session-Id, " +
 		"Mcp-Protocol-Version, tracestate, x-amzn-ErrorMessage, traceparent, x-amzn-RequestId, x-amzn-ErrorType"
@@ -24,7 +25,7 @@ const (
 // crossOrigin reports whether pages of other origins may read the answers of what was
 // found. What is ours alone answers for itself.
 func (m match) crossOrigin() bool {
-	return m.op != nil && m.svc.Name == corsService && !strings.HasPrefix(m.op.Path, "/_outcrop/")
+	return m.op != nil && (m.svc.Name == corsPools || m.svc.Name == corsService && !strings.HasPrefix(m.op.Path, "/_outcrop/"))
 }
 
 // shareAnswer lets the page that asked read the answer.
@@ -54,11 +55,11 @@ func (e *exchange) preflight() bool {
 	if host, ok := awshost.Parse(withoutPort(r.Host)); ok {
 		service = host.Service
 	}
-	rt := e.p.routers[service]
-	if rt == nil {
-		return false
+	asked := r.Header.Get("Access-Control-Request-Headers")
+	methods := e.p.routers[service].methods(r)
+	if (service == defaultSigning || service == corsPools) && e.p.Serves(corsPools) && callsPools(r, asked) {
+		methods = []string{http.MethodPost}
 	}
-	methods := rt.methods(r)
 	if !slices.Contains(methods, method) {
 		return false
 	}
@@ -67,7 +68,7 @@ func (e *exchange) preflight() bool {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
 	h.Set("Access-Control-Max-Age", corsMaxAge)
-	if asked := r.Header.Get("Access-Control-Request-Headers"); len(asked) <= maxHeaderNames && headerNames.MatchString(asked) {
+	if len(asked) <= maxHeaderNames && headerNames.MatchString(asked) {
 		h.Set("Access-Control-Allow-Headers", asked)
 	}
 	h.Set("Vary", "Access-Control-Request-Headers")
@@ -75,14 +76,29 @@ func (e *exchange) preflight() bool {
 	return true
 }
 
+// callsPools reports whether a page may be about to call user pools. A preflight does
+// not say what X-Amz-Target will be: a page may send what is for other services of the
+// kind as well, signed with credentials of its own, and reads none of their answers.
+func callsPools(r *http.Request, asked string) bool {
+	if r.URL.Path != "/" || len(asked) > maxHeaderNames {
+		return false
+	}
+	return slices.ContainsFunc(strings.Split(asked, ","), func(name string) bool {
+		return strings.EqualFold(strings.TrimSpace(name), protocol.TargetHeader)
+	})
+}
+
 // methods are those of a path that pages of other origins may use.
 func (rt *router) methods(r *http.Request) []string {
-	segs := segments(sigv4.Path(r))
+	if rt == nil {
+		return nil
+	}
+	segs := segments(rt.path(r))
 	if slices.ContainsFunc(segs, isDots) {
 		return nil
 	}
 	var values []string
-	n := rt.root.walk(segs, &values)
+	n := rt.walk(r, segs, &values)
 	if n == nil {
 		return nil
 	}

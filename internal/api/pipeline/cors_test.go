@@ -31,6 +31,12 @@ func TestPreflight(t *testing.T) {
 		{"nowhere", "", "/no/such/path", "https://page.example", "GET", "", "", ""},
 		{"dots", "", "/runtimes/../runtimes/x/invocations", "https://page.example", "POST", "", "", ""},
 		{"S3", "s3.us-west-2.amazonaws.com", "/runtimes/x/invocations", "https://page.example", "GET", "", "", ""},
+		{"user pools", "", "/", "http://localhost:5173", "POST", "cache-control,content-type,X-Amz-Target", "POST", "cache-control,content-type,X-Amz-Target"},
+		{"of AWS's name", "cognito-idp.us-west-2.amazonaws.com", "/", "https://page.example", "POST", "x-amz-target", "POST", "x-amz-target"},
+		{"no target", "", "/", "https://page.example", "POST", "content-type,x-amz-targets", "", ""},
+		{"read", "", "/", "https://page.example", "GET", "x-amz-target", "", ""},
+		{"another path", "", "/x", "https://page.example", "POST", "x-amz-target", "", ""},
+		{"KMS", "kms.us-west-2.amazonaws.com", "/", "https://page.example", "POST", "x-amz-target", "", ""},
 		{"bucket", "b.s3.us-west-2.amazonaws.com", agent, "https://page.example", "POST", "", "", ""},
 	} {
 		r := httptest.NewRequest(http.MethodOptions, tt.target, nil)
@@ -55,6 +61,24 @@ func TestPreflight(t *testing.T) {
 			h.Get("Access-Control-Allow-Headers") != tt.names || h.Get("Access-Control-Max-Age") != "172800" || h.Get("Access-Control-Allow-Credentials") != "" || w.Body.Len() != 0 ||
 			len(k.audit.records) != before {
 			t.Errorf("%s: %d %v", tt.name, w.Code, h)
+		}
+	}
+}
+
+// TestCrossOriginPools: a page reads what user pools answer, and of other services that
+// are called by the same header nothing.
+func TestCrossOriginPools(t *testing.T) {
+	k := newKit(t)
+	for target, want := range map[string]string{
+		"AWSCognitoIdentityProviderService.InitiateAuth": "*", "AWSCognitoIdentityProviderService.ListUserPools": "*", "AWSCognitoIdentityProviderService.ForgotPassword": "*",
+		"AWSCognitoIdentityProviderService.Fly": "", "AmazonEC2ContainerRegistry_V20150921.ListImages": "", "TrentService.ListKeys": "",
+	} {
+		r := newRequest("POST", "/", "{}")
+		r.Header.Set("Origin", "https://page.example")
+		r.Header.Set("X-Amz-Target", target)
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		if w := k.do(r); w.Header().Get("Access-Control-Allow-Origin") != want || w.Code < 400 {
+			t.Errorf("%s: %d %v", target, w.Code, w.Header())
 		}
 	}
 }

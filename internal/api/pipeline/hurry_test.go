@@ -1,19 +1,37 @@
 package pipeline
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/api/model/agentcore"
+	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/store"
 )
 
 // deadlines is a writer on a connection that keeps the last read deadline.
 type deadlines struct {
 	*httptest.ResponseRecorder
-	read time.Time
+	read, write time.Time
+	writes      []time.Duration // what was left for each
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.write = t
+	return nil
+}
+
+func (d *deadlines) Write(b []byte) (int, error) {
+	if !d.write.IsZero() {
+		d.writes = append(d.writes, time.Until(d.write))
+	}
+	return d.ResponseRecorder.Write(b)
 }
 
 func (d *deadlines) SetReadDeadline(t time.Time) error {
@@ -87,6 +105,60 @@ func TestHurryProof(t *testing.T) {
 		k.ServeHTTP(w, r)
 		if c.during != (during > strangerPatience && during <= strangerPatience+4*time.Second) || !w.read.IsZero() {
 			t.Errorf("%s: answered %d, deadline in %v, at last %v", name, w.Code, during, w.read)
+		}
+	}
+}
+
+// lets lets everybody in.
+type lets struct{ in Admission }
+
+func (l lets) Admit(context.Context, Knock) (Admission, error) { return l.in, nil }
+
+func (lets) Signed(context.Context, Knock, store.Scope) error { return nil }
+
+// TestHurryStranger bounds the time of the bodies of callers whom nobody asks who they
+// are, to their end, and of no others.
+func TestHurryStranger(t *testing.T) {
+	k := newKit(t)
+	var w *deadlines
+	var during, rest time.Duration
+	k.serve["InvokeGateway"] = func(_ context.Context, in any) (any, error) {
+		body := in.(*agentcore.InvokeGatewayRequest).Payload
+		during = time.Until(w.read)
+		_, _ = io.CopyN(io.Discard, body, 3) // one has none
+		rest = time.Until(w.read)
+		_, err := io.Copy(io.Discard, body)
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write(make([]byte, 4*strangerRate))
+			_, _ = io.Copy(w, strings.NewReader("more"))
+		}), err
+	}
+	for name, c := range map[string]struct {
+		stranger bool
+		body     string
+		length   int64
+		within   time.Duration
+	}{
+		"a stranger":                  {true, "{    }", 6, strangerPatience},
+		"a stranger with a long body": {true, strings.Repeat(" ", 1<<20), 1 << 20, strangerPatience + 4*time.Second},
+		"a stranger who does not say": {true, "{    }", -1, strangerPatience + 24*time.Second},
+		"a stranger without a body":   {true, "", 0, 0},
+		"somebody with a token":       {false, "{    }", 6, 0},
+	} {
+		k.cfg.Inbound = lets{Admission{Principal: auth.Principal{Kind: auth.Bearer, Account: testAccount}, Scope: store.Scope{Account: testAccount, Region: "us-east-1"}, Stranger: c.stranger}}
+		w = &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		during, rest = 0, 0
+		r := newRequest("POST", "/gw/g-0123456789/mcp", c.body)
+		r.ContentLength = c.length
+		k.ServeHTTP(w, r)
+		bounded := during > 0 && during <= c.within && during > c.within-time.Second && rest > 0
+		if bounded != (c.within > 0) || !w.read.IsZero() || w.Code != http.StatusNotFound {
+			t.Errorf("%s: answered %d, deadline in %v, then %v, at last %v", name, w.Code, during, rest, w.read)
+		}
+		took := len(w.writes) == 2 && w.writes[0] > strangerPatience && w.writes[0] <= strangerPatience+4*time.Second && w.writes[1] <= strangerPatience
+		if took != c.stranger || !c.stranger && w.writes != nil || !w.write.IsZero() || w.Body.Len() != 4*strangerRate+4 {
+			t.Errorf("%s: %v for the parts of the answer, at last %v", name, w.writes, w.write)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func TestWithoutSignature(t *testing.T) {
 		{"unknown path", "GET", "/none", "", "", "", 404, "UnknownOperationException"},
 		{"sts form", "POST", "/", "", "Action=GetCallerIdentity&Version=2011-06-15", "application/x-www-form-urlencoded", 403, "<Code>MissingAuthenticationToken</Code>"},
 		{"sts by query", "GET", "/?Action=GetCallerIdentity", "", "", "", 403, "<Code>MissingAuthenticationToken</Code>"},
-		{"sts, unsigned operation", "POST", "/", "", "Action=AssumeRoleWithWebIdentity", "application/x-www-form-urlencoded", 400, "is not available in Outcrop"},
+		{"sts, unsigned operation", "POST", "/", "", "Action=AssumeRoleWithSAML", "application/x-www-form-urlencoded", 400, "is not available in Outcrop"},
 	}
 	k := newKit(t)
 	for _, c := range cases {
@@ -133,12 +133,12 @@ func TestUnknownService(t *testing.T) {
 // TestElsewhere: the way out of a service that is not served.
 func TestElsewhere(t *testing.T) {
 	for _, tt := range []struct{ name, region, want string }{
-		{"bedrock", "eu-west-1", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://bedrock-runtime.eu-west-1.amazonaws.com "},
+		{"bedrock-data-automation", "eu-west-1", "AWS_ENDPOINT_URL_BEDROCK_DATA_AUTOMATION=https://bedrock-data-automation.eu-west-1.amazonaws.com "},
 		{"dynamodb", "us-west-2", "AWS_ENDPOINT_URL_DYNAMODB=https://dynamodb.us-west-2.amazonaws.com "},
 		{"execute-api", "<b>", "AWS_ENDPOINT_URL_EXECUTE_API=https://execute-api.us-east-1.amazonaws.com "},
 		{"<script>", "us-west-2", "AWS_ENDPOINT_URL_SERVICE=https://SERVICE.us-west-2.amazonaws.com "},
 	} {
-		if got := elsewhere(tt.name, tt.region); !strings.Contains(got, " "+tt.want+"(docs/runtime.md)") {
+		if got := elsewhere(tt.name, tt.region); !strings.Contains(got, " "+strings.TrimSpace(tt.want)+", in your shell") {
 			t.Errorf("elsewhere(%s, %s) = %q, want %q", tt.name, tt.region, got, tt.want)
 		}
 	}
@@ -164,10 +164,10 @@ func TestQueryService(t *testing.T) {
 		}
 	}
 	for body, want := range map[string]string{
-		"Action=Nonsense&Version=1": "<Code>InvalidAction</Code><Message>Could not find operation Nonsense for version 1</Message>",
-		"":                          "<Code>InvalidAction</Code>",
-		"Action=%zz":                "<Code>MalformedQueryString</Code>",
-		"Action=AssumeRole&RoleArn=x&RoleSessionName=y": "AssumeRole is not available in Outcrop",
+		"Action=Nonsense&Version=1":           "<Code>InvalidAction</Code><Message>Could not find operation Nonsense for version 1</Message>",
+		"":                                    "<Code>MissingAction</Code>",
+		"Action=%zz":                          "<Code>MalformedQueryString</Code>",
+		"Action=AssumeRoot&TargetPrincipal=x": "AssumeRoot is not available in Outcrop",
 	} {
 		if w := k.do(sign(t, form(body), "sts", body)); w.Code != 400 || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%q: %d %s, want %s", body, w.Code, w.Body, want)
@@ -184,6 +184,19 @@ func form(body string) *http.Request {
 // openOperations is every operation that is modelled without authentication.
 // The list is golden: nothing joins it unseen.
 var openOperations = []string{
+	"bedrock-agentcore AuthorizeResourceOauth2", "bedrock-agentcore GetGatewayProtectedResourceMetadata",
+	"bedrock-agentcore GetRuntimeProtectedResourceMetadata",
+	"bedrock-agentcore ReceiveResourceOauth2Callback",
+	"cognito-idp AssociateSoftwareToken", "cognito-idp ChangePassword", "cognito-idp CompleteWebAuthnRegistration",
+	"cognito-idp ConfirmDevice", "cognito-idp ConfirmForgotPassword", "cognito-idp ConfirmSignUp", "cognito-idp DeleteUser",
+	"cognito-idp DeleteUserAttributes", "cognito-idp DeleteWebAuthnCredential", "cognito-idp ForgetDevice",
+	"cognito-idp ForgotPassword", "cognito-idp GetDevice", "cognito-idp GetTokensFromRefreshToken", "cognito-idp GetUser",
+	"cognito-idp GetUserAttributeVerificationCode", "cognito-idp GetUserAuthFactors", "cognito-idp GlobalSignOut",
+	"cognito-idp InitiateAuth", "cognito-idp ListDevices", "cognito-idp ListUserSessions", "cognito-idp ListWebAuthnCredentials",
+	"cognito-idp ResendConfirmationCode", "cognito-idp RespondToAuthChallenge", "cognito-idp RevokeToken",
+	"cognito-idp RevokeUserSession", "cognito-idp SetUserMFAPreference", "cognito-idp SetUserSettings", "cognito-idp SignUp",
+	"cognito-idp StartWebAuthnRegistration", "cognito-idp UpdateAuthEventFeedback", "cognito-idp UpdateDeviceStatus",
+	"cognito-idp UpdateUserAttributes", "cognito-idp VerifySoftwareToken", "cognito-idp VerifyUserAttribute",
 	"sts AssumeRoleWithSAML", "sts AssumeRoleWithWebIdentity",
 }
 
@@ -210,6 +223,9 @@ func TestOpenRoutes(t *testing.T) {
 		}
 		for i := range svc.Operations {
 			op := &svc.Operations[i]
+			if op.Unsigned {
+				continue
+			}
 			for _, r := range []*http.Request{newRequest(op.Method, op.Path, ""), newRequest(op.Method, op.Path+"?"+op.Query, "{}")} {
 				w := k.do(r)
 				if w.Code < 400 && !(op.Path == "/" && w.Body.String() == "welcome") {
@@ -223,6 +239,9 @@ func TestOpenRoutes(t *testing.T) {
 	}
 	if w := k.do(newRequest("POST", "/", "")); w.Code == 200 {
 		t.Error("an open path takes a POST")
+	}
+	if w := k.do(newRequest("GET", "/?Action=GetCallerIdentity&Version=2011-06-15", "")); w.Code != 403 {
+		t.Errorf("a call of the query protocol by GET is answered with the open path: %d %s", w.Code, w.Body)
 	}
 	if w := k.do(sign(t, newRequest("GET", "/", ""), "s3", "")); !strings.Contains(w.Body.String(), "ListAllMyBucketsResult") {
 		t.Errorf("a signed GET / is not S3's: %s", w.Body)
@@ -435,13 +454,31 @@ func TestRegions(t *testing.T) {
 // SDK reads.
 func TestServicesThatAreNotServed(t *testing.T) {
 	k := newKit(t)
-	r := newRequest("POST", "/", "Action=CreateRole&Version=2010-05-08")
+	r := newRequest("POST", "/", "Action=CreateStack&Version=2010-05-15")
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
-	if w := k.do(signAs(t, r, testKey, "iam", "Action=CreateRole&Version=2010-05-08")); w.Code != http.StatusNotFound ||
-		!strings.Contains(w.Body.String(), "<Code>UnknownOperationException</Code>") || !strings.Contains(w.Body.String(), "The service &#39;iam&#39; is not served") {
-		t.Errorf("iam: %d %s, want 404 in XML", w.Code, w.Body)
+	if w := k.do(signAs(t, r, testKey, "cloudformation", "Action=CreateStack&Version=2010-05-15")); w.Code != http.StatusNotFound ||
+		!strings.Contains(w.Body.String(), "<Code>UnknownOperationException</Code>") || !strings.Contains(w.Body.String(), "The service &#39;cloudformation&#39; is not served") {
+		t.Errorf("cloudformation: %d %s, want 404 in XML", w.Code, w.Body)
 	}
 	if w := k.do(signAs(t, newRequest("POST", "/", "{}"), testKey, "dynamodb", "{}")); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), `"message":"The service 'dynamodb'`) {
 		t.Errorf("dynamodb: %d %s, want 404 in JSON", w.Code, w.Body)
+	}
+}
+
+// TestFormsTellTheirService: without a signature a form's version and action say which
+// service's words it is refused in, and with one the version has to be the service's.
+func TestFormsTellTheirService(t *testing.T) {
+	k := newKit(t)
+	for body, namespace := range map[string]string{
+		"Action=CreateRole&Version=2010-05-08": "iam", "Action=AssumeRole&Version=2011-06-15": "sts", "Action=Nonsense&Version=1": "sts", "": "sts",
+	} {
+		w := k.do(form(body))
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `xmlns="https://`+namespace+`.amazonaws.com/`) || !strings.Contains(w.Body.String(), "<Code>MissingAuthenticationToken</Code>") {
+			t.Errorf("%q: %d %s, want a refusal of %s", body, w.Code, w.Body, namespace)
+		}
+	}
+	const old = "Action=GetCallerIdentity&Version=2010-05-08"
+	if w := k.do(sign(t, form(old), "sts", old)); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "Could not find operation GetCallerIdentity for version 2010-05-08") {
+		t.Errorf("another service's version: %d %s", w.Code, w.Body)
 	}
 }

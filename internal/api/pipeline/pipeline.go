@@ -11,12 +11,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/api/schema"
@@ -39,8 +38,8 @@ type Auditor interface {
 	AuditDurable(ctx context.Context, r telemetry.Record) error
 }
 
-// Config is what a Pipeline is built from. All members are required but Throttle
-// and Open.
+// Config is what a Pipeline is built from. All members are required but Throttle,
+// Used, Resource, Inbound and Open.
 type Config struct {
 	// Version is named in refusals.
 	Version string
@@ -55,9 +54,39 @@ type Config struct {
 	Now        func() time.Time
 	// Throttle refuses a call that comes too soon after others; nil refuses none.
 	Throttle func(store.Scope, *schema.Service, *schema.Operation) error
+	// Used is told who was authenticated for a call of a service; nil is nobody.
+	Used func(ctx context.Context, p auth.Principal, service, region string)
+	// Resource completes a requirement's resource where a request does not say all of
+	// its ARN, by the signing name of the service whose operation it is; nil leaves it.
+	Resource func(ctx context.Context, service string, p auth.Principal, arn string) (string, error)
+	// Inbound lets those in who come with a token; nil is nobody.
+	Inbound Inbound
 	// Open are the paths that are served without credentials. The list is
 	// short, and a test holds it.
 	Open map[string]http.Handler
+	// Hosted returns what stands before the path of a request to a host name, in AgentCore's
+	// routes: a gateway has a name of its own. It is empty for all other names; nil is none.
+	Hosted func(host string) string
+	// Named is Hosted for names that users of the account have chosen. They lead there
+	// with what is no path of the API alone: nobody takes calls of others for himself by
+	// choosing the name that they are sent to.
+	Named func(host string) string
+	// Hint returns what is said of a path that none of AgentCore's operations is at, where
+	// more can be said than that; nil says no more.
+	Hint func(path string) string
+	// Base tells by which address a request has come, scheme and host; nil goes by whether
+	// it came over TLS.
+	Base func(r *http.Request) string
+	// Tree are the hosts and paths whose handler asks for what it needs itself: those
+	// of user pools. Nil is none. Tests hold that list too.
+	Tree Tree
+}
+
+// Tree is a handler of requests that it tells by host and path.
+type Tree interface {
+	http.Handler
+	// Serves reports whether a request without a signature is the tree's.
+	Serves(r *http.Request) bool
 }
 
 // Pipeline is the http.Handler of the API.
@@ -66,6 +95,7 @@ type Pipeline struct {
 	routers  map[string]*router          // by signing name
 	named    map[string]map[string]match // by signing name, and Action or X-Amz-Target
 	byName   map[string][]*schema.Service
+	targets  map[string]string // signing names, by what begins X-Amz-Target
 	handlers map[*schema.Operation]schema.Handler
 	buffers  sync.Pool    // of *[protocol.CopyBuffer]byte
 	lost     atomic.Int64 // audit records
@@ -76,7 +106,10 @@ type Pipeline struct {
 func New(cfg Config) (*Pipeline, error) {
 	p := &Pipeline{
 		cfg: cfg, routers: map[string]*router{}, named: map[string]map[string]match{},
-		byName: map[string][]*schema.Service{}, handlers: map[*schema.Operation]schema.Handler{},
+		byName: map[string][]*schema.Service{}, targets: map[string]string{}, handlers: map[*schema.Operation]schema.Handler{},
+	}
+	if p.cfg.Base == nil {
+		p.cfg.Base = baseURL
 	}
 	for _, h := range cfg.Handlers {
 		if _, twice := p.handlers[h.Operation]; twice {
@@ -86,9 +119,15 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	for _, svc := range cfg.Services {
 		p.byName[svc.SigningName] = append(p.byName[svc.SigningName], svc)
+		if svc.Target != "" {
+			p.targets[svc.Target] = svc.SigningName
+		}
 		if err := p.register(svc); err != nil {
 			return nil, err
 		}
+	}
+	if rt := p.routers[defaultSigning]; rt != nil {
+		rt.prefix, rt.named, rt.hint = cfg.Hosted, cfg.Named, cfg.Hint
 	}
 	return p, nil
 }
@@ -115,6 +154,9 @@ func (p *Pipeline) register(svc *schema.Service) error {
 			name := op.Name
 			if svc.Protocol == schema.JSON11 {
 				name = protocol.Target(svc, op)
+				// Newer SDKs leave out what stands before the service's own name.
+				short := name[strings.LastIndexByte(svc.Target, '.')+1:]
+				p.named[svc.SigningName][short] = match{svc: svc, op: op}
 			}
 			p.named[svc.SigningName][name] = match{svc: svc, op: op}
 		}
@@ -147,17 +189,22 @@ type exchange struct {
 	codec   protocol.Codec
 	wire    protocol.Call
 	id      *sigv4.Identity
-	v2      *sigv2.Claim // set for URLs presigned in S3's older version
-	taken   bool         // the body has been taken from id
-	form    io.Closer    // the counted body of a form without a signature
-	audited bool
+	v2      *sigv2.Claim        // set for URLs presigned in S3's older version
+	taken   bool                // the body has been taken from id
+	keys    map[string][]string // what conditions can ask about a token
+	form    io.Closer           // the counted body of a call without a signature
+	// stranger is Admission.Stranger
+	stranger bool
+	// requires is Actor.Requires
+	requires func([]auth.Requirement) []auth.Requirement
+	audited  bool
 }
 
 // ServeHTTP answers one request.
 func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &exchange{p: p, w: &response{ResponseWriter: w}, r: r, started: p.cfg.Now(), call: &Call{
-		RequestID: uuid.NewString(), Header: r.Header, ContentLength: r.ContentLength,
-		authorizer: p.cfg.Authorizer, BaseURL: baseURL(r), Method: r.Method, Path: sigv4.Path(r), Query: r.URL.RawQuery,
+		RequestID: newID(), Source: sourceIP(r).String(), Header: r.Header, ContentLength: r.ContentLength,
+		authorizer: p.cfg.Authorizer, BaseURL: p.cfg.Base(r), Method: r.Method, Path: sigv4.Path(r), Query: r.URL.RawQuery,
 	}}
 	defer e.close()
 	defer e.recover()
@@ -184,16 +231,28 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // openRoute returns the handler of a path that needs no credentials. A signed
 // request is an API call whatever its path (S3 lists buckets at "/"), and so is
-// any to the host of a bucket or another of AWS's.
+// any to the host of a bucket or another of AWS's, but for those of the tree.
 func (p *Pipeline) openRoute(r *http.Request) http.Handler {
+	if bucketOfHost(r.Host) != "" || signed(r) {
+		return nil
+	}
+	if p.cfg.Tree != nil && r.Header.Get(protocol.TargetHeader) == "" && p.cfg.Tree.Serves(r) {
+		return p.cfg.Tree
+	}
 	h := p.cfg.Open[r.URL.Path]
-	if h == nil || bucketOfHost(r.Host) != "" || r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-") || strings.Contains(r.URL.RawQuery, "AWSAccessKeyId=") {
+	if h == nil || r.Header.Get("Authorization") != "" || r.URL.Query().Has("Action") { // of the query protocol, by GET
 		return nil
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || awshost.Is(withoutPort(r.Host)) {
 		return nil
 	}
 	return h
+}
+
+// signed reports whether a request carries a signature, good or bad.
+func signed(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Authorization"), "AWS") ||
+		strings.Contains(r.URL.RawQuery, "X-Amz-") || strings.Contains(r.URL.RawQuery, "AWSAccessKeyId=")
 }
 
 // serve takes the request up to its handler's answer.
@@ -212,17 +271,30 @@ func (e *exchange) serve() (any, error) {
 	if err := e.authenticate(claimErr); err != nil {
 		return nil, err
 	}
-	if e.call.Principal.Kind != auth.Nobody {
+	if e.call.Principal.Kind != auth.Nobody && !e.stranger {
 		gate.Known(e.r.Context())
+		if e.p.cfg.Used != nil {
+			e.p.cfg.Used(e.r.Context(), e.call.Principal, e.match.svc.SigningName, e.call.Scope.Region)
+		}
 	}
 	in, err := e.decode()
 	if err != nil {
 		return nil, err
 	}
+	return e.perform(in)
+}
+
+// perform has an operation done that is known, with its caller and its input.
+func (e *exchange) perform(in any) (any, error) {
 	if err := e.authorize(in); err != nil {
 		return nil, err
 	}
 	op := e.match.op
+	if op.Bearer && e.id != nil && e.p.cfg.Inbound != nil {
+		if err := e.p.cfg.Inbound.Signed(e.r.Context(), e.knock(), e.call.Scope); err != nil {
+			return nil, err
+		}
+	}
 	if e.p.cfg.Throttle != nil {
 		if err := e.p.cfg.Throttle(e.call.Scope, e.match.svc, op); err != nil {
 			return nil, err
@@ -238,7 +310,7 @@ func (e *exchange) serve() (any, error) {
 	if op.Method == http.MethodDelete || strings.Contains(op.Name, "Delete") {
 		ctx = store.Freeing(ctx) // on a full disk these are what helps
 	}
-	ctx, err = withToken(ctx, e.match.svc, op, in, e.call.Scope)
+	ctx, err := withToken(ctx, e.match.svc, op, in, e.call.Scope)
 	if err != nil {
 		return nil, err
 	}
@@ -292,14 +364,12 @@ func (e *exchange) decode() (any, error) {
 
 func (e *exchange) authorize(in any) error {
 	op, svc := e.match.op, e.match.svc
-	if op.Unsigned {
-		return nil
-	}
 	ctx := auth.WithRequest(e.r.Context(), auth.Request{
 		SourceIP: sourceIP(e.r), Time: e.started, Secure: e.r.TLS != nil, Region: e.call.Scope.Region, UserAgent: e.r.UserAgent(),
+		Referer: e.r.Referer(), Keys: conditionKeys(svc, op, in, e.keys),
 	})
 	e.r = e.r.WithContext(ctx)
-	if op.Free {
+	if op.Unsigned || op.Free {
 		return nil // its handler may still ask
 	}
 	if in == nil { // a refused operation whose input is not described
@@ -310,7 +380,27 @@ func (e *exchange) authorize(in any) error {
 			return err
 		}
 	}
-	return e.call.Authorize(ctx, requirements(svc, op, in, e.call.Scope)...)
+	needed := requirements(svc, op, in, e.call.Scope)
+	if e.requires != nil {
+		needed = e.requires(needed)
+	}
+	if complete := e.p.cfg.Resource; complete != nil {
+		for i := range needed {
+			var err error
+			if needed[i].Resource, err = complete(ctx, svc.SigningName, e.call.Principal, needed[i].Resource); err != nil {
+				return fault.Internal(fmt.Errorf("complete the resource of %s: %w", needed[i].Action, err))
+			}
+		}
+	}
+	// What a service does for its caller elsewhere comes after what it is asked for itself.
+	own := slices.IndexFunc(needed, func(r auth.Requirement) bool { return onBehalf(svc, r.Action) })
+	if own < 0 {
+		return e.call.Authorize(ctx, needed...)
+	}
+	if err := e.call.Authorize(ctx, needed[:own]...); err != nil {
+		return err
+	}
+	return e.call.Authorize(calledVia(ctx, svc), needed[own:]...)
 }
 
 // answer writes the result. The audit of a call that hands out a secret is on
@@ -361,8 +451,11 @@ func (e *exchange) abort() { panic(http.ErrAbortHandler) }
 // refuse writes an error in the words of the service.
 func (e *exchange) refuse(err error) {
 	f := e.family().Fault(e.fullDisk(err))
-	if e.family() == sigv4.S3 {
+	switch e.family() {
+	case sigv4.S3:
 		f = s3Words(f)
+	case sigv4.Query:
+		f = queryWords(f)
 	}
 	if f.Status >= http.StatusInternalServerError {
 		f = e.internal(f)
@@ -448,6 +541,7 @@ func (e *exchange) family() sigv4.Family {
 }
 
 func (e *exchange) close() {
+	e.answered()
 	if e.form != nil {
 		_ = e.form.Close() // net/http closes it again, and reports
 	}

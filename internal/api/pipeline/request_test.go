@@ -81,6 +81,8 @@ func writeRequest(t testing.TB, svc *schema.Service, op *schema.Operation, in an
 		if f := v.Field(sh.Payload - 1); !f.IsNil() {
 			w.body = marshal(t, svc, m.Shape, f.Interface(), false)
 		}
+	case m != nil && svc.Shape(m.Shape).Kind == schema.Blob:
+		w.body = string(v.Field(sh.Payload - 1).Bytes())
 	case m != nil:
 		t.Fatalf("%s: nobody has written a payload of this kind yet", op.Name)
 	case inBody:

@@ -33,6 +33,10 @@ func TestRequirements(t *testing.T) {
 		{"create", control, "CreateAgentRuntime", &agentcorecontrol.CreateAgentRuntimeRequest{RoleArn: str(role)}},
 		{"create, role is no ARN", control, "CreateAgentRuntime", &agentcorecontrol.CreateAgentRuntimeRequest{RoleArn: str("agent")}},
 		{"create, no role", control, "CreateAgentRuntime", &agentcorecontrol.CreateAgentRuntimeRequest{}},
+		{"create, of a zip", control, "CreateAgentRuntime", &agentcorecontrol.CreateAgentRuntimeRequest{RoleArn: str(role), AgentRuntimeArtifact: zipped("b", "a/b c.zip", nil)}},
+		{"create, of a version of a zip", control, "CreateAgentRuntime", &agentcorecontrol.CreateAgentRuntimeRequest{RoleArn: str(role), AgentRuntimeArtifact: zipped("b", "a.zip", str("v1"))}},
+		{"create, of an image", control, "CreateAgentRuntime", &agentcorecontrol.CreateAgentRuntimeRequest{RoleArn: str(role), AgentRuntimeArtifact: &agentcorecontrol.AgentRuntimeArtifact{ContainerConfiguration: &agentcorecontrol.ContainerConfiguration{ContainerUri: str("b/a")}}}},
+		{"update, of a zip called like an ARN", control, "UpdateAgentRuntime", &agentcorecontrol.UpdateAgentRuntimeRequest{AgentRuntimeId: str(bare), RoleArn: str(role), AgentRuntimeArtifact: zipped("b", "arn:aws:s3:::other/k", nil)}},
 		{"update", control, "UpdateAgentRuntime", &agentcorecontrol.UpdateAgentRuntimeRequest{AgentRuntimeId: str(bare), RoleArn: str(role)}},
 		{"get", control, "GetAgentRuntime", &agentcorecontrol.GetAgentRuntimeRequest{AgentRuntimeId: str(bare)}},
 		{"get, an id that is an ARN", control, "GetAgentRuntime", &agentcorecontrol.GetAgentRuntimeRequest{AgentRuntimeId: str(other)}},
@@ -77,34 +81,51 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
+// zipped is the code of a runtime.
+func zipped(bucket, key string, version *string) *agentcorecontrol.AgentRuntimeArtifact {
+	return &agentcorecontrol.AgentRuntimeArtifact{CodeConfiguration: &agentcorecontrol.CodeConfiguration{
+		Code: &agentcorecontrol.Code{S3: &agentcorecontrol.S3Location{Bucket: &bucket, Prefix: &key, VersionId: version}},
+	}}
+}
+
 // TestRequirementsAreKnown checks every template of the tables: an ARN or "*",
-// whose members and conditions are text members of the input.
+// whose members are text members of the input, and conditions are members.
 func TestRequirementsAreKnown(t *testing.T) {
 	for _, svc := range allServices() {
 		for i := range svc.Operations {
 			op := &svc.Operations[i]
 			for _, r := range op.Requires {
-				if action, _, _ := strings.Cut(r.Action, ":"); action != svc.SigningName && action != "iam" {
+				if action, _, _ := strings.Cut(r.Action, ":"); action != svc.SigningName && action != "iam" && action != "s3" {
 					t.Errorf("%s asks for %s", op.Name, r.Action)
 				}
 				if op.Input < 0 {
 					continue
 				}
-				names := membersOf(r.Resource)
-				if r.When != "" {
-					names = append(names, r.When)
+				for _, member := range r.When {
+					if _, found := shapeAt(svc, svc.Shape(op.Input), strings.TrimPrefix(member, "!")); !found {
+						t.Errorf("%s: %s on %s: there is no member %s", op.Name, r.Action, r.Resource, member)
+					}
 				}
-				for _, name := range names {
-					known := slices.ContainsFunc(svc.Shape(op.Input).Members, func(m schema.Member) bool {
-						return m.Name == name && svc.Shape(m.Shape).Kind == schema.String
-					})
-					if !known {
-						t.Errorf("%s: %s on %s (when %q): there is no text member %s", op.Name, r.Action, r.Resource, r.When, name)
+				for _, path := range membersOf(r.Resource) {
+					if sh, found := shapeAt(svc, svc.Shape(op.Input), path); !found || sh.Kind != schema.String {
+						t.Errorf("%s: %s on %s: there is no text member %s", op.Name, r.Action, r.Resource, path)
 					}
 				}
 			}
 		}
 	}
+}
+
+// shapeAt is the shape of the member at a path.
+func shapeAt(svc *schema.Service, sh *schema.Shape, path string) (*schema.Shape, bool) {
+	for name := range strings.SplitSeq(path, ".") {
+		i := slices.IndexFunc(sh.Members, func(m schema.Member) bool { return m.Name == name })
+		if i < 0 {
+			return nil, false
+		}
+		sh = svc.Shape(sh.Members[i].Shape)
+	}
+	return sh, true
 }
 
 // membersOf lists the members that a template names.

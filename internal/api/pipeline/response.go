@@ -10,6 +10,8 @@ import (
 type response struct {
 	http.ResponseWriter
 	begun bool
+	// before is called with the length of each part of the answer before it is written, or nil.
+	before func(length int)
 }
 
 // WriteHeader implements http.ResponseWriter. An interim head is not the answer's.
@@ -21,12 +23,18 @@ func (w *response) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (w *response) Write(b []byte) (int, error) {
 	w.begun = true
+	if w.before != nil {
+		w.before(len(b))
+	}
 	return w.ResponseWriter.Write(b)
 }
 
 // ReadFrom lets the kernel copy files where the writer behind can.
 func (w *response) ReadFrom(r io.Reader) (int64, error) {
 	w.begun = true
+	if w.before != nil {
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
 	return io.Copy(w.ResponseWriter, r)
 }
 

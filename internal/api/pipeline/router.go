@@ -19,6 +19,12 @@ type router struct {
 	root node
 	// hosted is set for S3, whose host names may hold the first segment.
 	hosted bool
+	// prefix is what stands before the paths of a host name; nil is nothing.
+	prefix func(host string) string
+	// named is prefix for paths that nothing is at without one.
+	named func(host string) string
+	// hint says what there is instead of a path that nothing is at; nil says nothing.
+	hint func(path string) string
 }
 
 // node is one path segment. Labels match any one segment, a greedy label all
@@ -88,8 +94,12 @@ func (rt *router) route(path string, r route) {
 	}
 	n.asksQuery = n.asksQuery || r.weight() > 0
 	n.routes = append(n.routes, r)
-	// The most specific route of a path is tried first.
-	sort.SliceStable(n.routes, func(i, j int) bool { return n.routes[i].weight() > n.routes[j].weight() })
+	// The most specific route of a path is tried first, and of equal ones an operation
+	// that is served: S3's models keep old names of some (PutBucketLifecycle).
+	sort.SliceStable(n.routes, func(i, j int) bool {
+		a, b := n.routes[i], n.routes[j]
+		return a.weight() > b.weight() || a.weight() == b.weight() && a.op.Refused == "" && b.op.Refused != ""
+	})
 }
 
 func child(n **node) *node {
@@ -158,18 +168,14 @@ type match struct {
 // Within one path the query is compared as S3 does: by the presence of a
 // parameter, and by its value only where the template has one.
 func (rt *router) find(req *http.Request) (match, error) {
-	path := sigv4.Path(req)
-	if rt.hosted {
-		path = hostedPath(req.Host, path)
-	}
-	segs := segments(path)
-	if !rt.hosted && slices.ContainsFunc(segs, isDots) {
-		return match{}, unknownOperation()
+	segs := segments(rt.path(req))
+	if !rt.hosted && slices.ContainsFunc(segs, isDots) { // a signature does not tell such a path from others
+		return match{}, fault.New("UnknownOperationException", http.StatusNotFound, "There is no operation at a path with a '.' or '..' segment. Write the path without it")
 	}
 	var values []string
-	n := rt.root.walk(segs, &values)
+	n := rt.walk(req, segs, &values)
 	if n == nil {
-		return match{}, unknownOperation()
+		return match{}, rt.nowhere(rt.path(req))
 	}
 	var q url.Values
 	if n.asksQuery {
@@ -189,6 +195,32 @@ func (rt *router) find(req *http.Request) (match, error) {
 		return match{r.svc, r.op, labels, r.former}, err
 	}
 	return match{}, notAllowed(n.routes[0].svc, other)
+}
+
+// walk finds the node of a request's path.
+func (rt *router) walk(req *http.Request, segs []string, values *[]string) *node {
+	n := rt.root.walk(segs, values)
+	if n != nil || rt.named == nil {
+		return n
+	}
+	prefix := rt.named(withoutPort(req.Host))
+	if prefix == "" {
+		return nil
+	}
+	*values = nil
+	return rt.root.walk(append(segments(prefix), segs...), values)
+}
+
+// path is the escaped path of a request, with what its host name stands for before it.
+func (rt *router) path(req *http.Request) string {
+	path := sigv4.Path(req)
+	switch {
+	case rt.hosted:
+		return hostedPath(req.Host, path)
+	case rt.prefix != nil:
+		return rt.prefix(withoutPort(req.Host)) + path
+	}
+	return path
 }
 
 // decode gives the labels their names and takes the percent-encoding off.
@@ -218,6 +250,16 @@ func notAllowed(svc *schema.Service, methods []string) error {
 	}
 	e.Header = http.Header{"Allow": {allow}}
 	return e
+}
+
+// nowhere refuses a path that nothing is at.
+func (rt *router) nowhere(path string) error {
+	if rt.hint != nil {
+		if text := rt.hint(path); text != "" {
+			return fault.New("UnknownOperationException", http.StatusNotFound, "There is no operation at this path. %s", text)
+		}
+	}
+	return unknownOperation()
 }
 
 func unknownOperation() error {

@@ -51,6 +51,9 @@ func TestEveryRoute(t *testing.T) {
 			}
 			for _, p := range []string{path, path + "/"} {
 				routes++
+				if op.Query != "" {
+					p += "?" + op.Query
+				}
 				m, err := routers[svc.SigningName].find(httptest.NewRequest(op.Method, p, nil))
 				if err != nil {
 					t.Errorf("%s %s: %v", op.Method, p, err)
@@ -98,10 +101,30 @@ func TestRoutes(t *testing.T) {
 		{"DELETE", "/runtimes/x/runtime-endpoints/%2E%2E", "DeleteAgentRuntimeEndpoint", ""}, // signed as it is
 		{"GET", "/no/such/path", "UnknownOperationException", ""},
 		{"GET", "/Runtimes/x", "UnknownOperationException", ""},
+		{"POST", "/gw/g-0123456789/mcp", "InvokeGateway", ""},
+		{"GET", "/gw/g-0123456789/.well-known/oauth-protected-resource", "GetGatewayProtectedResourceMetadata", ""},
+		{"GET", "/.well-known/oauth-protected-resource/gw/g-0123456789/mcp", "GetGatewayProtectedResourceMetadata", ""},
+		{"POST", "http://g-0123456789.gateway.test/mcp", "InvokeGateway", ""},
+		{"GET", "http://g-0123456789.gateway.test/.well-known/oauth-protected-resource", "GetGatewayProtectedResourceMetadata", ""},
+		{"PUT", "http://g-0123456789.gateway.test/runtimes/", "InvokeGateway", ""}, // the gateway's own
+		{"POST", "http://tools.example.com/mcp", "InvokeGateway", ""},
+		{"PUT", "http://tools.example.com/runtimes/", "CreateAgentRuntime", ""}, // nobody takes the API's calls by a name that he chose
 		{"GET", "/datasets", "ListDatasets", ""},
 		{"POST", "/datasets/list", "ListDatasets", ""},
 	}
 	rt := testRouters()["bedrock-agentcore"]
+	rt.named = func(host string) string {
+		if host == "tools.example.com" {
+			return "/gw/t-0123456789"
+		}
+		return ""
+	}
+	rt.prefix = func(host string) string {
+		if id, ok := strings.CutSuffix(host, ".gateway.test"); ok {
+			return "/gw/" + id
+		}
+		return ""
+	}
 	for _, c := range cases {
 		r := httptest.NewRequest(c.method, c.target, nil)
 		m, err := rt.find(r)
@@ -114,6 +137,24 @@ func TestRoutes(t *testing.T) {
 		}
 		if m.op.Name != c.want {
 			t.Errorf("%s %s is %s, want %s", c.method, c.target, m.op.Name, c.want)
+		}
+	}
+}
+
+// TestHint: what more there is to say of a path is said.
+func TestHint(t *testing.T) {
+	rt := testRouters()["bedrock-agentcore"]
+	rt.hint = func(path string) string {
+		if path == "/gw/g-0123456789" {
+			return "It is below."
+		}
+		return ""
+	}
+	for path, want := range map[string]string{
+		"/gw/g-0123456789": "There is no operation at this path. It is below.", "/no/such/path": "There is no operation at this path",
+	} {
+		if _, err := rt.find(httptest.NewRequest("POST", path, nil)); fault.From(err).Message != want {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 }
@@ -207,7 +248,7 @@ func TestS3Routes(t *testing.T) {
 // TestS3Refusals tells by name what is not served.
 func TestS3Refusals(t *testing.T) {
 	k := newKit(t, &s3.Service)
-	for target, op := range map[string]string{"/b?policy": "GetBucketPolicy", "/b?lifecycle": "GetBucketLifecycle", "/b/k?acl": "GetObjectAcl"} {
+	for target, op := range map[string]string{"/b?cors": "GetBucketCors", "/b?logging": "GetBucketLogging", "/b/k?acl": "GetObjectAcl"} {
 		w := k.do(sign(t, newRequest("GET", target, ""), "s3", ""))
 		if !strings.HasPrefix(w.Header().Get("X-Outcrop-Refused"), op) || !strings.Contains(w.Body.String(), "<Error><Code>") {
 			t.Errorf("GET %s: %d %s, refused %q", target, w.Code, w.Body, w.Header().Get("X-Outcrop-Refused"))

@@ -17,7 +17,7 @@ func TestS3Words(t *testing.T) {
 		{"GET", "/bucket?max-keys=many", "", 400, "InvalidArgument"},
 		{"GET", "/bucket/key?partNumber=x", "", 400, "InvalidArgument"},
 		{"GET", "/bucket?acl", "", 400, "NotImplemented"},
-		{"PUT", "/bucket?policy", "{}", 400, "NotImplemented"},
+		{"PUT", "/bucket?cors", "{}", 400, "NotImplemented"},
 		{"GET", "/bucket/bad%zzkey", "", 400, "InvalidArgument"},
 		{"PUT", "/bucket?versioning", "<VersioningConfiguration>", 400, "MalformedXML"},
 		{"POST", "/bucket/key", "", 405, "MethodNotAllowed"},

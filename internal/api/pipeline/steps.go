@@ -28,15 +28,19 @@ const defaultSigning = "bedrock-agentcore"
 
 // route finds service and operation. The service is the one the credential is
 // scoped to; a request without credentials is told by the host name where that is
-// one of AWS's, by its form (query protocol), or else by its path.
+// one of AWS's, by the header in which JSON 1.1 names operations, by its form (query
+// protocol), or else by its path.
 func (e *exchange) route(claimErr error) error {
 	name, region := e.claim.Service, e.claim.Region
+	guessed := false
 	if name == "" {
 		name = defaultSigning
 		if host, ok := awshost.Parse(withoutPort(e.r.Host)); ok {
 			name, region = host.Service, host.Region
-		} else if isForm(e.r) {
-			name = "sts"
+		} else if target, ok := e.p.targeted(e.r); ok && !e.p.passing(e.r) {
+			name = target
+		} else if isForm(e.r) && !e.p.passing(e.r) {
+			name, guessed = "sts", true // until the form has been read
 		}
 	}
 	services := e.p.byName[name]
@@ -53,7 +57,7 @@ func (e *exchange) route(claimErr error) error {
 	e.use(services[0], nil)
 	switch services[0].Protocol {
 	case schema.Query:
-		return e.routeQuery(services[0], claimErr)
+		return e.routeQuery(services[0], guessed, claimErr)
 	case schema.JSON11:
 		return e.routeTarget(services[0])
 	}
@@ -67,31 +71,49 @@ func (e *exchange) route(claimErr error) error {
 	return nil
 }
 
+// passing reports whether a request's path is one of an operation that takes all methods:
+// it hands on what it is sent, forms included.
+func (p *Pipeline) passing(r *http.Request) bool {
+	rt := p.routers[defaultSigning]
+	if rt == nil {
+		return false
+	}
+	m, err := rt.find(r)
+	return err == nil && m.op.Method == schema.AnyMethod
+}
+
 // signingName is how services are named in signatures.
 var signingName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,40}$`)
 
-// elsewhere says how an agent calls a service at AWS itself: SDKs take an endpoint
-// from a variable with the service's id in its name, which is not always that of
-// the signature.
+// elsewhere says how a shell or an agent calls a service at AWS itself: SDKs take an endpoint
+// from a variable with the service's id in its name.
 func elsewhere(name, region string) string {
 	variable, host := "AWS_ENDPOINT_URL_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), name
-	if name == "bedrock" { // models are called at the runtime of it
-		variable, host = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "bedrock-runtime"
-	}
 	if !signingName.MatchString(name) {
 		variable, host = "AWS_ENDPOINT_URL_SERVICE", "SERVICE"
 	}
 	if !regionName.MatchString(region) {
 		region = "us-east-1"
 	}
-	return "To call it at AWS, give the agent keys of AWS and, among its environment variables, an endpoint such as " +
-		variable + "=https://" + host + "." + region + ".amazonaws.com (docs/runtime.md)"
+	return "To call it at AWS, set keys of AWS and an endpoint such as " +
+		variable + "=https://" + host + "." + region + ".amazonaws.com, in your shell or among the agent's environment variables (docs/runtime.md)"
+}
+
+// targeted returns the service that the header of JSON 1.1 names an operation of.
+func (p *Pipeline) targeted(r *http.Request) (signing string, ok bool) {
+	target, _, named := strings.Cut(r.Header.Get(protocol.TargetHeader), ".")
+	if !named {
+		return "", false
+	}
+	signing, ok = p.targets[target]
+	return signing, ok
 }
 
 // routeQuery reads the Action. The body of a signed request is authenticated by
 // then: the form is small, and nothing else says what the call is. Without a
-// signature only an operation that asks for none is found.
-func (e *exchange) routeQuery(svc *schema.Service, claimErr error) error {
+// signature only an operation that asks for none is found; where the service is
+// guessed, its form tells it.
+func (e *exchange) routeQuery(svc *schema.Service, guessed bool, claimErr error) error {
 	if claimErr == nil {
 		if err := e.authenticate(nil); err != nil {
 			return err
@@ -99,25 +121,58 @@ func (e *exchange) routeQuery(svc *schema.Service, claimErr error) error {
 		if err := e.takeBody(); err != nil {
 			return err
 		}
-	} else if e.r.Body != nil {
-		e.r.Body = e.p.cfg.Verifier.Stranger(sigv4.FamilyOf(svc.SigningName), e.r.Body)
-		e.form = e.r.Body
+	} else {
+		e.countBody()
 	}
 	form, err := protocol.FormValues(e.r)
 	if err != nil {
 		return err
 	}
-	action := form.Get("Action")
+	version, action := form.Get("Version"), form.Get("Action")
+	if guessed {
+		svc = e.p.serviceOf(version, action, svc)
+		e.match.svc = svc
+		e.use(svc, nil)
+	}
 	op := e.p.named[svc.SigningName][action].op
+	if version != "" && version != svc.Version {
+		op = nil
+	}
 	if claimErr != nil && (op == nil || !op.Unsigned) {
 		return sigv4.FamilyOf(svc.SigningName).Fault(claimErr)
 	}
-	if op == nil {
-		return fault.New("InvalidAction", http.StatusBadRequest, "Could not find operation %s for version %s", clip(action), clip(form.Get("Version")))
+	switch {
+	case action == "":
+		return fault.New("MissingAction", http.StatusBadRequest, "The form must have an Action and a Version; %s has the version %s", svc.SigningName, svc.Version)
+	case op == nil:
+		return fault.New("InvalidAction", http.StatusBadRequest, "Could not find operation %s for version %s", clip(action), clip(version))
 	}
 	e.match = match{svc: svc, op: op}
 	e.use(svc, op)
 	return nil
+}
+
+// countBody counts the body of somebody who has shown no credentials among those that
+// are kept of such.
+func (e *exchange) countBody() {
+	if e.r.Body != nil {
+		e.r.Body = e.p.cfg.Verifier.Stranger(e.family(), e.r.Body)
+		e.form = e.r.Body
+	}
+}
+
+// serviceOf returns the service of the query protocol that has an action in a
+// version, and otherwise the one that was guessed.
+func (p *Pipeline) serviceOf(version, action string, guess *schema.Service) *schema.Service {
+	if m, ok := p.named[guess.SigningName][action]; ok && m.svc.Version == version {
+		return guess
+	}
+	for _, svc := range p.cfg.Services {
+		if _, ok := p.named[svc.SigningName][action]; ok && svc.Protocol == schema.Query && svc.Version == version {
+			return svc
+		}
+	}
+	return guess
 }
 
 // routeTarget reads the header that names the operation; a signature covers it as
@@ -147,8 +202,10 @@ func (e *exchange) use(svc *schema.Service, op *schema.Operation) {
 // kept apart by it.
 var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,31}$`)
 
-// mismatch is printed by AWS when a bearer token meets a runtime that wants
-// SigV4 (spec/runtime.md 8.3).
+// ErrMismatch is what AWS answers when a bearer token meets a resource that wants
+// SigV4, or the other way round (spec/runtime.md 8.3).
+func ErrMismatch() error { return fault.Denied("%s", mismatch) }
+
 const mismatch = "Authorization method mismatch. The agent is configured for a different authorization method than what was used in your request. " +
 	"Check the agent's authorization configuration and ensure your request uses the matching method (OAuth or SigV4)"
 
@@ -159,14 +216,21 @@ func (e *exchange) authenticate(claimErr error) error {
 	}
 	svc, op := e.match.svc, e.match.op
 	if op != nil && op.Unsigned && claimErr != nil {
+		if svc.Protocol == schema.JSON11 {
+			e.countBody()
+		}
 		return nil
 	}
 	if e.v2 != nil {
 		return e.authenticateV2()
 	}
 	if claimErr != nil {
-		if scheme, _, _ := strings.Cut(e.r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") && svc.SigningName == defaultSigning {
-			return fault.Denied("%s", mismatch)
+		token := e.bearer()
+		if admitted, err := e.admit(token); admitted || err != nil {
+			return err
+		}
+		if token != "" && svc.SigningName == defaultSigning {
+			return ErrMismatch()
 		}
 		return sigv4.FamilyOf(svc.SigningName).Fault(claimErr)
 	}
@@ -196,7 +260,7 @@ func (e *exchange) headersSigned(svc *schema.Service, op *schema.Operation) erro
 	}
 	members := svc.Shape(op.Input).Members
 	for _, r := range op.Requires {
-		i := slices.IndexFunc(members, func(m schema.Member) bool { return m.Name == r.When && m.In == schema.InHeader })
+		i := slices.IndexFunc(members, func(m schema.Member) bool { return m.In == schema.InHeader && slices.Contains(r.When, m.Name) })
 		if i < 0 || e.r.Header.Get(members[i].Wire) == "" || e.id.Claim.Signed(strings.ToLower(members[i].Wire)) {
 			continue
 		}
@@ -219,7 +283,7 @@ func maxBody(svc *schema.Service, op *schema.Operation) int64 {
 	}
 	m := svc.Shape(op.Input).PayloadMember()
 	if m == nil || !m.Streaming {
-		return protocol.MaxBody
+		return protocol.BodyLimit(op)
 	}
 	if b := svc.Shape(m.Shape).Bounds; b != nil && b.Has&schema.HasMax != 0 {
 		return int64(b.Max)
@@ -291,11 +355,14 @@ func (e *exchange) audit(f *fault.Error, status int) error {
 	}
 	rec := telemetry.Record{
 		Time: e.started, RequestID: e.call.RequestID, Scope: e.call.Scope, Principal: e.call.Principal.ARN, AccessKeyID: e.claim.AccessKeyID,
-		Event: e.match.op.Name, Source: e.match.svc.Name, SourceIP: sourceIP(e.r).String(), UserAgent: e.r.UserAgent(),
+		Event: e.match.op.Name, Source: e.match.svc.Name, SourceIP: actingService, UserAgent: e.r.UserAgent(),
 		Resources: e.call.resources, Status: status, ReadOnly: e.match.op.ReadOnly,
 	}
+	if ip := sourceIP(e.r); ip.IsValid() { // what this server calls has none
+		rec.SourceIP = ip.String()
+	}
 	if f != nil {
-		rec.ErrorCode = f.Code
+		rec.ErrorCode, rec.ErrorMessage = f.Code, f.Message
 	}
 	// The record is kept even if the client has gone.
 	ctx := context.WithoutCancel(e.r.Context())
@@ -319,6 +386,7 @@ func (p *Pipeline) lose(err error) {
 	}
 }
 
+// sourceIP is where a request comes from; it is not valid of those that this server makes.
 func sourceIP(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -328,7 +396,7 @@ func sourceIP(r *http.Request) netip.Addr {
 	return addr.Unmap()
 }
 
-// baseURL is the address the client used.
+// baseURL is the address the client used, where nobody ends TLS before us.
 func baseURL(r *http.Request) string {
 	scheme := "http"
 	if r.TLS != nil {
@@ -338,13 +406,7 @@ func baseURL(r *http.Request) string {
 }
 
 func isForm(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.URL.Query().Has("Action")
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.URL.RawQuery != "" && r.URL.Query().Has("Action")
 }
 
-func clip(s string) string {
-	const most = 64
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func clip(s string) string { return fault.Clip(s, 64) }

@@ -62,3 +62,21 @@ func TestTarget(t *testing.T) {
 		})
 	}
 }
+
+// TestTargetNames: some SDKs write all of the service's name in its model before the
+// operation (boto3), others what follows its last dot (those of Smithy).
+func TestTargetNames(t *testing.T) {
+	k := newKit(t)
+	for target, want := range map[string]int{
+		"com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents": 200, "CloudTrail_20131101.LookupEvents": 200, "LookupEvents": 400, "v20131101.CloudTrail_20131101.LookupEvents": 400,
+	} {
+		r := newRequest("POST", "/", "{}")
+		r.Header.Set("X-Amz-Target", target)
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		w := httptest.NewRecorder()
+		k.ServeHTTP(w, sign(t, r, "cloudtrail", "{}"))
+		if w.Code != want {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+}

@@ -91,7 +91,12 @@ func own(s string) string {
 	if !strings.HasPrefix(s, "arn:") {
 		return s
 	}
-	return accountField.ReplaceAllString(s, ":"+testAccount+":")
+	s = accountField.ReplaceAllString(s, ":"+testAccount+":")
+	if part := strings.SplitN(s, ":", 6); len(part) == 6 && part[4] != "" && part[4] != "aws" {
+		part[4] = testAccount // where any word may stand
+		s = strings.Join(part, ":")
+	}
+	return s
 }
 
 var accountField = regexp.MustCompile(`:[0-9]{12}:`)
@@ -207,6 +212,9 @@ func TestMinimalInputs(t *testing.T) {
 		}
 		for i := range svc.Operations {
 			op := &svc.Operations[i]
+			if op.NewInput == nil {
+				continue // refused, and its input is not described
+			}
 			in := op.NewInput()
 			if !newValuegen(svc).fill(reflect.ValueOf(in).Elem(), svc.Shape(op.Input)) {
 				t.Errorf("%s has no finite input", op.Name)

@@ -16,7 +16,7 @@ const json11Type = "application/x-amz-json-1.1"
 
 func (json11) Decode(c Call, r *http.Request, _ []Label, in any) error {
 	sh, v := c.input(in)
-	body, err := readBody(r)
+	body, err := readBody(c, r)
 	if err != nil || len(bytes.TrimSpace(body)) == 0 {
 		return err
 	}

@@ -187,6 +187,14 @@ func (d *jsonDecoder) mapping(sh *schema.Shape, field reflect.Value, depth int) 
 		key := token.String()
 		mark := d.path.push(key)
 		if d.dec.PeekKind() == 'n' {
+			if d.svc.Protocol == schema.JSON11 {
+				// There null is no entry: amazon-cognito-identity-js sends "DEVICE_KEY": null.
+				d.path.pop(mark)
+				if err := d.dec.SkipValue(); err != nil {
+					return err
+				}
+				continue
+			}
 			return mismatch(d.path.String(), "a value", "null")
 		}
 		v := reflect.New(field.Type().Elem()).Elem()

@@ -83,18 +83,27 @@ func (c Call) output(out any) (*schema.Shape, reflect.Value) {
 	return c.Service.Shape(c.Operation.Output), v.Elem()
 }
 
+// BodyLimit bounds a body of an operation that is held in memory, in bytes.
+func BodyLimit(op *schema.Operation) int64 {
+	if op != nil && op.MaxBody > 0 {
+		return op.MaxBody
+	}
+	return MaxBody
+}
+
 // readBody reads a body that must fit into memory.
-func readBody(r *http.Request) ([]byte, error) {
+func readBody(c Call, r *http.Request) ([]byte, error) {
 	if r.Body == nil {
 		return nil, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	limit := BodyLimit(c.Operation)
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	if len(body) > MaxBody {
+	if int64(len(body)) > limit {
 		return nil, fault.New("RequestEntityTooLargeException", http.StatusRequestEntityTooLarge,
-			"The request body is larger than %d bytes", MaxBody)
+			"The request body is larger than %d bytes", limit)
 	}
 	return body, nil
 }
@@ -137,7 +146,7 @@ func mismatch(path, want, got string) error {
 	if path == "" {
 		path = "the request body"
 	} else {
-		path = "'" + clipTo(path, 256) + "'"
+		path = "'" + fault.Clip(path, 256) + "'"
 	}
 	return fault.Malformed("Value at %s cannot be parsed: expected %s, found %s", path, want, got)
 }

@@ -139,7 +139,7 @@ func bindPayload(c Call, r *http.Request, sh *schema.Shape, v reflect.Value) (bo
 		field.Set(reflect.ValueOf(io.ReadCloser(body)))
 		return true, nil
 	case kind == schema.Blob || kind == schema.String:
-		body, err := readBody(r)
+		body, err := readBody(c, r)
 		if err != nil {
 			return true, err
 		}

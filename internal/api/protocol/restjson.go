@@ -23,7 +23,7 @@ func (restJSON) Decode(c Call, r *http.Request, labels []Label, in any) error {
 	if done, err := bindPayload(c, r, sh, v); done || err != nil {
 		return err
 	}
-	body, err := readBody(r)
+	body, err := readBody(c, r)
 	if err != nil || len(bytes.TrimSpace(body)) == 0 {
 		return err
 	}

@@ -27,7 +27,7 @@ func (restXML) Decode(c Call, r *http.Request, labels []Label, in any) error {
 	if sh.Payload == 0 && !hasBody(sh) {
 		return nil
 	}
-	body, err := readBody(r)
+	body, err := readBody(c, r)
 	if err != nil || len(bytes.TrimSpace(body)) == 0 {
 		return err
 	}

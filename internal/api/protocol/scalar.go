@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/fault"
 )
 
 // parseScalar reads a scalar from text: a path label, a query or header value,
@@ -176,11 +177,4 @@ func formatFloat(f float64, bits int) string {
 }
 
 // clip keeps an error text short.
-func clip(s string) string { return clipTo(s, 64) }
-
-func clipTo(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
-}
+func clip(s string) string { return fault.Clip(s, 64) }

@@ -2,8 +2,10 @@ package protocol
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"reflect"
+	"slices"
 
 	"github.com/outcrop/outcrop/internal/api/schema"
 )
@@ -53,6 +55,10 @@ func (w *xmlWriter) members(sh *schema.Shape, v reflect.Value) {
 }
 
 func (w *xmlWriter) member(m *schema.Member, sh *schema.Shape, v reflect.Value) {
+	if sh.Kind == schema.Map {
+		w.entries(m, sh, v)
+		return
+	}
 	if sh.Kind != schema.List {
 		w.value(m, m.Wire, sh, v)
 		return
@@ -73,6 +79,25 @@ func (w *xmlWriter) member(m *schema.Member, sh *schema.Shape, v reflect.Value) 
 		w.value(nil, name, elem, v.Index(i))
 	}
 	w.close(m.Wire)
+}
+
+// entries writes a map, by key.
+func (w *xmlWriter) entries(m *schema.Member, sh *schema.Shape, v reflect.Value) {
+	elem, name := w.svc.Shape(sh.Elem), "entry"
+	if m.Flattened || sh.Flattened {
+		name = m.Wire
+	} else {
+		w.open(m.Wire)
+		defer w.close(m.Wire)
+	}
+	keys := v.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
+	for _, key := range keys {
+		w.open(name)
+		w.text(cmp.Or(sh.KeyName, "key"), key.String())
+		w.value(nil, cmp.Or(sh.ValueName, "value"), elem, v.MapIndex(key))
+		w.close(name)
+	}
 }
 
 func (w *xmlWriter) value(m *schema.Member, name string, sh *schema.Shape, v reflect.Value) {

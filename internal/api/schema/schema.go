@@ -211,6 +211,9 @@ type Operation struct {
 	// name; Unwrapped answers are their one member alone.
 	Root      string
 	Unwrapped bool
+	// MaxBody bounds a body that is held in memory, in bytes; 0 is what the protocol
+	// holds.
+	MaxBody int64
 	// Refused is the reason why the operation is not served; empty when it is.
 	Refused string
 	// Metadata marks an operation that is stored and echoed without effect.
@@ -223,12 +226,32 @@ type Operation struct {
 	// Upgrade operations leave HTTP behind: what they return is the http.Handler
 	// that takes the connection over.
 	Upgrade bool
+	// Bearer operations are on a resource that may say itself who calls it, with
+	// a bearer token in place of a signature.
+	Bearer bool
 	// Requires lists what the caller must be allowed. It is empty only where
 	// AWS asks no permission for the call as such, which Free states.
 	Requires []Requirement
 	Free     bool
+	// Keys say which condition keys the input fills.
+	Keys []ConditionKey
 	// NewInput and NewOutput return pointers to zero values of the Go types.
 	NewInput, NewOutput func() any
+}
+
+// ConditionKey is a key that conditions of policies can ask about, and where in the
+// input its values are.
+type ConditionKey struct {
+	// Name is the key in lower case. One that ends in a slash stands for one key for
+	// each tag or claim: aws:requesttag/.
+	Name string
+	// Member is the path of the member from the input's own, with dots: one value, a
+	// list of values, or tags, whose keys are meant by any name without a slash. Of a
+	// text and a name with one, the text is a user's token, whose claims are meant.
+	Member string
+	// Set and Unset are the value in place of the member's, by whether it is set; Unset
+	// alone is that of a member that is not. With no Member, Set always is.
+	Set, Unset string
 }
 
 // AnyMethod is the method of an operation that hands on what it is asked.
@@ -240,11 +263,12 @@ type Route struct{ Method, Path string }
 // Requirement is one permission an operation needs.
 type Requirement struct {
 	Action string
-	// Resource is an ARN template: {region}, {account} and {member} are filled in
-	// from the request; "*" stands for no resource.
+	// Resource is an ARN template: {region}, {account} and {member}, by its path with
+	// dots, are filled in from the request; "*" stands for no resource.
 	Resource string
-	// When names an input member: the requirement holds only if it is set.
-	When string
+	// When names members of the input, by their paths: the requirement holds only if
+	// all are set, and none is that has an exclamation mark before it.
+	When []string
 	// Inferred marks a requirement that AWS does not document.
 	Inferred bool
 }

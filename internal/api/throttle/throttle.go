@@ -42,6 +42,12 @@ type bucket struct {
 	at     time.Time
 }
 
+// fill brings a bucket up to now.
+func (b *bucket) fill(now time.Time, rate, most float64) {
+	b.tokens = min(most, b.tokens+now.Sub(b.at).Seconds()*rate)
+	b.at = now
+}
+
 // maxBuckets bounds what is remembered: whoever may call may sign for any region.
 const maxBuckets = 10_000
 
@@ -81,8 +87,7 @@ func (l *Limiter) take(c caller, rate float64) bool {
 		b = &bucket{tokens: rate, at: now}
 		l.buckets[c] = b
 	}
-	b.tokens = min(rate, b.tokens+now.Sub(b.at).Seconds()*rate)
-	b.at = now
+	b.fill(now, rate, rate)
 	if b.tokens < 1 {
 		return false
 	}

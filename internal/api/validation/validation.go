@@ -124,7 +124,17 @@ func (c *checker) push(name string) int {
 		c.path = append(c.path, '.')
 	}
 	c.path = append(c.path, name...)
+	if c.svc.Protocol == schema.Query && name != "" { // IAM and STS write 'roleName'
+		c.path[len(c.path)-len(name)] = lower(name[0])
+	}
 	return mark
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 func (c *checker) pushItem(i int) int {
@@ -351,12 +361,7 @@ func (c *checker) show(sh *schema.Shape, v reflect.Value) string {
 }
 
 // clip cuts a value or a map's key to a length that is still helpful.
-func clip(text string) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "..."
-}
+func clip(text string) string { return fault.Clip(text, most) }
 
 // showAll writes the scalars of a list or map, and stops once b is full.
 func showAll(b *strings.Builder, sh *schema.Shape, v reflect.Value) {

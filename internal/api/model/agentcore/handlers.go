@@ -15,6 +15,7 @@ type Runtime interface {
 	EndAgentRuntimeMcpSession(ctx context.Context, in *AgentRuntimeMcpSessionRequest) (*InvokeAgentRuntimeResponse, error)
 	GetAgentCard(ctx context.Context, in *GetAgentCardRequest) (*GetAgentCardResponse, error)
 	GetAgentRuntimePath(ctx context.Context, in *AgentRuntimePathRequest) (*InvokeAgentRuntimeResponse, error)
+	GetRuntimeProtectedResourceMetadata(ctx context.Context, in *GetRuntimeProtectedResourceMetadataRequest) (*GetRuntimeProtectedResourceMetadataResponse, error)
 	InvokeAgentRuntime(ctx context.Context, in *InvokeAgentRuntimeRequest) (*InvokeAgentRuntimeResponse, error)
 	InvokeAgentRuntimeCommand(ctx context.Context, in *InvokeAgentRuntimeCommandRequest) (*InvokeAgentRuntimeCommandResponse, error)
 	InvokeAgentRuntimeCommandShell(ctx context.Context, in *InvokeAgentRuntimeCommandShellRequest) (http.Handler, error)
@@ -28,39 +29,116 @@ type Runtime interface {
 // RuntimeHandlers joins h with the operations it serves.
 func RuntimeHandlers(h Runtime) []schema.Handler {
 	return []schema.Handler{
-		{Service: &Service, Operation: &operations[9], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[10], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.DeleteAgentRuntimePath(ctx, in.(*AgentRuntimePathRequest))
 		}},
-		{Service: &Service, Operation: &operations[18], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[19], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.EndAgentRuntimeMcpSession(ctx, in.(*AgentRuntimeMcpSessionRequest))
 		}},
-		{Service: &Service, Operation: &operations[21], Serve: func(ctx context.Context, in any) (any, error) { return h.GetAgentCard(ctx, in.(*GetAgentCardRequest)) }},
-		{Service: &Service, Operation: &operations[23], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[22], Serve: func(ctx context.Context, in any) (any, error) { return h.GetAgentCard(ctx, in.(*GetAgentCardRequest)) }},
+		{Service: &Service, Operation: &operations[24], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetAgentRuntimePath(ctx, in.(*AgentRuntimePathRequest))
 		}},
-		{Service: &Service, Operation: &operations[41], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntime(ctx, in.(*InvokeAgentRuntimeRequest))
-		}},
-		{Service: &Service, Operation: &operations[42], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
-		}},
-		{Service: &Service, Operation: &operations[43], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeCommandShell(ctx, in.(*InvokeAgentRuntimeCommandShellRequest))
+		{Service: &Service, Operation: &operations[39], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetRuntimeProtectedResourceMetadata(ctx, in.(*GetRuntimeProtectedResourceMetadataRequest))
 		}},
 		{Service: &Service, Operation: &operations[44], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeMcpStream(ctx, in.(*AgentRuntimeMcpSessionRequest))
+			return h.InvokeAgentRuntime(ctx, in.(*InvokeAgentRuntimeRequest))
 		}},
 		{Service: &Service, Operation: &operations[45], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimePath(ctx, in.(*InvokeAgentRuntimePathRequest))
+			return h.InvokeAgentRuntimeCommand(ctx, in.(*InvokeAgentRuntimeCommandRequest))
 		}},
 		{Service: &Service, Operation: &operations[46], Serve: func(ctx context.Context, in any) (any, error) {
-			return h.InvokeAgentRuntimeSessionEndpoint(ctx, in.(*InvokeAgentRuntimeSessionEndpointRequest))
+			return h.InvokeAgentRuntimeCommandShell(ctx, in.(*InvokeAgentRuntimeCommandShellRequest))
 		}},
 		{Service: &Service, Operation: &operations[47], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeMcpStream(ctx, in.(*AgentRuntimeMcpSessionRequest))
+		}},
+		{Service: &Service, Operation: &operations[48], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimePath(ctx, in.(*InvokeAgentRuntimePathRequest))
+		}},
+		{Service: &Service, Operation: &operations[49], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeAgentRuntimeSessionEndpoint(ctx, in.(*InvokeAgentRuntimeSessionEndpointRequest))
+		}},
+		{Service: &Service, Operation: &operations[50], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.InvokeAgentRuntimeWithWebSocketStream(ctx, in.(*InvokeAgentRuntimeWithWebSocketStreamRequest))
 		}},
-		{Service: &Service, Operation: &operations[79], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[84], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.StopRuntimeSession(ctx, in.(*StopRuntimeSessionRequest))
+		}},
+	}
+}
+
+// Gateway serves the callers of gateways.
+type Gateway interface {
+	GetGatewayProtectedResourceMetadata(ctx context.Context, in *GetGatewayProtectedResourceMetadataRequest) (*GetRuntimeProtectedResourceMetadataResponse, error)
+	InvokeGateway(ctx context.Context, in *InvokeGatewayRequest) (http.Handler, error)
+}
+
+// GatewayHandlers joins h with the operations it serves.
+func GatewayHandlers(h Gateway) []schema.Handler {
+	return []schema.Handler{
+		{Service: &Service, Operation: &operations[30], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetGatewayProtectedResourceMetadata(ctx, in.(*GetGatewayProtectedResourceMetadataRequest))
+		}},
+		{Service: &Service, Operation: &operations[53], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeGateway(ctx, in.(*InvokeGatewayRequest))
+		}},
+	}
+}
+
+// Identity serves the tokens of agents, and the credentials that they are exchanged for.
+type Identity interface {
+	AuthorizeResourceOauth2(ctx context.Context, in *AuthorizeResourceOauth2Request) (*BrowserRedirect, error)
+	CompleteResourceTokenAuth(ctx context.Context, in *CompleteResourceTokenAuthRequest) (*CompleteResourceTokenAuthResponse, error)
+	GetResourceApiKey(ctx context.Context, in *GetResourceApiKeyRequest) (*GetResourceApiKeyResponse, error)
+	GetResourceOauth2Token(ctx context.Context, in *GetResourceOauth2TokenRequest) (*GetResourceOauth2TokenResponse, error)
+	GetWorkloadAccessToken(ctx context.Context, in *GetWorkloadAccessTokenRequest) (*GetWorkloadAccessTokenResponse, error)
+	GetWorkloadAccessTokenForJWT(ctx context.Context, in *GetWorkloadAccessTokenForJWTRequest) (*GetWorkloadAccessTokenForJWTResponse, error)
+	GetWorkloadAccessTokenForUserId(ctx context.Context, in *GetWorkloadAccessTokenForUserIdRequest) (*GetWorkloadAccessTokenForUserIdResponse, error)
+	ReceiveResourceOauth2Callback(ctx context.Context, in *ReceiveResourceOauth2CallbackRequest) (*BrowserRedirect, error)
+}
+
+// IdentityHandlers joins h with the operations it serves.
+func IdentityHandlers(h Identity) []schema.Handler {
+	return []schema.Handler{
+		{Service: &Service, Operation: &operations[0], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.AuthorizeResourceOauth2(ctx, in.(*AuthorizeResourceOauth2Request))
+		}},
+		{Service: &Service, Operation: &operations[4], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CompleteResourceTokenAuth(ctx, in.(*CompleteResourceTokenAuthRequest))
+		}},
+		{Service: &Service, Operation: &operations[36], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetResourceApiKey(ctx, in.(*GetResourceApiKeyRequest))
+		}},
+		{Service: &Service, Operation: &operations[37], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetResourceOauth2Token(ctx, in.(*GetResourceOauth2TokenRequest))
+		}},
+		{Service: &Service, Operation: &operations[40], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetWorkloadAccessToken(ctx, in.(*GetWorkloadAccessTokenRequest))
+		}},
+		{Service: &Service, Operation: &operations[41], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetWorkloadAccessTokenForJWT(ctx, in.(*GetWorkloadAccessTokenForJWTRequest))
+		}},
+		{Service: &Service, Operation: &operations[42], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetWorkloadAccessTokenForUserId(ctx, in.(*GetWorkloadAccessTokenForUserIdRequest))
+		}},
+		{Service: &Service, Operation: &operations[71], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ReceiveResourceOauth2Callback(ctx, in.(*ReceiveResourceOauth2CallbackRequest))
+		}},
+	}
+}
+
+// WebSearch serves searches of the web, at the provider that the operator chose.
+type WebSearch interface {
+	InvokeWebSearch(ctx context.Context, in *InvokeWebSearchInput) (*InvokeWebSearchOutput, error)
+}
+
+// WebSearchHandlers joins h with the operations it serves.
+func WebSearchHandlers(h WebSearch) []schema.Handler {
+	return []schema.Handler{
+		{Service: &Service, Operation: &operations[55], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.InvokeWebSearch(ctx, in.(*InvokeWebSearchInput))
 		}},
 	}
 }

@@ -183,6 +183,11 @@ type Amount struct {
 	Currency *string
 }
 
+// AuthorizeResourceOauth2Request is a structure of the wire.
+type AuthorizeResourceOauth2Request struct {
+	RequestUri *string
+}
+
 // AutomationStream is a structure of the wire.
 type AutomationStream struct {
 	StreamEndpoint *string
@@ -359,6 +364,14 @@ type BrowserExtension struct {
 // BrowserProfileConfiguration is a structure of the wire.
 type BrowserProfileConfiguration struct {
 	ProfileIdentifier *string
+}
+
+// BrowserRedirect is a structure of the wire.
+type BrowserRedirect struct {
+	Location       *string
+	SetCookie      *string
+	CacheControl   *string
+	ReferrerPolicy *string
 }
 
 // The values of BrowserSessionStatus.
@@ -1461,6 +1474,12 @@ type GetEventOutput struct {
 	Event *Event
 }
 
+// GetGatewayProtectedResourceMetadataRequest is a structure of the wire.
+type GetGatewayProtectedResourceMetadataRequest struct {
+	GatewayIdentifier *string
+	Path              *string
+}
+
 // GetMemoryRecordInput is a structure of the wire.
 type GetMemoryRecordInput struct {
 	MemoryId       *string
@@ -1581,6 +1600,21 @@ type GetResourcePaymentTokenRequest struct {
 // GetResourcePaymentTokenResponse is a structure of the wire.
 type GetResourcePaymentTokenResponse struct {
 	PaymentTokenResponse *PaymentTokenResponseOutput
+}
+
+// GetRuntimeProtectedResourceMetadataRequest is a structure of the wire.
+type GetRuntimeProtectedResourceMetadataRequest struct {
+	AgentRuntimeArn *string
+	Qualifier       *string
+	AccountId       *string
+}
+
+// GetRuntimeProtectedResourceMetadataResponse is a structure of the wire.
+type GetRuntimeProtectedResourceMetadataResponse struct {
+	Resource               *string
+	AuthorizationServers   []string
+	ScopesSupported        []string
+	BearerMethodsSupported []string
 }
 
 // GetWorkloadAccessTokenForJWTRequest is a structure of the wire.
@@ -2304,6 +2338,13 @@ type InvokeCodeInterpreterRequest struct {
 type InvokeCodeInterpreterResponse struct {
 	SessionId *string
 	Stream    iter.Seq2[*CodeInterpreterStreamOutput, error]
+}
+
+// InvokeGatewayRequest is a structure of the wire.
+type InvokeGatewayRequest struct {
+	GatewayIdentifier *string
+	Path              *string
+	Payload           io.ReadCloser
 }
 
 // InvokeHarnessRequest is a structure of the wire.
@@ -3102,6 +3143,17 @@ type ProxyCredentials struct {
 type PublishedDateFilter struct {
 	PublishedAfter  *time.Time
 	PublishedBefore *time.Time
+}
+
+// ReceiveResourceOauth2CallbackRequest is a structure of the wire.
+type ReceiveResourceOauth2CallbackRequest struct {
+	CallbackId       *string
+	Code             *string
+	State            *string
+	Iss              *string
+	Error            *string
+	ErrorDescription *string
+	Cookie           *string
 }
 
 // RecommendationConfig is a union, of which exactly one member is set of the wire.

@@ -118,5 +118,211 @@ func ResourcesHandlers(h Resources) []schema.Handler {
 	}
 }
 
+// Gateway serves gateways, their targets, rules and rate limits.
+type Gateway interface {
+	BatchPutGatewayRateLimits(ctx context.Context, in *BatchPutGatewayRateLimitsRequest) (*BatchPutGatewayRateLimitsResponse, error)
+	CreateGateway(ctx context.Context, in *CreateGatewayRequest) (*CreateGatewayResponse, error)
+	CreateGatewayRateLimit(ctx context.Context, in *CreateGatewayRateLimitRequest) (*CreateGatewayRateLimitResponse, error)
+	CreateGatewayRule(ctx context.Context, in *CreateGatewayRuleRequest) (*CreateGatewayRuleResponse, error)
+	CreateGatewayTarget(ctx context.Context, in *CreateGatewayTargetRequest) (*CreateGatewayTargetResponse, error)
+	DeleteGateway(ctx context.Context, in *DeleteGatewayRequest) (*DeleteGatewayResponse, error)
+	DeleteGatewayRateLimit(ctx context.Context, in *DeleteGatewayRateLimitRequest) (*DeleteGatewayRateLimitResponse, error)
+	DeleteGatewayRule(ctx context.Context, in *DeleteGatewayRuleRequest) (*DeleteGatewayRuleResponse, error)
+	DeleteGatewayTarget(ctx context.Context, in *DeleteGatewayTargetRequest) (*DeleteGatewayTargetResponse, error)
+	GetGateway(ctx context.Context, in *GetGatewayRequest) (*GetGatewayResponse, error)
+	GetGatewayRateLimit(ctx context.Context, in *GetGatewayRateLimitRequest) (*GetGatewayRateLimitResponse, error)
+	GetGatewayRule(ctx context.Context, in *GetGatewayRuleRequest) (*GetGatewayRuleResponse, error)
+	GetGatewayTarget(ctx context.Context, in *GetGatewayTargetRequest) (*GetGatewayTargetResponse, error)
+	ListGatewayRateLimits(ctx context.Context, in *ListGatewayRateLimitsRequest) (*ListGatewayRateLimitsResponse, error)
+	ListGatewayRules(ctx context.Context, in *ListGatewayRulesRequest) (*ListGatewayRulesResponse, error)
+	ListGatewayTargets(ctx context.Context, in *ListGatewayTargetsRequest) (*ListGatewayTargetsResponse, error)
+	ListGateways(ctx context.Context, in *ListGatewaysRequest) (*ListGatewaysResponse, error)
+	SynchronizeGatewayTargets(ctx context.Context, in *SynchronizeGatewayTargetsRequest) (*SynchronizeGatewayTargetsResponse, error)
+	UpdateGateway(ctx context.Context, in *UpdateGatewayRequest) (*UpdateGatewayResponse, error)
+	UpdateGatewayRateLimit(ctx context.Context, in *UpdateGatewayRateLimitRequest) (*UpdateGatewayRateLimitResponse, error)
+	UpdateGatewayRule(ctx context.Context, in *UpdateGatewayRuleRequest) (*UpdateGatewayRuleResponse, error)
+	UpdateGatewayTarget(ctx context.Context, in *UpdateGatewayTargetRequest) (*UpdateGatewayTargetResponse, error)
+}
+
+// GatewayHandlers joins h with the operations it serves.
+func GatewayHandlers(h Gateway) []schema.Handler {
+	return []schema.Handler{
+		{Service: &Service, Operation: &operations[1], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.BatchPutGatewayRateLimits(ctx, in.(*BatchPutGatewayRateLimitsRequest))
+		}},
+		{Service: &Service, Operation: &operations[14], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateGateway(ctx, in.(*CreateGatewayRequest))
+		}},
+		{Service: &Service, Operation: &operations[15], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateGatewayRateLimit(ctx, in.(*CreateGatewayRateLimitRequest))
+		}},
+		{Service: &Service, Operation: &operations[16], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateGatewayRule(ctx, in.(*CreateGatewayRuleRequest))
+		}},
+		{Service: &Service, Operation: &operations[17], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateGatewayTarget(ctx, in.(*CreateGatewayTargetRequest))
+		}},
+		{Service: &Service, Operation: &operations[43], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteGateway(ctx, in.(*DeleteGatewayRequest))
+		}},
+		{Service: &Service, Operation: &operations[44], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteGatewayRateLimit(ctx, in.(*DeleteGatewayRateLimitRequest))
+		}},
+		{Service: &Service, Operation: &operations[45], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteGatewayRule(ctx, in.(*DeleteGatewayRuleRequest))
+		}},
+		{Service: &Service, Operation: &operations[46], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteGatewayTarget(ctx, in.(*DeleteGatewayTargetRequest))
+		}},
+		{Service: &Service, Operation: &operations[74], Serve: func(ctx context.Context, in any) (any, error) { return h.GetGateway(ctx, in.(*GetGatewayRequest)) }},
+		{Service: &Service, Operation: &operations[75], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetGatewayRateLimit(ctx, in.(*GetGatewayRateLimitRequest))
+		}},
+		{Service: &Service, Operation: &operations[76], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetGatewayRule(ctx, in.(*GetGatewayRuleRequest))
+		}},
+		{Service: &Service, Operation: &operations[77], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetGatewayTarget(ctx, in.(*GetGatewayTargetRequest))
+		}},
+		{Service: &Service, Operation: &operations[114], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListGatewayRateLimits(ctx, in.(*ListGatewayRateLimitsRequest))
+		}},
+		{Service: &Service, Operation: &operations[115], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListGatewayRules(ctx, in.(*ListGatewayRulesRequest))
+		}},
+		{Service: &Service, Operation: &operations[116], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListGatewayTargets(ctx, in.(*ListGatewayTargetsRequest))
+		}},
+		{Service: &Service, Operation: &operations[117], Serve: func(ctx context.Context, in any) (any, error) { return h.ListGateways(ctx, in.(*ListGatewaysRequest)) }},
+		{Service: &Service, Operation: &operations[144], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.SynchronizeGatewayTargets(ctx, in.(*SynchronizeGatewayTargetsRequest))
+		}},
+		{Service: &Service, Operation: &operations[157], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateGateway(ctx, in.(*UpdateGatewayRequest))
+		}},
+		{Service: &Service, Operation: &operations[158], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateGatewayRateLimit(ctx, in.(*UpdateGatewayRateLimitRequest))
+		}},
+		{Service: &Service, Operation: &operations[159], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateGatewayRule(ctx, in.(*UpdateGatewayRuleRequest))
+		}},
+		{Service: &Service, Operation: &operations[160], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateGatewayTarget(ctx, in.(*UpdateGatewayTargetRequest))
+		}},
+	}
+}
+
+// Identity serves who agents are, and the credentials that they reach services with.
+type Identity interface {
+	CreateApiKeyCredentialProvider(ctx context.Context, in *CreateApiKeyCredentialProviderRequest) (*CreateApiKeyCredentialProviderResponse, error)
+	CreateOauth2CredentialProvider(ctx context.Context, in *CreateOauth2CredentialProviderRequest) (*CreateOauth2CredentialProviderResponse, error)
+	CreateWorkloadIdentity(ctx context.Context, in *CreateWorkloadIdentityRequest) (*CreateWorkloadIdentityResponse, error)
+	DeleteApiKeyCredentialProvider(ctx context.Context, in *DeleteApiKeyCredentialProviderRequest) (*DeleteApiKeyCredentialProviderResponse, error)
+	DeleteOauth2CredentialProvider(ctx context.Context, in *DeleteOauth2CredentialProviderRequest) (*DeleteOauth2CredentialProviderResponse, error)
+	DeleteWorkloadIdentity(ctx context.Context, in *DeleteWorkloadIdentityRequest) (*DeleteWorkloadIdentityResponse, error)
+	GetApiKeyCredentialProvider(ctx context.Context, in *GetApiKeyCredentialProviderRequest) (*GetApiKeyCredentialProviderResponse, error)
+	GetOauth2CredentialProvider(ctx context.Context, in *GetOauth2CredentialProviderRequest) (*GetOauth2CredentialProviderResponse, error)
+	GetTokenVault(ctx context.Context, in *GetTokenVaultRequest) (*GetTokenVaultResponse, error)
+	GetWorkloadIdentity(ctx context.Context, in *GetWorkloadIdentityRequest) (*GetWorkloadIdentityResponse, error)
+	ListApiKeyCredentialProviders(ctx context.Context, in *ListApiKeyCredentialProvidersRequest) (*ListApiKeyCredentialProvidersResponse, error)
+	ListOauth2CredentialProviders(ctx context.Context, in *ListOauth2CredentialProvidersRequest) (*ListOauth2CredentialProvidersResponse, error)
+	ListWorkloadIdentities(ctx context.Context, in *ListWorkloadIdentitiesRequest) (*ListWorkloadIdentitiesResponse, error)
+	ResetTokenVaultKeyMaterial(ctx context.Context, in *ResetTokenVaultKeyMaterialRequest) (*ResetTokenVaultKeyMaterialResponse, error)
+	SetTokenVaultCMK(ctx context.Context, in *SetTokenVaultCMKRequest) (*SetTokenVaultCMKResponse, error)
+	UpdateApiKeyCredentialProvider(ctx context.Context, in *UpdateApiKeyCredentialProviderRequest) (*UpdateApiKeyCredentialProviderResponse, error)
+	UpdateOauth2CredentialProvider(ctx context.Context, in *UpdateOauth2CredentialProviderRequest) (*UpdateOauth2CredentialProviderResponse, error)
+	UpdateWorkloadIdentity(ctx context.Context, in *UpdateWorkloadIdentityRequest) (*UpdateWorkloadIdentityResponse, error)
+}
+
+// IdentityHandlers joins h with the operations it serves.
+func IdentityHandlers(h Identity) []schema.Handler {
+	return []schema.Handler{
+		{Service: &Service, Operation: &operations[4], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateApiKeyCredentialProvider(ctx, in.(*CreateApiKeyCredentialProviderRequest))
+		}},
+		{Service: &Service, Operation: &operations[21], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateOauth2CredentialProvider(ctx, in.(*CreateOauth2CredentialProviderRequest))
+		}},
+		{Service: &Service, Operation: &operations[30], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateWorkloadIdentity(ctx, in.(*CreateWorkloadIdentityRequest))
+		}},
+		{Service: &Service, Operation: &operations[33], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteApiKeyCredentialProvider(ctx, in.(*DeleteApiKeyCredentialProviderRequest))
+		}},
+		{Service: &Service, Operation: &operations[50], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteOauth2CredentialProvider(ctx, in.(*DeleteOauth2CredentialProviderRequest))
+		}},
+		{Service: &Service, Operation: &operations[60], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteWorkloadIdentity(ctx, in.(*DeleteWorkloadIdentityRequest))
+		}},
+		{Service: &Service, Operation: &operations[64], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetApiKeyCredentialProvider(ctx, in.(*GetApiKeyCredentialProviderRequest))
+		}},
+		{Service: &Service, Operation: &operations[81], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetOauth2CredentialProvider(ctx, in.(*GetOauth2CredentialProviderRequest))
+		}},
+		{Service: &Service, Operation: &operations[95], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetTokenVault(ctx, in.(*GetTokenVaultRequest))
+		}},
+		{Service: &Service, Operation: &operations[96], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetWorkloadIdentity(ctx, in.(*GetWorkloadIdentityRequest))
+		}},
+		{Service: &Service, Operation: &operations[102], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListApiKeyCredentialProviders(ctx, in.(*ListApiKeyCredentialProvidersRequest))
+		}},
+		{Service: &Service, Operation: &operations[122], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListOauth2CredentialProviders(ctx, in.(*ListOauth2CredentialProvidersRequest))
+		}},
+		{Service: &Service, Operation: &operations[137], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListWorkloadIdentities(ctx, in.(*ListWorkloadIdentitiesRequest))
+		}},
+		{Service: &Service, Operation: &operations[139], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ResetTokenVaultKeyMaterial(ctx, in.(*ResetTokenVaultKeyMaterialRequest))
+		}},
+		{Service: &Service, Operation: &operations[141], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.SetTokenVaultCMK(ctx, in.(*SetTokenVaultCMKRequest))
+		}},
+		{Service: &Service, Operation: &operations[150], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateApiKeyCredentialProvider(ctx, in.(*UpdateApiKeyCredentialProviderRequest))
+		}},
+		{Service: &Service, Operation: &operations[164], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateOauth2CredentialProvider(ctx, in.(*UpdateOauth2CredentialProviderRequest))
+		}},
+		{Service: &Service, Operation: &operations[174], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateWorkloadIdentity(ctx, in.(*UpdateWorkloadIdentityRequest))
+		}},
+	}
+}
+
+// ConsentPortal serves the pages on which users of a gateway agree to what it does for them.
+type ConsentPortal interface {
+	CreateConsentPortal(ctx context.Context, in *CreateConsentPortalRequest) (*CreateConsentPortalResponse, error)
+	DeleteConsentPortal(ctx context.Context, in *DeleteConsentPortalRequest) (*DeleteConsentPortalResponse, error)
+	GetConsentPortal(ctx context.Context, in *GetConsentPortalRequest) (*GetConsentPortalResponse, error)
+	ListConsentPortals(ctx context.Context, in *ListConsentPortalsRequest) (*ListConsentPortalsResponse, error)
+	UpdateConsentPortal(ctx context.Context, in *UpdateConsentPortalRequest) (*UpdateConsentPortalResponse, error)
+}
+
+// ConsentPortalHandlers joins h with the operations it serves.
+func ConsentPortalHandlers(h ConsentPortal) []schema.Handler {
+	return []schema.Handler{
+		{Service: &Service, Operation: &operations[10], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.CreateConsentPortal(ctx, in.(*CreateConsentPortalRequest))
+		}},
+		{Service: &Service, Operation: &operations[39], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteConsentPortal(ctx, in.(*DeleteConsentPortalRequest))
+		}},
+		{Service: &Service, Operation: &operations[71], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetConsentPortal(ctx, in.(*GetConsentPortalRequest))
+		}},
+		{Service: &Service, Operation: &operations[109], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListConsentPortals(ctx, in.(*ListConsentPortalsRequest))
+		}},
+		{Service: &Service, Operation: &operations[153], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.UpdateConsentPortal(ctx, in.(*UpdateConsentPortalRequest))
+		}},
+	}
+}
+
 // Nothing is the input or output of an operation that has none.
 type Nothing struct{}

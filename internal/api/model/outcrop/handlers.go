@@ -14,10 +14,12 @@ type Operator interface {
 	GetNetwork(ctx context.Context, in *GetNetworkRequest) (*Network, error)
 	GetRuntimeLogs(ctx context.Context, in *GetRuntimeLogsRequest) (*GetRuntimeLogsResponse, error)
 	GetServer(ctx context.Context, in *GetServerRequest) (*GetServerResponse, error)
+	ListAuditRecords(ctx context.Context, in *ListAuditRecordsRequest) (*ListAuditRecordsResponse, error)
 	ListSessions(ctx context.Context, in *ListSessionsRequest) (*ListSessionsResponse, error)
 	MapSubnets(ctx context.Context, in *MapSubnetsRequest) (*Network, error)
 	Prune(ctx context.Context, in *PruneRequest) (*PruneResponse, error)
 	PutNetworkProfile(ctx context.Context, in *PutNetworkProfileRequest) (*Network, error)
+	SimulatePolicy(ctx context.Context, in *SimulatePolicyRequest) (*SimulatePolicyResponse, error)
 	UnmapSubnets(ctx context.Context, in *UnmapSubnetsRequest) (*Network, error)
 	UpdatePublicNetwork(ctx context.Context, in *UpdatePublicNetworkRequest) (*Network, error)
 }
@@ -33,14 +35,20 @@ func OperatorHandlers(h Operator) []schema.Handler {
 			return h.GetRuntimeLogs(ctx, in.(*GetRuntimeLogsRequest))
 		}},
 		{Service: &Service, Operation: &operations[3], Serve: func(ctx context.Context, in any) (any, error) { return h.GetServer(ctx, in.(*GetServerRequest)) }},
-		{Service: &Service, Operation: &operations[4], Serve: func(ctx context.Context, in any) (any, error) { return h.ListSessions(ctx, in.(*ListSessionsRequest)) }},
-		{Service: &Service, Operation: &operations[5], Serve: func(ctx context.Context, in any) (any, error) { return h.MapSubnets(ctx, in.(*MapSubnetsRequest)) }},
-		{Service: &Service, Operation: &operations[6], Serve: func(ctx context.Context, in any) (any, error) { return h.Prune(ctx, in.(*PruneRequest)) }},
-		{Service: &Service, Operation: &operations[7], Serve: func(ctx context.Context, in any) (any, error) {
+		{Service: &Service, Operation: &operations[4], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.ListAuditRecords(ctx, in.(*ListAuditRecordsRequest))
+		}},
+		{Service: &Service, Operation: &operations[5], Serve: func(ctx context.Context, in any) (any, error) { return h.ListSessions(ctx, in.(*ListSessionsRequest)) }},
+		{Service: &Service, Operation: &operations[6], Serve: func(ctx context.Context, in any) (any, error) { return h.MapSubnets(ctx, in.(*MapSubnetsRequest)) }},
+		{Service: &Service, Operation: &operations[7], Serve: func(ctx context.Context, in any) (any, error) { return h.Prune(ctx, in.(*PruneRequest)) }},
+		{Service: &Service, Operation: &operations[8], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.PutNetworkProfile(ctx, in.(*PutNetworkProfileRequest))
 		}},
-		{Service: &Service, Operation: &operations[8], Serve: func(ctx context.Context, in any) (any, error) { return h.UnmapSubnets(ctx, in.(*UnmapSubnetsRequest)) }},
 		{Service: &Service, Operation: &operations[9], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.SimulatePolicy(ctx, in.(*SimulatePolicyRequest))
+		}},
+		{Service: &Service, Operation: &operations[10], Serve: func(ctx context.Context, in any) (any, error) { return h.UnmapSubnets(ctx, in.(*UnmapSubnetsRequest)) }},
+		{Service: &Service, Operation: &operations[11], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.UpdatePublicNetwork(ctx, in.(*UpdatePublicNetworkRequest))
 		}},
 	}

@@ -13,6 +13,24 @@ type AccessDeniedException struct {
 	Message *string
 }
 
+// AuditRecord is a structure of the wire.
+type AuditRecord struct {
+	Timestamp    *time.Time
+	RequestId    *string
+	EventName    *string
+	Service      *string
+	Region       *string
+	Principal    *string
+	AccessKeyId  *string
+	SourceIp     *string
+	UserAgent    *string
+	Resources    []string
+	Status       *int32
+	ReadOnly     *bool
+	ErrorCode    *string
+	ErrorMessage *string
+}
+
 // ConflictException is an error of the wire.
 type ConflictException struct {
 	Message *string
@@ -77,6 +95,30 @@ type Interpreter struct {
 	Libc       *string
 }
 
+// ListAuditRecordsRequest is a structure of the wire.
+type ListAuditRecordsRequest struct {
+	Since       *time.Time
+	Until       *time.Time
+	EventName   *string
+	Service     *string
+	Principal   *string
+	Resource    *string
+	ErrorCode   *string
+	Failed      *bool
+	Region      *string
+	MaxResults  *int32
+	NextToken   *string
+	Cursor      *int64
+	WaitSeconds *int32
+}
+
+// ListAuditRecordsResponse is a structure of the wire.
+type ListAuditRecordsResponse struct {
+	Records   []AuditRecord
+	NextToken *string
+	Cursor    *int64
+}
+
 // ListSessionsRequest is a structure of the wire.
 type ListSessionsRequest struct {
 	AgentRuntimeId *string
@@ -118,6 +160,19 @@ type NetworkProfile struct {
 	DnsServers  []string
 	SubnetIds   []string
 }
+
+// PolicyContextEntry is a structure of the wire.
+type PolicyContextEntry struct {
+	Key    *string
+	Values []string
+}
+
+// The values of PolicyDecision.
+const (
+	PolicyDecisionAllowed      = "allowed"
+	PolicyDecisionExplicitDeny = "explicitDeny"
+	PolicyDecisionImplicitDeny = "implicitDeny"
+)
 
 // The values of PruneKind.
 const (
@@ -214,6 +269,23 @@ const (
 	SessionStatusHIBERNATED  = "HIBERNATED"
 	SessionStatusSTOPPING    = "STOPPING"
 )
+
+// SimulatePolicyRequest is a structure of the wire.
+type SimulatePolicyRequest struct {
+	Principal      *string
+	Action         *string
+	Resource       *string
+	ContextEntries []PolicyContextEntry
+}
+
+// SimulatePolicyResponse is a structure of the wire.
+type SimulatePolicyResponse struct {
+	Decision           *string
+	PrincipalArn       *string
+	Because            *string
+	Refusal            *string
+	MissingContextKeys []string
+}
 
 // Spare is a structure of the wire.
 type Spare struct {

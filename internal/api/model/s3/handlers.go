@@ -17,15 +17,20 @@ type Objects interface {
 	CreateMultipartUpload(ctx context.Context, in *CreateMultipartUploadRequest) (*CreateMultipartUploadOutput, error)
 	DeleteBucket(ctx context.Context, in *DeleteBucketRequest) (*Nothing, error)
 	DeleteBucketEncryption(ctx context.Context, in *DeleteBucketEncryptionRequest) (*Nothing, error)
+	DeleteBucketLifecycle(ctx context.Context, in *DeleteBucketLifecycleRequest) (*Nothing, error)
 	DeleteBucketOwnershipControls(ctx context.Context, in *DeleteBucketOwnershipControlsRequest) (*Nothing, error)
+	DeleteBucketPolicy(ctx context.Context, in *DeleteBucketPolicyRequest) (*Nothing, error)
 	DeleteBucketTagging(ctx context.Context, in *DeleteBucketTaggingRequest) (*Nothing, error)
 	DeleteObject(ctx context.Context, in *DeleteObjectRequest) (*DeleteObjectOutput, error)
 	DeleteObjectTagging(ctx context.Context, in *DeleteObjectTaggingRequest) (*DeleteObjectTaggingOutput, error)
 	DeleteObjects(ctx context.Context, in *DeleteObjectsRequest) (*DeleteObjectsOutput, error)
 	DeletePublicAccessBlock(ctx context.Context, in *DeletePublicAccessBlockRequest) (*Nothing, error)
 	GetBucketEncryption(ctx context.Context, in *GetBucketEncryptionRequest) (*GetBucketEncryptionOutput, error)
+	GetBucketLifecycleConfiguration(ctx context.Context, in *GetBucketLifecycleConfigurationRequest) (*GetBucketLifecycleConfigurationOutput, error)
 	GetBucketLocation(ctx context.Context, in *GetBucketLocationRequest) (*GetBucketLocationOutput, error)
 	GetBucketOwnershipControls(ctx context.Context, in *GetBucketOwnershipControlsRequest) (*GetBucketOwnershipControlsOutput, error)
+	GetBucketPolicy(ctx context.Context, in *GetBucketPolicyRequest) (*GetBucketPolicyOutput, error)
+	GetBucketPolicyStatus(ctx context.Context, in *GetBucketPolicyStatusRequest) (*GetBucketPolicyStatusOutput, error)
 	GetBucketTagging(ctx context.Context, in *GetBucketTaggingRequest) (*GetBucketTaggingOutput, error)
 	GetBucketVersioning(ctx context.Context, in *GetBucketVersioningRequest) (*GetBucketVersioningOutput, error)
 	GetObject(ctx context.Context, in *GetObjectRequest) (*GetObjectOutput, error)
@@ -40,7 +45,9 @@ type Objects interface {
 	ListObjects(ctx context.Context, in *ListObjectsRequest) (*ListObjectsOutput, error)
 	ListObjectsV2(ctx context.Context, in *ListObjectsV2Request) (*ListObjectsV2Output, error)
 	ListParts(ctx context.Context, in *ListPartsRequest) (*ListPartsOutput, error)
+	PutBucketLifecycleConfiguration(ctx context.Context, in *PutBucketLifecycleConfigurationRequest) (*PutBucketLifecycleConfigurationOutput, error)
 	PutBucketOwnershipControls(ctx context.Context, in *PutBucketOwnershipControlsRequest) (*Nothing, error)
+	PutBucketPolicy(ctx context.Context, in *PutBucketPolicyRequest) (*Nothing, error)
 	PutBucketTagging(ctx context.Context, in *PutBucketTaggingRequest) (*Nothing, error)
 	PutBucketVersioning(ctx context.Context, in *PutBucketVersioningRequest) (*Nothing, error)
 	PutObject(ctx context.Context, in *PutObjectRequest) (*PutObjectOutput, error)
@@ -68,8 +75,14 @@ func ObjectsHandlers(h Objects) []schema.Handler {
 		{Service: &Service, Operation: &operations[11], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.DeleteBucketEncryption(ctx, in.(*DeleteBucketEncryptionRequest))
 		}},
+		{Service: &Service, Operation: &operations[14], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteBucketLifecycle(ctx, in.(*DeleteBucketLifecycleRequest))
+		}},
 		{Service: &Service, Operation: &operations[18], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.DeleteBucketOwnershipControls(ctx, in.(*DeleteBucketOwnershipControlsRequest))
+		}},
+		{Service: &Service, Operation: &operations[19], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.DeleteBucketPolicy(ctx, in.(*DeleteBucketPolicyRequest))
 		}},
 		{Service: &Service, Operation: &operations[21], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.DeleteBucketTagging(ctx, in.(*DeleteBucketTaggingRequest))
@@ -87,11 +100,20 @@ func ObjectsHandlers(h Objects) []schema.Handler {
 		{Service: &Service, Operation: &operations[33], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetBucketEncryption(ctx, in.(*GetBucketEncryptionRequest))
 		}},
+		{Service: &Service, Operation: &operations[37], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetBucketLifecycleConfiguration(ctx, in.(*GetBucketLifecycleConfigurationRequest))
+		}},
 		{Service: &Service, Operation: &operations[38], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetBucketLocation(ctx, in.(*GetBucketLocationRequest))
 		}},
 		{Service: &Service, Operation: &operations[45], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetBucketOwnershipControls(ctx, in.(*GetBucketOwnershipControlsRequest))
+		}},
+		{Service: &Service, Operation: &operations[46], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetBucketPolicy(ctx, in.(*GetBucketPolicyRequest))
+		}},
+		{Service: &Service, Operation: &operations[47], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetBucketPolicyStatus(ctx, in.(*GetBucketPolicyStatusRequest))
 		}},
 		{Service: &Service, Operation: &operations[50], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetBucketTagging(ctx, in.(*GetBucketTaggingRequest))
@@ -123,8 +145,14 @@ func ObjectsHandlers(h Objects) []schema.Handler {
 			return h.ListObjectsV2(ctx, in.(*ListObjectsV2Request))
 		}},
 		{Service: &Service, Operation: &operations[76], Serve: func(ctx context.Context, in any) (any, error) { return h.ListParts(ctx, in.(*ListPartsRequest)) }},
+		{Service: &Service, Operation: &operations[86], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.PutBucketLifecycleConfiguration(ctx, in.(*PutBucketLifecycleConfigurationRequest))
+		}},
 		{Service: &Service, Operation: &operations[91], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.PutBucketOwnershipControls(ctx, in.(*PutBucketOwnershipControlsRequest))
+		}},
+		{Service: &Service, Operation: &operations[92], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.PutBucketPolicy(ctx, in.(*PutBucketPolicyRequest))
 		}},
 		{Service: &Service, Operation: &operations[95], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.PutBucketTagging(ctx, in.(*PutBucketTaggingRequest))

@@ -9,6 +9,11 @@ import (
 	"time"
 )
 
+// AbortIncompleteMultipartUpload is a structure of the wire.
+type AbortIncompleteMultipartUpload struct {
+	DaysAfterInitiation *int32
+}
+
 // AbortMultipartUploadOutput is a structure of the wire.
 type AbortMultipartUploadOutput struct {
 	RequestCharged *string
@@ -70,6 +75,11 @@ const (
 type BucketInfo struct {
 	DataRedundancy *string
 	Type           *string
+}
+
+// BucketLifecycleConfiguration is a structure of the wire.
+type BucketLifecycleConfiguration struct {
+	Rules []LifecycleRule
 }
 
 // The values of BucketLocationConstraint.
@@ -452,8 +462,20 @@ type DeleteBucketEncryptionRequest struct {
 	ExpectedBucketOwner *string
 }
 
+// DeleteBucketLifecycleRequest is a structure of the wire.
+type DeleteBucketLifecycleRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
 // DeleteBucketOwnershipControlsRequest is a structure of the wire.
 type DeleteBucketOwnershipControlsRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
+// DeleteBucketPolicyRequest is a structure of the wire.
+type DeleteBucketPolicyRequest struct {
 	Bucket              *string
 	ExpectedBucketOwner *string
 }
@@ -568,6 +590,12 @@ type Error struct {
 	Message   *string
 }
 
+// The values of ExpirationStatus.
+const (
+	ExpirationStatusEnabled  = "Enabled"
+	ExpirationStatusDisabled = "Disabled"
+)
+
 // GetBucketEncryptionOutput is a structure of the wire.
 type GetBucketEncryptionOutput struct {
 	ServerSideEncryptionConfiguration *ServerSideEncryptionConfiguration
@@ -575,6 +603,18 @@ type GetBucketEncryptionOutput struct {
 
 // GetBucketEncryptionRequest is a structure of the wire.
 type GetBucketEncryptionRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
+// GetBucketLifecycleConfigurationOutput is a structure of the wire.
+type GetBucketLifecycleConfigurationOutput struct {
+	Rules                              []LifecycleRule
+	TransitionDefaultMinimumObjectSize *string
+}
+
+// GetBucketLifecycleConfigurationRequest is a structure of the wire.
+type GetBucketLifecycleConfigurationRequest struct {
 	Bucket              *string
 	ExpectedBucketOwner *string
 }
@@ -597,6 +637,28 @@ type GetBucketOwnershipControlsOutput struct {
 
 // GetBucketOwnershipControlsRequest is a structure of the wire.
 type GetBucketOwnershipControlsRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
+// GetBucketPolicyOutput is a structure of the wire.
+type GetBucketPolicyOutput struct {
+	Policy *string
+}
+
+// GetBucketPolicyRequest is a structure of the wire.
+type GetBucketPolicyRequest struct {
+	Bucket              *string
+	ExpectedBucketOwner *string
+}
+
+// GetBucketPolicyStatusOutput is a structure of the wire.
+type GetBucketPolicyStatusOutput struct {
+	PolicyStatus *PolicyStatus
+}
+
+// GetBucketPolicyStatusRequest is a structure of the wire.
+type GetBucketPolicyStatusRequest struct {
 	Bucket              *string
 	ExpectedBucketOwner *string
 }
@@ -879,6 +941,43 @@ type InvalidRequest struct {
 type InvalidWriteOffset struct {
 }
 
+// LifecycleExpiration is a structure of the wire.
+type LifecycleExpiration struct {
+	Date                      *time.Time
+	Days                      *int32
+	ExpiredObjectDeleteMarker *bool
+}
+
+// LifecycleRule is a structure of the wire.
+type LifecycleRule struct {
+	Expiration                     *LifecycleExpiration
+	ID                             *string
+	Prefix                         *string
+	Filter                         *LifecycleRuleFilter
+	Status                         *string
+	Transitions                    []Transition
+	NoncurrentVersionTransitions   []NoncurrentVersionTransition
+	NoncurrentVersionExpiration    *NoncurrentVersionExpiration
+	AbortIncompleteMultipartUpload *AbortIncompleteMultipartUpload
+}
+
+// LifecycleRuleAndOperator is a structure of the wire.
+type LifecycleRuleAndOperator struct {
+	Prefix                *string
+	Tags                  []Tag
+	ObjectSizeGreaterThan *int64
+	ObjectSizeLessThan    *int64
+}
+
+// LifecycleRuleFilter is a structure of the wire.
+type LifecycleRuleFilter struct {
+	Prefix                *string
+	Tag                   *Tag
+	ObjectSizeGreaterThan *int64
+	ObjectSizeLessThan    *int64
+	And                   *LifecycleRuleAndOperator
+}
+
 // ListBucketsOutput is a structure of the wire.
 type ListBucketsOutput struct {
 	Buckets           []Bucket
@@ -1107,6 +1206,19 @@ type NoSuchKey struct {
 type NoSuchUpload struct {
 }
 
+// NoncurrentVersionExpiration is a structure of the wire.
+type NoncurrentVersionExpiration struct {
+	NoncurrentDays          *int32
+	NewerNoncurrentVersions *int32
+}
+
+// NoncurrentVersionTransition is a structure of the wire.
+type NoncurrentVersionTransition struct {
+	NoncurrentDays          *int32
+	StorageClass            *string
+	NewerNoncurrentVersions *int32
+}
+
 // Object is a structure of the wire.
 type Object struct {
 	Key               *string
@@ -1272,12 +1384,31 @@ type Part struct {
 	ChecksumXXHASH128 *string
 }
 
+// PolicyStatus is a structure of the wire.
+type PolicyStatus struct {
+	IsPublic *bool
+}
+
 // PublicAccessBlockConfiguration is a structure of the wire.
 type PublicAccessBlockConfiguration struct {
 	BlockPublicAcls       *bool
 	IgnorePublicAcls      *bool
 	BlockPublicPolicy     *bool
 	RestrictPublicBuckets *bool
+}
+
+// PutBucketLifecycleConfigurationOutput is a structure of the wire.
+type PutBucketLifecycleConfigurationOutput struct {
+	TransitionDefaultMinimumObjectSize *string
+}
+
+// PutBucketLifecycleConfigurationRequest is a structure of the wire.
+type PutBucketLifecycleConfigurationRequest struct {
+	Bucket                             *string
+	ChecksumAlgorithm                  *string
+	LifecycleConfiguration             *BucketLifecycleConfiguration
+	ExpectedBucketOwner                *string
+	TransitionDefaultMinimumObjectSize *string
 }
 
 // PutBucketOwnershipControlsRequest is a structure of the wire.
@@ -1287,6 +1418,16 @@ type PutBucketOwnershipControlsRequest struct {
 	ExpectedBucketOwner *string
 	OwnershipControls   *OwnershipControls
 	ChecksumAlgorithm   *string
+}
+
+// PutBucketPolicyRequest is a structure of the wire.
+type PutBucketPolicyRequest struct {
+	Bucket                        *string
+	ContentMD5                    *string
+	ChecksumAlgorithm             *string
+	ConfirmRemoveSelfBucketAccess *bool
+	Policy                        *string
+	ExpectedBucketOwner           *string
 }
 
 // PutBucketTaggingRequest is a structure of the wire.
@@ -1504,6 +1645,29 @@ const (
 // TooManyParts is an error of the wire.
 type TooManyParts struct {
 }
+
+// Transition is a structure of the wire.
+type Transition struct {
+	Date         *time.Time
+	Days         *int32
+	StorageClass *string
+}
+
+// The values of TransitionDefaultMinimumObjectSize.
+const (
+	TransitionDefaultMinimumObjectSizeVaries_by_storage_class  = "varies_by_storage_class"
+	TransitionDefaultMinimumObjectSizeAll_storage_classes_128K = "all_storage_classes_128K"
+)
+
+// The values of TransitionStorageClass.
+const (
+	TransitionStorageClassGLACIER             = "GLACIER"
+	TransitionStorageClassSTANDARD_IA         = "STANDARD_IA"
+	TransitionStorageClassONEZONE_IA          = "ONEZONE_IA"
+	TransitionStorageClassINTELLIGENT_TIERING = "INTELLIGENT_TIERING"
+	TransitionStorageClassDEEP_ARCHIVE        = "DEEP_ARCHIVE"
+	TransitionStorageClassGLACIER_IR          = "GLACIER_IR"
+)
 
 // UploadPartCopyOutput is a structure of the wire.
 type UploadPartCopyOutput struct {

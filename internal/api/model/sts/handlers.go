@@ -8,16 +8,38 @@ import (
 	"github.com/outcrop/outcrop/internal/api/schema"
 )
 
-// Identity serves who the caller is.
+// Identity serves who the caller is, and temporary credentials.
 type Identity interface {
+	AssumeRole(ctx context.Context, in *AssumeRoleRequest) (*AssumeRoleResponse, error)
+	AssumeRoleWithWebIdentity(ctx context.Context, in *AssumeRoleWithWebIdentityRequest) (*AssumeRoleWithWebIdentityResponse, error)
+	GetAccessKeyInfo(ctx context.Context, in *GetAccessKeyInfoRequest) (*GetAccessKeyInfoResponse, error)
 	GetCallerIdentity(ctx context.Context, in *GetCallerIdentityRequest) (*GetCallerIdentityResponse, error)
+	GetFederationToken(ctx context.Context, in *GetFederationTokenRequest) (*GetFederationTokenResponse, error)
+	GetSessionToken(ctx context.Context, in *GetSessionTokenRequest) (*GetSessionTokenResponse, error)
+	GetWebIdentityToken(ctx context.Context, in *GetWebIdentityTokenRequest) (*GetWebIdentityTokenResponse, error)
 }
 
 // IdentityHandlers joins h with the operations it serves.
 func IdentityHandlers(h Identity) []schema.Handler {
 	return []schema.Handler{
+		{Service: &Service, Operation: &operations[0], Serve: func(ctx context.Context, in any) (any, error) { return h.AssumeRole(ctx, in.(*AssumeRoleRequest)) }},
+		{Service: &Service, Operation: &operations[2], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.AssumeRoleWithWebIdentity(ctx, in.(*AssumeRoleWithWebIdentityRequest))
+		}},
+		{Service: &Service, Operation: &operations[5], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetAccessKeyInfo(ctx, in.(*GetAccessKeyInfoRequest))
+		}},
 		{Service: &Service, Operation: &operations[6], Serve: func(ctx context.Context, in any) (any, error) {
 			return h.GetCallerIdentity(ctx, in.(*GetCallerIdentityRequest))
+		}},
+		{Service: &Service, Operation: &operations[8], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetFederationToken(ctx, in.(*GetFederationTokenRequest))
+		}},
+		{Service: &Service, Operation: &operations[9], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetSessionToken(ctx, in.(*GetSessionTokenRequest))
+		}},
+		{Service: &Service, Operation: &operations[10], Serve: func(ctx context.Context, in any) (any, error) {
+			return h.GetWebIdentityToken(ctx, in.(*GetWebIdentityTokenRequest))
 		}},
 	}
 }

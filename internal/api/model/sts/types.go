@@ -4,7 +4,96 @@
 // their constraints, its operation table and a handler interface per group.
 package sts
 
-import ()
+import (
+	"time"
+)
+
+// AssumeRoleRequest is a structure of the wire.
+type AssumeRoleRequest struct {
+	RoleArn                 *string
+	RoleSessionName         *string
+	PolicyArns              []PolicyDescriptorType
+	Policy                  *string
+	DurationSeconds         *int32
+	Tags                    []Tag
+	TransitiveTagKeys       []string
+	ExternalId              *string
+	SerialNumber            *string
+	TokenCode               *string
+	SourceIdentity          *string
+	ProvidedContexts        []ProvidedContext
+	MinimumSessionTokenSize *int32
+}
+
+// AssumeRoleResponse is a structure of the wire.
+type AssumeRoleResponse struct {
+	Credentials             *Credentials
+	AssumedRoleUser         *AssumedRoleUser
+	PackedPolicySize        *int32
+	SourceIdentity          *string
+	SessionTokenUtilization *int32
+	SessionTokenSize        *int32
+}
+
+// AssumeRoleWithWebIdentityRequest is a structure of the wire.
+type AssumeRoleWithWebIdentityRequest struct {
+	RoleArn                 *string
+	RoleSessionName         *string
+	WebIdentityToken        *string
+	ProviderId              *string
+	PolicyArns              []PolicyDescriptorType
+	Policy                  *string
+	DurationSeconds         *int32
+	MinimumSessionTokenSize *int32
+}
+
+// AssumeRoleWithWebIdentityResponse is a structure of the wire.
+type AssumeRoleWithWebIdentityResponse struct {
+	Credentials                 *Credentials
+	SubjectFromWebIdentityToken *string
+	AssumedRoleUser             *AssumedRoleUser
+	PackedPolicySize            *int32
+	Provider                    *string
+	Audience                    *string
+	SourceIdentity              *string
+	SessionTokenUtilization     *int32
+	SessionTokenSize            *int32
+}
+
+// AssumedRoleUser is a structure of the wire.
+type AssumedRoleUser struct {
+	AssumedRoleId *string
+	Arn           *string
+}
+
+// Credentials is a structure of the wire.
+type Credentials struct {
+	AccessKeyId     *string
+	SecretAccessKey *string
+	SessionToken    *string
+	Expiration      *time.Time
+}
+
+// ExpiredTokenException is an error of the wire.
+type ExpiredTokenException struct {
+	Message *string
+}
+
+// FederatedUser is a structure of the wire.
+type FederatedUser struct {
+	FederatedUserId *string
+	Arn             *string
+}
+
+// GetAccessKeyInfoRequest is a structure of the wire.
+type GetAccessKeyInfoRequest struct {
+	AccessKeyId *string
+}
+
+// GetAccessKeyInfoResponse is a structure of the wire.
+type GetAccessKeyInfoResponse struct {
+	Account *string
+}
 
 // GetCallerIdentityRequest is a structure of the wire.
 type GetCallerIdentityRequest struct {
@@ -15,4 +104,114 @@ type GetCallerIdentityResponse struct {
 	UserId  *string
 	Account *string
 	Arn     *string
+}
+
+// GetFederationTokenRequest is a structure of the wire.
+type GetFederationTokenRequest struct {
+	Name                    *string
+	Policy                  *string
+	PolicyArns              []PolicyDescriptorType
+	DurationSeconds         *int32
+	Tags                    []Tag
+	MinimumSessionTokenSize *int32
+}
+
+// GetFederationTokenResponse is a structure of the wire.
+type GetFederationTokenResponse struct {
+	Credentials             *Credentials
+	FederatedUser           *FederatedUser
+	PackedPolicySize        *int32
+	SessionTokenUtilization *int32
+	SessionTokenSize        *int32
+}
+
+// GetSessionTokenRequest is a structure of the wire.
+type GetSessionTokenRequest struct {
+	DurationSeconds         *int32
+	SerialNumber            *string
+	TokenCode               *string
+	MinimumSessionTokenSize *int32
+}
+
+// GetSessionTokenResponse is a structure of the wire.
+type GetSessionTokenResponse struct {
+	Credentials             *Credentials
+	SessionTokenUtilization *int32
+	SessionTokenSize        *int32
+}
+
+// GetWebIdentityTokenRequest is a structure of the wire.
+type GetWebIdentityTokenRequest struct {
+	Audience         []string
+	DurationSeconds  *int32
+	SigningAlgorithm *string
+	Tags             []Tag
+}
+
+// GetWebIdentityTokenResponse is a structure of the wire.
+type GetWebIdentityTokenResponse struct {
+	WebIdentityToken *string
+	Expiration       *time.Time
+}
+
+// IDPCommunicationErrorException is an error of the wire.
+type IDPCommunicationErrorException struct {
+	Message *string
+}
+
+// IDPRejectedClaimException is an error of the wire.
+type IDPRejectedClaimException struct {
+	Message *string
+}
+
+// InvalidIdentityTokenException is an error of the wire.
+type InvalidIdentityTokenException struct {
+	Message *string
+}
+
+// JWTPayloadSizeExceededException is an error of the wire.
+type JWTPayloadSizeExceededException struct {
+	Message *string
+}
+
+// MalformedPolicyDocumentException is an error of the wire.
+type MalformedPolicyDocumentException struct {
+	Message *string
+}
+
+// OutboundWebIdentityFederationDisabledException is an error of the wire.
+type OutboundWebIdentityFederationDisabledException struct {
+	Message *string
+}
+
+// PackedPolicyTooLargeException is an error of the wire.
+type PackedPolicyTooLargeException struct {
+	Message *string
+}
+
+// PolicyDescriptorType is a structure of the wire.
+type PolicyDescriptorType struct {
+	Arn *string
+}
+
+// ProvidedContext is a structure of the wire.
+type ProvidedContext struct {
+	ProviderArn      *string
+	ContextAssertion *string
+}
+
+// RegionDisabledException is an error of the wire.
+type RegionDisabledException struct {
+	Message *string
+}
+
+// SessionDurationEscalationException is an error of the wire.
+type SessionDurationEscalationException struct {
+	Message *string
+}
+
+// Tag is a structure of the wire.
+type Tag struct {
+	Key   *string
+	Value *string
 }

@@ -1,0 +1,34 @@
+package pipeline
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestPassing: what a gateway hands on may look like a call of another service. Nothing
+// but its path tells.
+func TestPassing(t *testing.T) {
+	k := newKit(t)
+	for path, want := range map[string]string{
+		"/gw/g-0123456789/api/x":                          "<ErrorResponse",
+		"/gw/g-0123456789/api/x?Action=GetCallerIdentity": "<ErrorResponse",
+		"/": "",
+	} {
+		for _, target := range []string{"", "AmazonEC2ContainerRegistry_V20150921.ListImages"} {
+			r := newRequest("POST", path, "Action=GetCallerIdentity&Version=2011-06-15")
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if target != "" {
+				r.Header.Set("X-Amz-Target", target)
+			}
+			if got := k.passing(r); got != (path != "/") {
+				t.Errorf("%s: %v", path, got)
+			}
+			w := httptest.NewRecorder()
+			k.ServeHTTP(w, r)
+			if body := w.Body.String(); want != "" && strings.Contains(body, want) || w.Code < 400 {
+				t.Errorf("%s %s: %d %s", path, target, w.Code, body)
+			}
+		}
+	}
+}
