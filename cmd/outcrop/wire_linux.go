@@ -12,18 +12,20 @@ import (
 	"github.com/outcrop/outcrop/internal/api/throttle"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/cli"
+	"github.com/outcrop/outcrop/internal/outbound"
 	"github.com/outcrop/outcrop/internal/runtime"
 )
 
 // wire gives the command line the server, which runs on Linux.
 func wire(p *cli.Program) {
 	p.Serve = func(ctx context.Context, opt cli.ServeOptions) error {
-		if err := keepDescriptors(); err != nil {
+		if err := errors.Join(keepDescriptors(), refuseCores()); err != nil {
 			return err
 		}
 		captureStandardLog(opt.Log)
 		return app.Run(ctx, config(opt))
 	}
+	p.Interpreter = app.CheckInterpreter
 	p.Backup = func(ctx context.Context, opt cli.BackupOptions) (cli.BackupReport, error) {
 		r, err := app.Backup(ctx, opt.DataDir, opt.Version, opt.Out, opt.Key)
 		return cli.BackupReport{
@@ -44,6 +46,7 @@ func wire(p *cli.Program) {
 }
 
 func config(opt cli.ServeOptions) app.Config {
+	private, _ := outbound.ParsePrivate(opt.Outbound.Private) // cli has checked it
 	quota := opt.Quotas.Given
 	rates := throttle.Rates{}
 	if opt.Quotas.Strict {
@@ -62,6 +65,8 @@ func config(opt cli.ServeOptions) app.Config {
 			Memory: opt.Sessions.Memory, CPUs: opt.Sessions.CPUs, Spares: opt.Sessions.Spares, SpareBytes: opt.Sessions.SpareMemory,
 			SnapshotLife: opt.Sessions.SnapshotLife, SnapshotBytes: opt.Sessions.Snapshots, StorageBytes: opt.Sessions.Storage,
 		},
+		NoGuestHosts: opt.Hosts.NoAgents,
+		AllowPrivate: private, TrustCA: opt.Outbound.TrustCA, PublicURL: opt.Identity.PublicURL, GatewayDomain: opt.Identity.GatewayDomain, OAuthVendors: opt.Identity.Vendors, TrustedIssuers: opt.Identity.TrustedIssuers,
 		Images: app.ImageConfig{
 			MaxBytes: opt.Images.Max, Registry: opt.Images.Registry, Private: opt.Images.Private, Insecure: opt.Images.Insecure,
 		},
@@ -69,7 +74,8 @@ func config(opt cli.ServeOptions) app.Config {
 			Runtimes: quota[cli.QuotaRuntimes], Versions: quota[cli.QuotaVersions],
 			Endpoints: quota[cli.QuotaEndpoints], CapacityProviders: quota[cli.QuotaCapacityProviders],
 		},
-		Rates: rates, Strict: opt.Quotas.Strict,
+		Rates: rates, Strict: opt.Quotas.Strict, Models: opt.Models, Connectors: opt.Connectors, LambdaEndpoint: opt.LambdaEndpoint,
+		GatewayEndpoints: app.GatewayEndpoints{Smithy: opt.Gateway.Smithy, APIGateway: opt.Gateway.APIGateway, Stage: opt.Gateway.Stage, Resources: opt.Gateway.Resources},
 		Hosts: app.HostsConfig{
 			TLS: opt.Hosts.TLS, Certificate: opt.Hosts.Certificate, Key: opt.Hosts.Key, Names: opt.Hosts.Names,
 			Proxy: opt.Hosts.Proxy, ServedOnly: opt.Hosts.ServedOnly,

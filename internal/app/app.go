@@ -20,6 +20,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/throttle"
 	"github.com/outcrop/outcrop/internal/gate"
 	"github.com/outcrop/outcrop/internal/hostline"
+	"github.com/outcrop/outcrop/internal/outbound"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
@@ -40,6 +41,23 @@ type Config struct {
 	InterpreterPrefixes []string
 	// Passthrough names the runtimes of runtime.Config.Passthrough.
 	Passthrough []string
+	// NoGuestHosts leads AWS's host names to AWS inside sandboxes too.
+	NoGuestHosts bool
+	// AllowPrivate is what of this network is called although callers name it: the
+	// issuers of tokens, say. TrustCA are files with certificates of authorities, in
+	// PEM, that are trusted there besides the system's.
+	AllowPrivate outbound.Private
+	TrustCA      []string
+	// PublicURL is how browsers reach the server, scheme and host; empty is the first
+	// listener. OAuthVendors is a file with entries for the table of OAuth vendors; empty
+	// is oauth-vendors.json in the data directory, if there is one.
+	PublicURL, OAuthVendors string
+	// GatewayDomain is below which every gateway has a host name of its own,
+	// ID.gateway.DOMAIN; empty is that gateways are told apart by their path alone.
+	GatewayDomain string
+	// TrustedIssuers are those whose tokens stand for the users of agents, besides this
+	// server's own pools; none is every issuer, or where Strict no other.
+	TrustedIssuers []string
 	// AccessPoints are those of runtime.Config.AccessPoints.
 	AccessPoints map[string]string
 	// NoIndex keeps it from asking this machine's package index for Python packages
@@ -58,6 +76,17 @@ type Config struct {
 	Strict bool
 	// Hosts says what is served under AWS's host names, and over TLS.
 	Hosts HostsConfig
+	// Connectors is the file of the configuration of gateways' connectors; empty is
+	// connectors.json of DataDir, which need not be there.
+	Connectors string
+	// Models is the file of the model configuration; empty is models.json of DataDir,
+	// which need not be there.
+	Models string
+	// LambdaEndpoint is the URL at which functions are invoked that are not here; empty:
+	// there are none.
+	LambdaEndpoint string
+	// GatewayEndpoints are where gateways find services of AWS's kind.
+	GatewayEndpoints GatewayEndpoints
 	// Grace is how long running requests may go on at the end; 0 is 30 s.
 	Grace   time.Duration
 	Version string
@@ -80,8 +109,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 }
 
 // Serve answers until ctx ends, and closes everything. The order of the end: no
-// new requests, running ones get Grace, then sessions, engine, the guests' side,
-// background work, and the stores last.
+// new requests, running ones get Grace, then sessions, engine, background work, the
+// guests' side, and the stores last.
 func (s *Server) Serve(ctx context.Context) (err error) {
 	cfg := s.cfg
 	defer func() { err = errors.Join(err, cfg.closeListeners(), s.close()) }()
@@ -93,13 +122,10 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 	for _, run := range s.background {
 		group.Go(func() error { return ended(run(background)) })
 	}
-	server, inside := s.server(), s.server()
-	server.Handler, server.ConnContext = s.door.Handler(s.flights.Handler(server.Handler)), s.door.Context
-	own := s.gate("agents") // what they open takes no place of others'
-	inside.Handler, inside.ConnContext = own.Handler(inside.Handler), own.Context
+	server := s.server()
+	server.Handler, server.ConnContext = gate.Handler(s.flights.Handler(server.Handler)), gate.Context
 	server.RegisterOnShutdown(s.hush)
 	group.Go(func() error { return answer(server, s.door.Listen(cfg.Listener)) })
-	group.Go(func() error { return answer(inside, own.Listen(s.guests.api)) })
 	s.serveHosts(background, group, server)
 	cfg.Ready(s.account, s.region)
 
@@ -108,30 +134,30 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 	case <-background.Done(): // something failed
 	}
 	s.shutDown(server)
-	_ = inside.Close() // no guest is left
 	stop()
-	return group.Wait()
+	err = group.Wait()
+	s.guests.api.close() // no guest is left, and none comes
+	return err
 }
 
 // maxHeader bounds a request's line and headers, in bytes. What clients send has a
 // few KiB; the largest that S3 allows has 10, and a token seldom more than that.
 const maxHeader = 32 << 10
 
-// gate bounds the connections of those who have shown no credentials.
-func (s *Server) gate(whose string) *gate.Gate {
+// gate bounds the connections of clients that have shown no credentials.
+func (s *Server) gate() *gate.Gate {
 	return gate.New(gate.Config{Shut: func(address net.Addr, total int64) {
 		if total%1000 == 1 { // a flood is no reason to fill the log
 			s.cfg.Log.Warn("more connections without a request than are kept: the longest silent ones are closed",
-				"of", whose, "kept", gate.DefaultStrangers, "closed", total, "last", address.String())
+				"kept", gate.DefaultStrangers, "closed", total, "last", address.String())
 		}
 	}})
 }
 
-// server answers API calls. Guests have one of their own: they may call while
-// running requests end, and their idle connections hold up nobody.
+// server answers API calls. Guests have one of their own.
 func (s *Server) server() *http.Server {
 	return &http.Server{
-		Handler: sameHost(s.front), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		Handler: countHops(s.mark, sameHost(s.front)), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }

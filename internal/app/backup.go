@@ -19,6 +19,7 @@ import (
 	"github.com/outcrop/outcrop/internal/image/registry"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/object/segment"
+	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 	"github.com/outcrop/outcrop/internal/store/sqlite/dbfile"
@@ -33,6 +34,9 @@ func backedUpDatabases() []string { return []string{storeName, "telemetry.db"} }
 // backedUpFiles are replaced whole when they change.
 func backedUpFiles() []string { return []string{keyName, client.CredentialsName} }
 
+// optionalFiles are backedUpFiles that the operator may have made.
+func optionalFiles() []string { return []string{modelsName, connectorsName} }
+
 // backedUpSegments are trees of segments, whose bytes never change and of which
 // the store says which are needed.
 func backedUpSegments() []segments {
@@ -40,11 +44,11 @@ func backedUpSegments() []segments {
 }
 
 // backedUpTrees are taken as they are found.
-func backedUpTrees() []string { return []string{"ca", storageName} }
+func backedUpTrees() []string { return []string{"ca", guestCA, storageName} }
 
 // leftOut are caches, and what belongs to a running server.
 func leftOut() []string {
-	return []string{"images", "snapshots", "sandbox", "spool", stagingDir, statefile.Name}
+	return []string{"images", "snapshots", "sandbox", "spool", functionsName, stagingDir, statefile.Name}
 }
 
 const (
@@ -52,6 +56,9 @@ const (
 	keyName     = "key.json"
 	codeName    = "code" // unpacked zips, whose objects may be gone
 	storageName = "session-storage"
+	// functionsName has the programs that load functions, and AWS's SDKs for them: both
+	// are had again.
+	functionsName = "functions"
 )
 
 // segments is one tree of them, beneath the data directory.
@@ -82,6 +89,13 @@ func Backup(ctx context.Context, dir, version string, w io.Writer, key backup.Ke
 	creds, err := client.ReadCredentials(dir)
 	if err != nil {
 		return b.report, fmt.Errorf("back up %s: %w", dir, err)
+	}
+	// Of what no server could start from there would be an archive that looks whole.
+	if err := checkData(dir); err != nil {
+		return b.report, err
+	}
+	if _, err := secret.OpenKeyFile(filepath.Join(dir, keyName)); err != nil {
+		return b.report, err
 	}
 	head := backup.Head{Version: version, Account: creds.AccountID, Region: creds.Region, Created: time.Now().UTC().Truncate(time.Second)}
 	if b.stage, err = openStage(dir); err != nil {
@@ -172,6 +186,11 @@ func (b *backingUp) databases() error {
 func (b *backingUp) files() error {
 	for _, name := range backedUpFiles() {
 		if err := b.add(name, filepath.Join(b.dir, name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range optionalFiles() {
+		if err := b.late(name); err != nil {
 			return err
 		}
 	}
@@ -407,7 +426,7 @@ func accepts(name string) (belonging, owned bool) {
 // belongs reports whether an archive may have an entry of that name.
 func belongs(name string) bool {
 	first, _, beneath := strings.Cut(path.Clean(name), "/")
-	if !beneath && (slices.Contains(backedUpDatabases(), first) || slices.Contains(backedUpFiles(), first)) {
+	if !beneath && (slices.Contains(backedUpDatabases(), first) || slices.Contains(slices.Concat(backedUpFiles(), optionalFiles()), first)) {
 		return true
 	}
 	return first == codeName || slices.Contains(backedUpTrees(), first) ||

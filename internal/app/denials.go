@@ -41,7 +41,8 @@ func (d *denials) watch(arn string, note func(string)) (forget func()) {
 }
 
 // denied implements auth.Authorizer.Denied: each action once.
-func (d *denials) denied(p auth.Principal, r auth.Requirement) {
+func (d *denials) denied(p auth.Principal, no auth.Decision) {
+	r := no.Requirement
 	if p.Kind != auth.AssumedRole {
 		return
 	}
@@ -53,6 +54,10 @@ func (d *denials) denied(p auth.Principal, r auth.Requirement) {
 	}
 	d.mu.Unlock()
 	if fresh {
-		w.note("the execution role was denied " + r.Action + ": roles are not evaluated yet, and their credentials are good for sts:GetCallerIdentity alone (docs/runtime.md)")
+		why := no.Because()
+		if p.Entity == "" {
+			why = "it does not exist, and is allowed nothing until it does (docs/iam.md)"
+		}
+		w.note("the execution role was denied " + r.Action + " on " + r.Resource + ": " + why)
 	}
 }

@@ -15,13 +15,13 @@ func TestDenials(t *testing.T) {
 	var got []string
 	forget := d.watch(one, func(text string) { got = append(got, text) })
 	deny := func(arn string, kind auth.Kind, action string) {
-		d.denied(auth.Principal{ARN: arn, Kind: kind}, auth.Requirement{Action: action, Resource: "*"})
+		d.denied(auth.Principal{ARN: arn, Kind: kind}, auth.Decision{Requirement: auth.Requirement{Action: action, Resource: "*"}})
 	}
 	deny(one, auth.AssumedRole, "s3:GetObject")
 	deny(one, auth.AssumedRole, "s3:GetObject")
 	deny(two, auth.AssumedRole, "s3:PutObject")
 	deny(one, auth.User, "s3:PutObject")
-	want := []string{"the execution role was denied s3:GetObject: roles are not evaluated yet, and their credentials are good for sts:GetCallerIdentity alone (docs/runtime.md)"}
+	want := []string{"the execution role was denied s3:GetObject on *: it does not exist, and is allowed nothing until it does (docs/iam.md)"}
 	if !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
 	}

@@ -58,6 +58,21 @@ func interpreterFinding(runtime string, found []image.Interpreter) Finding {
 	return Finding{Name: runtime, OK: true, Detail: "not served: " + reason, Fix: fix}
 }
 
+// CheckInterpreter says why nothing at path, an absolute directory or executable, can
+// run agents of a server with this data directory. It is empty where something can, and
+// where an interpreter takes too long to answer.
+func CheckInterpreter(ctx context.Context, path, dataDir string) string {
+	found, problems, err := image.Declared(ctx, searchPlaces(Config{DataDir: dataDir, InterpreterPrefixes: []string{path}}))
+	if err != nil || len(found) > 0 {
+		return ""
+	}
+	for _, p := range problems {
+		return fmt.Sprintf("%s cannot be used: %s", p.Path, p.Reason)
+	}
+	runtimes := image.Runtimes()
+	return fmt.Sprintf("there is no interpreter in it that agents can have, from %s to %s", runtimes[0], runtimes[len(runtimes)-1])
+}
+
 // sandboxState is why sandboxes cannot run here, or empty.
 func sandboxState(ctx context.Context, engine sandbox.Engine, cfg gvisor.Config) (name, reason, fix string) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

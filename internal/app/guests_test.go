@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -10,9 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +26,7 @@ import (
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/sandbox/network"
-	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 )
@@ -36,19 +39,19 @@ func testGuests(t *testing.T) *guests {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	ring, _, err := secret.EnsureKeyFile(filepath.Join(dir, "key.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err := secret.NewBox(ring)
-	if err != nil {
-		t.Fatal(err)
-	}
+	box := secrettest.Box(t)
 	d, _, err := principal.Open(t.Context(), principal.Config{Store: db, Box: box, Rand: rand.Reader, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newGuests(d, netprofile.New(db), slog.New(slog.DiscardHandler))
+	g := newGuests(d, netprofile.New(db), false, slog.New(slog.DiscardHandler))
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		_, _ = io.WriteString(w, r.RemoteAddr+" "+local.String()) // the other end tells
+	})}
+	g.api = newInside(server, nil, g.log)
+	t.Cleanup(g.api.close)
+	return g
 }
 
 // held is what a guest reads of its credentials.
@@ -140,37 +143,88 @@ func TestGuestsCredentials(t *testing.T) {
 	}
 }
 
-// TestGuestsAPI: a guest's call arrives at the server's listener, from its wire.
-func TestGuestsAPI(t *testing.T) {
-	g := testGuests(t)
+// call is a connection of a guest to Outcrop.
+type call struct {
+	net.Conn
+	*testing.T
+}
+
+func (g *guests) callers(t *testing.T, name string) (open func() call, leave func()) {
+	t.Helper()
 	account := g.directory.Account().ID
 	around, err := g.Enter(t.Context(), runtime.Guest{
-		Scope: store.Scope{Account: account, Region: "us-west-2"}, Role: "arn:aws:iam::" + account + ":role/r", RoleSession: "caller", Note: func(string) {},
+		Scope: store.Scope{Account: account, Region: "us-west-2"}, Role: "arn:aws:iam::" + account + ":role/r", RoleSession: name, Note: func(string) {},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer around.Leave(false)
-	defer g.api.Close()
-	go func() {
-		c, err := g.api.Accept()
+	leave = sync.OnceFunc(func() { around.Leave(false) })
+	t.Cleanup(leave)
+	return func() call {
+		c, err := around.Network.Connect(t.Context(), "tcp", network.API)
 		if err != nil {
-			t.Error(err)
-			return
+			t.Fatal(err)
 		}
-		_, _ = io.WriteString(c, c.RemoteAddr().String()+" "+c.LocalAddr().String()) // the other end tells
-		c.Close()
-	}()
-	c, err := around.Network.Connect(t.Context(), "tcp", network.API)
-	if err != nil {
-		t.Fatal(err)
+		t.Cleanup(func() { _ = c.Close() }) // it may be closed
+		return call{c, t}
+	}, leave
+}
+
+// get asks on the connection, which it keeps.
+func (c call) get() (string, error) {
+	c.Helper()
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		c.Fatal(err)
 	}
-	defer c.Close()
-	if b, err := io.ReadAll(c); string(b) != "192.0.0.2:0 192.0.0.1:8642" || err != nil {
-		t.Errorf("%q, %v", b, err)
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return "", err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}
+
+// TestGuestsAPI: a guest's call is answered, from its wire, as long as it is there.
+func TestGuestsAPI(t *testing.T) {
+	g := testGuests(t)
+	open, leave := g.callers(t, "caller")
+	c := open()
+	if got, err := c.get(); got != "192.0.0.2:0 192.0.0.1:8642" || err != nil {
+		t.Errorf("%q, %v", got, err)
 	}
 	if guestAPI() != "http://192.0.0.1:8642" {
 		t.Errorf("guests are led to %s", guestAPI())
+	}
+	leave()
+	if _, err := c.get(); err != nil {
+		t.Errorf("a call under way: %v", err)
+	}
+}
+
+// TestGuestsShares: a guest that opens more silent connections than are kept loses
+// its own, and no other guest's.
+func TestGuestsShares(t *testing.T) {
+	g := testGuests(t)
+	modest, _ := g.callers(t, "modest")
+	greedy, _ := g.callers(t, "greedy")
+	silent := modest() // before all others
+	first := greedy()
+	for range guestStrangers {
+		greedy()
+	}
+	if err := first.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the longest silent of more than %d: %v", guestStrangers, err)
+	}
+	for name, c := range map[string]call{"an older one of another guest": silent, "a new one of another guest": modest(), "a new one": greedy()} {
+		if _, err := c.get(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/garbage"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/image/registry"
+	"github.com/outcrop/outcrop/internal/lambda"
 	"github.com/outcrop/outcrop/internal/operator"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor"
@@ -33,11 +34,12 @@ type caches struct {
 	directories           *storage.Store
 	sessions              *session.Manager
 	engine                gvisor.Config
-	// runtimes is the only service that has sessions; another one's must be known
-	// to the methods below before it gets any.
-	runtimes *runtime.Service
-	uploads  uploads
-	images   *registry.Storage
+	// runtimes and functions are the services that have sessions; another one's must be
+	// known to the methods below before it gets any.
+	runtimes  *runtime.Service
+	functions *lambda.Service
+	uploads   uploads
+	images    *registry.Storage
 }
 
 // collector knows all kinds of garbage.
@@ -60,7 +62,7 @@ func (c *caches) collector(cfg Config) *garbage.Collector {
 
 func (c *caches) collectSnapshots(ctx context.Context, o garbage.Options) (garbage.Report, error) {
 	done, err := c.templates.Prune(snapshot.PruneOptions{All: o.All, Unused: o.Unused, DryRun: o.DryRun, Known: func() ([]snapshot.Key, error) {
-		known, err := c.runtimes.Known(ctx)
+		known, err := c.known(ctx)
 		var keys []snapshot.Key
 		for _, k := range known {
 			keys = append(keys, session.TemplateOf(k))
@@ -79,7 +81,7 @@ func (c *caches) collectSnapshots(ctx context.Context, o garbage.Options) (garba
 }
 
 func (c *caches) collectHibernated(ctx context.Context, o garbage.Options) (garbage.Report, error) {
-	done, err := c.sessions.Prune(ctx, session.PruneOptions{Basis: c.runtimes.Basis, All: o.All, Unused: o.Unused, DryRun: o.DryRun})
+	done, err := c.sessions.Prune(ctx, session.PruneOptions{Basis: c.basis, All: o.All, Unused: o.Unused, DryRun: o.DryRun})
 	return garbage.Report{
 		Taken: garbage.Amount{Items: int64(done.Ended), Bytes: done.Bytes}, Left: garbage.Amount{Items: int64(done.Left), Bytes: done.LeftBytes},
 	}, err
@@ -89,7 +91,7 @@ func (c *caches) collectStorage(ctx context.Context, o garbage.Options) (garbage
 	done, err := c.directories.Prune(storage.PruneOptions{
 		All: o.All, Unused: o.Unused, DryRun: o.DryRun, Survey: o.Survey,
 		Owners: func() ([]string, error) {
-			known, err := c.runtimes.Known(ctx)
+			known, err := c.known(ctx)
 			var owners []string
 			for _, k := range known {
 				owners = append(owners, session.Resource(k))
@@ -100,6 +102,24 @@ func (c *caches) collectStorage(ctx context.Context, o garbage.Options) (garbage
 	return garbage.Report{
 		Taken: garbage.Amount{Items: int64(done.Places), Bytes: done.Bytes}, Left: garbage.Amount{Items: int64(done.Left), Bytes: done.LeftBytes},
 	}, err
+}
+
+// known names all that sessions may be started for.
+func (c *caches) known(ctx context.Context) ([]session.Key, error) {
+	agents, err := c.runtimes.Known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	functions, err := c.functions.Known(ctx)
+	return append(agents, functions...), err
+}
+
+// basis is what a session of a version is made from now.
+func (c *caches) basis(ctx context.Context, key session.Key, version string) (string, error) {
+	if _, ok := lambda.FunctionOf(key.Owner); ok {
+		return c.functions.Basis(ctx, key, version)
+	}
+	return c.runtimes.Basis(ctx, key, version)
 }
 
 func (c *caches) collectExecutables(_ context.Context, o garbage.Options) (garbage.Report, error) {

@@ -111,7 +111,7 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 	s.closers = append(s.closers, func() error { directories.Wait(); return nil })
 	mc := session.Config{
 		Engine: s.engine, Limit: cfg.MaxSessions, Log: cfg.Log, Store: f.store, Owner: owner,
-		Templates: templates, Hibernated: hibernated, Storage: directories, Note: runtime.SessionNote(f.telemetry, time.Now), Noted: f.telemetry.Flush,
+		Templates: templates, Hibernated: hibernated, Storage: directories, Note: sessionNote(f), Noted: f.telemetry.Flush,
 		HibernateAfter: max(c.HibernateAfter, 0), KeepHibernated: c.KeepHibernated, MemoryBudget: c.MemoryBudget,
 		Spares: c.Spares, SpareMemory: c.SpareBytes,
 	}

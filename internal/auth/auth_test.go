@@ -55,9 +55,9 @@ func TestDecide(t *testing.T) {
 			r := auth.Requirement{Action: tt.action, Resource: tt.resource}
 			d := a.Decide(t.Context(), tt.principal, r)
 			if d.Effect != tt.want {
-				t.Errorf("Decide = %v (%s), want %v", d.Effect, d.Because, tt.want)
+				t.Errorf("Decide = %v (%s), want %v", d.Effect, d.Because(), tt.want)
 			}
-			if d.Because == "" || d.Requirement != r {
+			if d.Because() == "" || d.Requirement != r {
 				t.Errorf("the decision does not say what and why: %+v", d)
 			}
 			err := a.Authorize(t.Context(), tt.principal, []auth.Requirement{{Action: action, Resource: "*"}, r})
@@ -77,7 +77,7 @@ func TestRefusalTexts(t *testing.T) {
 		auth.ExplicitDeny: start + " with an explicit deny in an identity-based policy",
 	}
 	for effect, want := range tests {
-		err := auth.Decision{Requirement: r, Effect: effect, Because: "inner reason"}.Refusal(root())
+		err := auth.Decision{Requirement: r, Effect: effect}.Refusal(root())
 		f := fault.From(err)
 		if f.Code != "AccessDeniedException" || f.Status != 403 || f.Message != want {
 			t.Errorf("%v: %s %d %q\nwant %q", effect, f.Code, f.Status, f.Message, want)
@@ -98,7 +98,7 @@ func TestAuthorizeNeedsRequirements(t *testing.T) {
 // TestDeniedIsTold: of what was refused, and of nothing else.
 func TestDeniedIsTold(t *testing.T) {
 	var told []string
-	a := &auth.Authorizer{Denied: func(p auth.Principal, r auth.Requirement) { told = append(told, p.ARN+" "+r.Action) }}
+	a := &auth.Authorizer{Denied: func(p auth.Principal, d auth.Decision) { told = append(told, p.ARN+" "+d.Requirement.Action) }}
 	reqs := []auth.Requirement{{Action: action, Resource: "*"}}
 	role := auth.Principal{Account: root().Account, ARN: "arn:aws:sts::123456789012:assumed-role/r/s", Kind: auth.AssumedRole}
 	if err := a.Authorize(t.Context(), root(), reqs); err != nil {

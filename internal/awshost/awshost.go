@@ -113,6 +113,10 @@ func Parse(host string) (Name, bool) {
 // region is how AWS writes them: us-east-1, us-gov-west-1.
 var region = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-\d{1,2}$`)
 
+// IsRegion reports whether name looks like that of a region. AWS adds regions, so
+// there is no list of them here.
+func IsRegion(name string) bool { return region.MatchString(name) }
+
 // find looks for the endpoint at the end of labels.
 func find(labels []string, global bool) (Name, bool) {
 	best := -1
@@ -194,6 +198,16 @@ func Lines(region, account string, served func(service string) bool) []string {
 		out = append(out, name+region+"."+domain(region))
 	}
 	return out
+}
+
+// Gateway is the name that AWS gives a gateway of a region.
+func Gateway(id, region string) string {
+	return id + ".gateway.bedrock-agentcore." + region + "." + domain(region)
+}
+
+// PoolDomain is the name that AWS gives a user pool of a region whose domain is prefix.
+func PoolDomain(prefix, region string) string {
+	return prefix + ".auth." + region + "." + suffixes[3]
 }
 
 // domain is where the endpoints of a region stand.

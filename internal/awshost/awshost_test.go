@@ -81,6 +81,18 @@ func TestLines(t *testing.T) {
 	}
 }
 
+func TestMade(t *testing.T) {
+	for host, want := range map[string]awshost.Name{
+		awshost.Gateway("tools-0123456789", "eu-west-1"):  {Service: "bedrock-agentcore", Region: "eu-west-1", Prefix: "tools-0123456789"},
+		awshost.Gateway("tools-0123456789", "cn-north-1"): {Service: "bedrock-agentcore", Region: "cn-north-1", Prefix: "tools-0123456789"},
+		awshost.PoolDomain("people", "eu-west-1"):         {Service: "cognito-idp", Region: "eu-west-1", Prefix: "people"},
+	} {
+		if n, ok := awshost.Parse(host); !ok || n != want {
+			t.Errorf("%s reads as %+v, %v", host, n, ok)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, host := range []string{"bucket.s3.us-east-1.amazonaws.com", "1.dkr.ecr-fips.x.api.aws", "s3-.amazonaws.com", "dualstack.x.amazonaws.com.cn", "-fips.amazonaws.com", "a.auth.amazoncognito.com."} {
 		f.Add(host)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/image/wheel/index"
 )
 
 // Options say what to build and where it goes. The caller passes what comes from
@@ -81,17 +83,28 @@ func Build(ctx context.Context, o Options) (Image, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, bool) {}
 	}
+	tmp, err := os.MkdirTemp(o.TempDir, "outcrop-build-") // mode 0700
+	if err != nil {
+		return Image{}, fmt.Errorf("make build directory: %w", err)
+	}
+	image, err := buildWith(ctx, o, tmp)
+	if removeErr := os.RemoveAll(tmp); removeErr != nil { // it holds a password
+		err = errors.Join(err, removeErr)
+	}
+	return image, err
+}
+
+func buildWith(ctx context.Context, o Options, tmp string) (Image, error) {
+	var err error
+	if o.Env, err = withLogins(o.Env, tmp); err != nil {
+		return Image{}, err
+	}
 	t, err := choose(ctx, o)
 	if err != nil {
 		return Image{}, err
 	}
 	o.Progress(fmt.Sprintf("building %s by %s for %s", filepath.Base(o.File), t.name, o.Platform), true)
-	tmp, err := os.MkdirTemp(o.TempDir, "outcrop-build-") // mode 0700
-	if err != nil {
-		return Image{}, fmt.Errorf("make build directory: %w", err)
-	}
 	digest, err := t.buildAndPush(ctx, o, tmp)
-	err = errors.Join(err, os.RemoveAll(tmp)) // it holds a password
 	if ctx.Err() != nil {
 		return Image{}, fmt.Errorf("build image: %w", ctx.Err())
 	}
@@ -110,7 +123,7 @@ func (t tool) buildAndPush(ctx context.Context, o Options, tmp string) (string, 
 	output, err := t.run(ctx, o, []string{"BUILDKIT_PROGRESS=plain"}, append(argv, o.Folder)...)
 	if err != nil {
 		return "", &Error{
-			Reason: fmt.Sprintf("%s could not build %s:\n%s", t.name, o.File, lastLines(output, 20)),
+			Reason: fmt.Sprintf("%s could not build %s:\n%s", t.name, o.File, index.LastLines(output, 20)),
 			Fix:    "Correct what it complains of, or deploy an image that was built elsewhere: outcrop deploy --image REGISTRY/REPOSITORY:TAG", Err: err,
 		}
 	}
@@ -125,7 +138,7 @@ func (t tool) buildAndPush(ctx context.Context, o Options, tmp string) (string, 
 // explainPush says what to do where a tool does not reach the registry as we do.
 func explainPush(t tool, o Options, output string, err error) error {
 	e := &Error{
-		Reason: fmt.Sprintf("%s could not push %s:\n%s", t.name, o.Reference, lastLines(output, 8)),
+		Reason: fmt.Sprintf("%s could not push %s:\n%s", t.name, o.Reference, index.LastLines(output, 8)),
 		Fix:    "Push it yourself and deploy it by its name: outcrop deploy --image " + o.Reference, Err: err,
 	}
 	switch {

@@ -134,8 +134,19 @@ func TestNoneAnswers(t *testing.T) {
 		t.Errorf("%s\n%s", e.Reason, e.Fix)
 	}
 	d.Tool = "buildah"
-	if _, err := d.build(); !errors.As(err, &e) || !strings.HasPrefix(e.Reason, "buildah cannot build ") {
+	if _, err := d.build(); !errors.As(err, &e) || !strings.HasPrefix(e.Reason, "buildah cannot build ") || !strings.Contains(e.Fix, "apt-get install buildah") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAnotherAnswers: who asked for one that does not is told of one that does.
+func TestAnotherAnswers(t *testing.T) {
+	d := newDesk(t, map[string]string{"buildah": goodBuildah})
+	d.Tool = "podman"
+	_, err := d.build()
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != "podman cannot build "+d.File+":\n  podman: it is not on your PATH" || e.Fix != "buildah 1.28.2 can build it: leave out --builder" {
+		t.Errorf("%+v", err)
 	}
 }
 
@@ -170,6 +181,45 @@ func TestBuildah(t *testing.T) {
 	}
 	if calls := d.note("calls"); strings.Count(calls, "--tls-verify=false") != 1 {
 		t.Errorf("TLS is not verified:\n%s", calls)
+	}
+}
+
+// TestBuildahWithoutLogins: a DOCKER_CONFIG with no config.json is no logins, which
+// buildah says is an error.
+func TestBuildahWithoutLogins(t *testing.T) {
+	const asBuildahDoes = `auth=${REGISTRY_AUTH_FILE:-$DOCKER_CONFIG/config.json}
+if [ "$1" = from ] && [ ! -e "$auth" ]; then echo "checking authfile: stat $auth: no such file or directory" >&2; exit 125; fi
+if [ "$1" = build ]; then cat "$auth" > "$NOTES/logins"; fi
+`
+	mine := filepath.Join(t.TempDir(), "mine.json")
+	if err := os.WriteFile(mine, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ config, auth, want string }{
+		"none":       {"", "", "{}"},
+		"its own":    {"docker", "", "docker"},
+		"named file": {"", mine, "mine"},
+	} {
+		d := newDesk(t, map[string]string{"buildah": asBuildahDoes + goodBuildah})
+		dir := t.TempDir()
+		d.Env = append(d.Env, "DOCKER_CONFIG="+dir)
+		if test.config != "" {
+			if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(test.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if test.auth != "" {
+			d.Env = append(d.Env, "REGISTRY_AUTH_FILE="+test.auth)
+		}
+		if image, err := d.build(); err != nil || image.Digest != digest {
+			t.Fatalf("%s: %+v, %v", name, image, err)
+		}
+		if got := d.note("logins"); got != test.want {
+			t.Errorf("%s: its logins are %q, want %q", name, got, test.want)
+		}
+		if left, err := os.ReadDir(dir); err != nil || (len(left) > 0) != (test.config != "") {
+			t.Errorf("%s: the user's own directory has %v, %v", name, left, err)
+		}
 	}
 }
 

@@ -68,8 +68,17 @@ func choose(ctx context.Context, o Options) (tool, error) {
 	if o.Tool != "" {
 		reason = o.Tool + " cannot build " + o.File
 	}
+	reason += ":\n  " + strings.Join(said, "\n  ")
+	if o.Tool != "" { // another may
+		o.Tool = ""
+		if t, err := choose(ctx, o); err == nil {
+			return tool{}, &Error{Reason: reason, Fix: t.name + " can build it: leave out --builder"}
+		} else if ctx.Err() != nil {
+			return tool{}, err
+		}
+	}
 	return tool{}, &Error{
-		Reason: reason + ":\n  " + strings.Join(said, "\n  "),
+		Reason: reason,
 		Fix: "Start docker, or install one that needs no daemon, such as: sudo apt-get install buildah\n" +
 			"Or build the image elsewhere and name it: outcrop deploy --image REGISTRY/REPOSITORY:TAG",
 	}
@@ -188,11 +197,6 @@ func (w *lineWriter) flush() {
 	}
 }
 
-func lastLines(s string, n int) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
 var digestLine = regexp.MustCompile(`digest: (sha256:[0-9a-f]{64})`)
 
 // push pushes what was built and returns the digest of its manifest. The login is in
@@ -231,6 +235,24 @@ func (t tool) push(ctx context.Context, o Options, tmp string) (digest, output s
 		return m[1], output, nil
 	}
 	return "", output, fmt.Errorf("read digest: %w", cmp.Or(err, fs.ErrNotExist))
+}
+
+// withLogins adds a file without logins to env where DOCKER_CONFIG names a directory
+// that has none, as of a CI job that never logged in: docker takes that for no logins,
+// buildah for a file that is missing, and does nothing.
+func withLogins(env []string, tmp string) ([]string, error) {
+	dir := getenv(env, "DOCKER_CONFIG")
+	if dir == "" || getenv(env, "REGISTRY_AUTH_FILE") != "" { // which goes first
+		return env, nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, "config.json")); !errors.Is(err, fs.ErrNotExist) {
+		return env, nil
+	}
+	none := filepath.Join(tmp, "none.json")
+	if err := os.WriteFile(none, []byte("{}"), 0o600); err != nil {
+		return nil, err
+	}
+	return append(slices.Clone(env), "REGISTRY_AUTH_FILE="+none), nil
 }
 
 func (l Login) basic() string {

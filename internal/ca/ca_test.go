@@ -25,6 +25,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/ca"
 	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 )
 
 // kit is an authority in a directory of its own.
@@ -37,14 +38,8 @@ type kit struct {
 
 func newKit(t testing.TB, names ...string) *kit {
 	t.Helper()
-	ring, _, err := secret.EnsureKeyFile(filepath.Join(t.TempDir(), "key.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &kit{dir: filepath.Join(t.TempDir(), "ca"), now: time.Now()}
-	if k.box, err = secret.NewBox(ring); err != nil {
-		t.Fatal(err)
-	}
+	k := &kit{dir: filepath.Join(t.TempDir(), "ca"), now: time.Now(), box: secrettest.Box(t)}
+	var err error
 	if k.Authority, err = k.open(names...); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -25,7 +26,11 @@ func (a *Authority) TLS(operator *Pair) *tls.Config {
 		// Asked of every handshake: a resumed one asks for no certificate.
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return nil, sameTarget(hello) },
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return a.choose(asked(hello), operator)
+			cert, err := a.choose(asked(hello), operator)
+			if foreign := (*ScopeError)(nil); errors.As(err, &foreign) {
+				return nil, nil // which Go answers with unrecognized_name (RFC 8446, 6.2); an error of ours would be ours
+			}
+			return cert, err
 		},
 	}
 }

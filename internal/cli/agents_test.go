@@ -36,6 +36,29 @@ func agentFolder(t *testing.T, u *account, name string) string {
 	return dir
 }
 
+// TestDeployRefusesWords that no server takes before it packs anything, and shows no value.
+func TestDeployRefusesWords(t *testing.T) {
+	u, f := withServer(t)
+	u.environ = append(u.environ, "LONG="+strings.Repeat("x", 5001))
+	dir := agentFolder(t, u, "hello")
+	for name, args := range map[string][]string{
+		"long-description": {"--description", strings.Repeat("x", 4097)}, "long-value": {"--env", "LONG"}, "long-name": {"--env", strings.Repeat("N", 101) + "=x"}, "spaced-name": {"--env", "A B=x"},
+	} {
+		u.golden("deploy/"+name, u.run(append([]string{"deploy", dir}, args...)...))
+	}
+	many := []string{"deploy", dir}
+	for i := range 51 {
+		many = append(many, "--env", fmt.Sprintf("N%d=x", i))
+	}
+	u.golden("deploy/many-variables", u.run(many...))
+	if len(f.calls) > 0 {
+		t.Errorf("called %v", f.calls)
+	}
+	if r := u.run("deploy", dir, "--description", strings.Repeat("ä", 4096), "--env", "A.b-c="+strings.Repeat("ä", 5000)); r.code != 0 {
+		t.Errorf("%s", r)
+	}
+}
+
 func TestDeployCreates(t *testing.T) {
 	u, f := withServer(t)
 	u.environ = append(u.environ, "FROM_HERE=there")
@@ -176,6 +199,13 @@ func TestInvokePrints(t *testing.T) {
 			"application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32055,"message":"Runtime client error - Please check your CloudWatch logs for more information"}}`)},
 		"agui-error": {answer: inProtocol(http.StatusOK, "RuntimeClientError", "The agent closed the connection before it answered. Please check your CloudWatch logs for more information.",
 			"text/event-stream", "data: {\"type\":\"RUN_ERROR\",\"code\":\"AGENT_ERROR\",\"message\":\"Agent code failed during execution\"}\n\n")},
+		// What such an agent refuses itself, with a status of its own.
+		"agent-refuses":      {answer: refusedByAgent},
+		"agent-refuses-json": {answer: refusedByAgent, args: []string{"--json", "--qualifier", "prod"}},
+		"at-endpoint":        {answer: answer("text/plain", "hello\n"), args: []string{"--qualifier", "prod", "-s", "a session's id, with more than 33 characters"}},
+		"no-qualifier": {args: []string{"--qualifier", "nope"}, answer: func(w http.ResponseWriter, _ *http.Request) {
+			refuse(w, http.StatusNotFound, "ResourceNotFoundException", "No endpoint or agent found with qualifier 'nope'")
+		}},
 		"424": {answer: func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, http.StatusFailedDependency, "RuntimeClientError", "Received error (500) from runtime. Please check your CloudWatch logs for more information.")
 		}},
@@ -201,6 +231,35 @@ func inProtocol(status int, code, message, kind, body string) http.HandlerFunc {
 		}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
+	}
+}
+
+// refusedByAgent is what an MCP server says to a message that is none.
+func refusedByAgent(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", "0123456789012345678901234567890123")
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":null,"error":{"code":-32602,"message":"Validation error"}}`)
+}
+
+// TestInvokeBounds refuses a payload that the server refuses, before it is sent.
+func TestInvokeBounds(t *testing.T) {
+	u, f := withServer(t)
+	f.add("hello")
+	sent := false
+	f.invoke = func(w http.ResponseWriter, r *http.Request) {
+		sent = true
+		answer("application/json", "{}")(w, r)
+	}
+	file := filepath.Join(u.home, "request")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 100_000_001); err != nil { // takes no room
+		t.Fatal(err)
+	}
+	if r := u.run("invoke", "hello", "@"+file); r.code != 2 || sent || !strings.Contains(r.stderr, "longer than 100000000 bytes") {
+		t.Errorf("sent %v: %s", sent, r)
 	}
 }
 
@@ -234,6 +293,56 @@ func TestInvokeSends(t *testing.T) {
 	}
 	if r := u.run("invoke", "hello", "a b", "--content-type", "text/plain", "-s", session); r.code != 0 || !strings.HasSuffix(got, "text/plain a b") {
 		t.Errorf("text is sent as %q\n%s", got, r)
+	}
+}
+
+// TestInvokeForUser: whom the agent works for is named in the signed request, and
+// again when the session goes on.
+func TestInvokeForUser(t *testing.T) {
+	u, f := withServer(t)
+	f.add("hello")
+	var got string
+	f.invoke = func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Authorization"), "x-amzn-bedrock-agentcore-runtime-user-id") {
+			got = r.Header.Get("X-Amzn-Bedrock-AgentCore-Runtime-User-Id")
+		}
+		answer("application/json", "{}")(w, r)
+	}
+	r := u.run("invoke", "hello", "hi", "--user-id", "ann b", "-s", aSession)
+	if want := "outcrop invoke hello -s " + aSession + " --user-id 'ann b' PAYLOAD"; r.code != 0 || got != "ann b" || !strings.Contains(r.stderr, want) {
+		t.Errorf("it worked for %q\n%s", got, r)
+	}
+	f.socket = echo(t, 1, 1000)
+	f.before = func(r *http.Request) { got = r.Header.Get("X-Amzn-Bedrock-AgentCore-Runtime-User-Id") }
+	u.stdin = "one\n"
+	if r := u.run("invoke", "--ws", "hello", "--user-id", "bob"); r.code != 0 || got != "bob" {
+		t.Errorf("its WebSocket is for %q\n%s", got, r)
+	}
+	for _, refused := range []struct{ id, token, why string }{
+		{"ann", "x", "--user-id is for calls that are signed"}, {"", "", "it is empty"}, {"a\nb", "", "control characters"}, {" ann", "", "white space at its ends"},
+	} {
+		if r := u.run("invoke", "hello", "--user-id", refused.id, "--bearer-token="+refused.token); r.code != 2 || !strings.Contains(r.stderr, refused.why) {
+			t.Errorf("user %q, token %q: %s", refused.id, refused.token, r)
+		}
+	}
+}
+
+// TestInvokeWithTokenAlone: who has a token and no key calls an agent by its ARN.
+func TestInvokeWithTokenAlone(t *testing.T) {
+	u, f := newUser(t), newFake(t)
+	arn := "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/" + f.add("hello")
+	f.invoke = answer("application/json", "{}")
+	r := u.run("invoke", arn, "hi", "--endpoint", f.url, "-s", aSession, "--bearer-token", goodToken)
+	if want := " --token-file FILE PAYLOAD"; r.code != 0 || r.stdout != "{}" || !strings.Contains(r.stderr, want) || strings.Contains(r.stderr, goodToken) {
+		t.Errorf("with a token: %s", r)
+	}
+	for want, args := range map[string][]string{
+		"Name it by its ARN":                {"hello", "--bearer-token", goodToken},
+		"AWS_SECRET_ACCESS_KEY are not set": {arn},
+	} {
+		if r := u.run(append([]string{"invoke", "--endpoint", f.url}, args...)...); r.code != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%v: %s", args, r)
+		}
 	}
 }
 
@@ -308,6 +417,8 @@ func TestLogs(t *testing.T) {
 		t.Errorf("then asked %v", asked[1:])
 	}
 	u.golden("logs/unknown", u.run("logs", "nobody"))
+	f.logs = func(map[string]string) string { return `{"events":[],"nextToken":"f/2"}` }
+	u.golden("logs/nothing", u.run("logs", "hello", "-s", "short", "--qualifier", "nope", "--since", "10m"))
 }
 
 func TestLogsFollow(t *testing.T) {

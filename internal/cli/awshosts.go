@@ -7,17 +7,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/outcrop/outcrop/internal/api/model"
-	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/awshost"
 	"github.com/outcrop/outcrop/internal/ca"
 	"github.com/outcrop/outcrop/internal/client"
@@ -47,11 +42,8 @@ func (p *Program) hostsExports(t client.Target) ([]variable, error) {
 	for _, name := range []string{"NO_PROXY", "no_proxy"} {
 		vs = append(vs, variable{name, pastProxy(p.before(name))})
 	}
-	for _, name := range bundleVariables() {
-		vs = append(vs, variable{name, bundle})
-	}
-	// Node.js adds these to its own, and takes a proxy only when it is told to.
-	return append(vs, variable{"NODE_EXTRA_CA_CERTS", bundle}, variable{"NODE_USE_ENV_PROXY", "1"}), nil
+	vs = append(vs, bundleExports(bundle)...)
+	return append(vs, variable{"NODE_USE_ENV_PROXY", "1"}), nil // it takes a proxy only when it is told to
 }
 
 // hostsServer returns the record of the server t, which answers AWS's names, and
@@ -156,34 +148,4 @@ func certificates(files [][]byte) []byte {
 		}
 	}
 	return out.Bytes()
-}
-
-// writeHostsFile prints lines that lead AWS's names to the server's own port 443.
-func (p *Program) writeHostsFile(t client.Target) error {
-	r, ok := p.known(t.Endpoint)
-	i := slices.IndexFunc(r.TLSAddresses, func(a string) bool { return portOf(a) == "443" })
-	if !ok || i < 0 {
-		return fail("Start it with that: outcrop serve --tls-listen 127.0.0.1:443 --aws-hosts",
-			"the server at %s does not listen on port 443, which is where clients without a proxy go", t.Endpoint)
-	}
-	at, _, err := net.SplitHostPort(r.TLSAddresses[i])
-	if err != nil {
-		return err
-	}
-	if a, err := netip.ParseAddr(at); err == nil && a.IsUnspecified() {
-		at = "127.0.0.1"
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Outcrop answers these names of AWS's in %s. Names of buckets need lines of their own.\n", t.Region)
-	for _, name := range awshost.Lines(t.Region, r.Account, inHostsFile) {
-		fmt.Fprintf(&b, "%s %s\n", at, name)
-	}
-	_, err = io.WriteString(p.Stdout, b.String())
-	return err
-}
-
-// inHostsFile reports whether a service is served, by its signing name: a machine's
-// hosts file is everybody's, so that others keep going to AWS.
-func inHostsFile(service string) bool {
-	return slices.ContainsFunc(model.Services(), func(s *schema.Service) bool { return s.SigningName == service })
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,20 +18,13 @@ import (
 
 	"github.com/outcrop/outcrop/internal/ca"
 	"github.com/outcrop/outcrop/internal/client/statefile"
-	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 )
 
 // authority makes a CA in a data directory and returns its certificate.
 func authority(t *testing.T, data string, names ...string) []byte {
 	t.Helper()
-	ring, _, err := secret.EnsureKeyFile(filepath.Join(t.TempDir(), "key.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err := secret.NewBox(ring)
-	if err != nil {
-		t.Fatal(err)
-	}
+	box := secrettest.Box(t)
 	a, err := ca.Open(t.Context(), ca.Config{Dir: filepath.Join(data, "ca"), Box: box, Names: names, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -37,9 +33,11 @@ func authority(t *testing.T, data string, names ...string) []byte {
 }
 
 // proxied makes a server known that answers AWS's names.
-func (u *account) proxied() (root []byte) {
+func (u *account) proxied() (root []byte) { return u.proxiedAt("http://127.0.0.1:8642") }
+
+func (u *account) proxiedAt(url string) (root []byte) {
 	u.t.Helper()
-	r := u.knows("http://127.0.0.1:8642", u.data())
+	r := u.knows(url, u.data())
 	r.ProxyURL, r.TLSAddresses = "http://127.0.0.1:8643", []string{"0.0.0.0:8644", "127.0.0.1:443"}
 	if err := u.program().state().Add(r); err != nil {
 		u.t.Fatal(err)
@@ -86,7 +84,7 @@ eval "$("$OUTCROP" env --unset)" || exit 1
 env -0 > after`
 			cmd := exec.Command("sh", "-c", script)
 			cmd.Dir = u.home
-			cmd.Env = append([]string{"HOME=" + u.home, "PATH=" + os.Getenv("PATH"), "OUTCROP_TEST_AS_MAIN=1", "OUTCROP=" + os.Args[0], "GOCOVERDIR=" + u.home}, before...)
+			cmd.Env = append([]string{"HOME=" + u.home, "PATH=" + os.Getenv("PATH"), "OUTCROP_TEST_AS_MAIN=1", "OUTCROP=" + os.Args[0], "GOCOVERDIR=" + u.home, "GORACE=atexit_sleep_ms=0"}, before...)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v, printed %q", err, out)
 			}
@@ -146,9 +144,46 @@ func TestAWSHostsNeedsAServerThatDoes(t *testing.T) {
 	u.environ = append(u.environ, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")
 	u.golden("env/aws-hosts-elsewhere", u.run("env", "--aws-hosts", "--endpoint", "http://192.0.2.1:1"))
 	u.proxied()
-	u.golden("env/hosts-file", u.run("env", "--hosts-file", "--region", "eu-west-1"))
 	u.environ = append(u.environ, "AWS_CA_BUNDLE=/no/such.pem")
 	u.golden("env/aws-hosts-bundle-gone", u.run("env", "--aws-hosts"))
+}
+
+// TestHostsFile: services, gateways and domains of user pools have lines, and services have
+// theirs where the others cannot be listed.
+func TestHostsFile(t *testing.T) {
+	denied := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		target := r.Header.Get("X-Amz-Target")
+		switch {
+		case denied && target != "":
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"not you"}`)
+		case r.URL.Path == "/gateways/" && r.URL.Query().Get("nextToken") == "":
+			_, _ = io.WriteString(w, `{"items":[{"gatewayId":"tools-0123456789"}],"nextToken":"more"}`)
+		case r.URL.Path == "/gateways/":
+			_, _ = io.WriteString(w, `{"items":[{"gatewayId":"web-9876543210"}]}`)
+		case strings.HasSuffix(target, ".ListUserPools"):
+			_, _ = io.WriteString(w, `{"UserPools":[{"Id":"eu-west-1_a"},{"Id":"eu-west-1_b"}]}`)
+		case strings.HasSuffix(target, ".DescribeUserPool"):
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			domain := `,"Domain":"people"`
+			if !bytes.Contains(body, []byte("_a")) {
+				domain = ""
+			}
+			_, _ = io.WriteString(w, `{"UserPool":{"Id":"x"`+domain+`}}`)
+		default:
+			t.Errorf("%s %s %s", r.Method, r.URL, target)
+		}
+	}))
+	defer server.Close()
+	u := newUser(t)
+	u.proxiedAt(server.URL)
+	u.golden("env/hosts-file", u.run("env", "--hosts-file", "--region", "eu-west-1"))
+	denied = true
+	u.golden("env/hosts-file-denied", u.run("env", "--hosts-file", "--region", "eu-west-1"))
 }
 
 func TestCA(t *testing.T) {
@@ -193,6 +228,7 @@ func TestServeHosts(t *testing.T) {
 	if !strings.Contains(r.stderr, "through the proxy "+proxy) || !strings.Contains(r.stderr, `eval "$(outcrop env --aws-hosts)"`) || r.code != 0 {
 		t.Errorf("%s", r)
 	}
+	u.golden("serve/secure", r)
 	addr, _ := listener(t)
 	for _, flag := range []string{"--tls-listen", "--proxy-listen"} {
 		r := u.run("serve", "--listen", "127.0.0.1:0", "--aws-hosts", flag, addr)

@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/outcrop/outcrop/internal/backup"
 	"github.com/outcrop/outcrop/internal/client"
+	"github.com/outcrop/outcrop/internal/client/statefile"
+	"github.com/outcrop/outcrop/internal/durable"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -113,7 +116,7 @@ func (p *Program) passphrase(cmd *cobra.Command, k keyFlags, twice bool, otherwi
 func firstLine(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", misuse("read passphrase: %w", err)
+		return "", unreadable("passphrase", err)
 	}
 	defer func() { _ = f.Close() }() // it was read
 	b, err := io.ReadAll(io.LimitReader(f, maxPassphrase))
@@ -125,9 +128,15 @@ func firstLine(path string) (string, error) {
 }
 
 func (p *Program) ask(ctx context.Context, twice bool) (string, error) {
-	text, err := p.ReadSecret(ctx, "Passphrase: ")
-	if err != nil || !twice {
-		return text, err
+	if !twice {
+		return p.ReadSecret(ctx, "Passphrase: ")
+	}
+	text, err := p.ReadSecret(ctx, fmt.Sprintf("Passphrase, of %d characters at least: ", backup.MinPassphrase))
+	if err != nil {
+		return "", err
+	}
+	if _, err := backup.Passphrase(text); err != nil { // before it is typed again
+		return "", misuse("%w", err)
 	}
 	again, err := p.ReadSecret(ctx, "The same again: ")
 	if err == nil && again != text {
@@ -149,26 +158,50 @@ func (p *Program) localData(f *flags, command string) (string, error) {
 }
 
 // dataToSave is the data directory that a flag names, or that of the server which this
-// shell's other commands speak to, or the default one.
+// user's other commands speak to, or the default one.
 func (p *Program) dataToSave(f *flags) (string, error) {
-	given := p.env("AWS_ENDPOINT_URL")
-	if given == "" || f.endpoint != "" || f.data != "" {
+	if f.endpoint != "" || f.data != "" {
 		return p.localData(f, "backup")
 	}
-	url := strings.TrimRight(given, "/")
-	if base, err := client.ParseEndpoint(url); err == nil {
-		url = base.String()
-	}
-	live, err := p.state().Live()
+	records, err := p.records()
 	if err != nil {
 		return "", err
 	}
-	for _, r := range live {
-		if r.URL == url {
-			return r.DataDirectory, nil
-		}
+	given := p.env("AWS_ENDPOINT_URL")
+	if given == "" {
+		return p.newestData(f, records)
 	}
-	return "", misuse("this shell speaks to %s (AWS_ENDPOINT_URL), and no running server of yours is there; name the data directory to save with --data", given)
+	_, live, err := p.serverAt(records, given)
+	switch {
+	case err != nil:
+		return "", err
+	case live == nil:
+		return "", fail("Name the data directory to save: --data DIRECTORY", "this shell speaks to %s (AWS_ENDPOINT_URL), and no running server of yours is there", given)
+	}
+	return live.DataDirectory, nil
+}
+
+// newestData is the data directory of the newest server that runs, and the default one
+// where none does.
+func (p *Program) newestData(f *flags, records []statefile.Record) (string, error) {
+	live := slices.DeleteFunc(slices.Clone(records), func(r statefile.Record) bool { return !p.state().Alive(r) })
+	if len(live) > 0 {
+		if len(live) > 1 {
+			p.say("%d servers of yours run; this saves the newest, with data in %s. Others:", len(live), live[0].DataDirectory)
+			for _, r := range live[1:] {
+				p.say("  --data %s", quotePOSIX(r.DataDirectory))
+			}
+		}
+		return live[0].DataDirectory, nil
+	}
+	dir, err := p.localData(f, "backup")
+	if err != nil || len(records) == 0 || records[0].DataDirectory == dir {
+		return dir, err
+	}
+	if _, err := client.ReadCredentials(dir); errors.Is(err, fs.ErrNotExist) {
+		return "", fail("Save that: --data "+quotePOSIX(records[0].DataDirectory), "%s is no data directory of a server; your last one, which has ended, used %s", dir, records[0].DataDirectory)
+	}
+	return dir, nil
 }
 
 func (p *Program) backup(cmd *cobra.Command, f *flags, file string, recipients []string, k keyFlags) error {
@@ -197,13 +230,17 @@ func (p *Program) backup(cmd *cobra.Command, f *flags, file string, recipients [
 		}
 	}
 	ctx := cmd.Context()
-	report, err := p.Backup(ctx, BackupOptions{DataDir: dir, Version: p.Version, Key: key, Out: out})
+	show := p.watch("backing up "+dir, "written")
+	report, err := p.Backup(ctx, BackupOptions{DataDir: dir, Version: p.Version, Key: key, Out: &watchedWriter{out, show}})
+	show.end()
 	if err == nil {
 		err = out.keep()
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case err != nil && explainDamage(err, dir) != nil:
+		return explainDamage(err, dir)
 	case store.IsFull(err):
 		return fail("Free some space, or write it elsewhere: outcrop backup - | ssh HOST 'cat > FILE'", "the disk is full: %w", err)
 	case err != nil:
@@ -220,7 +257,7 @@ func (p *Program) explainNoData(dir string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail("Name the one that the server uses: --data DIRECTORY", "%s is no data directory of a server", dir)
 	}
-	return err
+	return damagedKey(dir, err)
 }
 
 func (p *Program) sayBackup(r BackupReport, dir, file string) error {
@@ -262,14 +299,22 @@ func (p *Program) openArchive(name, dataDir string) (*archiveFile, error) {
 		return &archiveFile{Writer: p.Stdout}, nil
 	}
 	if _, err := os.Lstat(name); err == nil {
-		return nil, misuse("%s exists; backup overwrites nothing", name)
+		return nil, fail("Name another, or move that one away first.", "%s exists, and backup overwrites nothing", name)
 	}
 	if within(canonical(name), dataDir) {
 		return nil, misuse("%s would be in the data directory, which it is to save; choose another place, on another disk if there is one", name)
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".partial-*") // mode 0600
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, misuse("there is no directory %s to write the archive to", filepath.Dir(name))
+	}
 	if err != nil {
-		return nil, misuse("write archive: %w", err)
+		reason := err
+		if failed := (*fs.PathError)(nil); errors.As(err, &failed) { // of a name that nobody gave
+			reason = failed.Err
+		}
+		f := fail("Choose a directory that you can write to.", "write archive into %s: %w", filepath.Dir(name), reason)
+		return nil, f
 	}
 	return &archiveFile{Writer: f, file: f, name: name}, nil
 }
@@ -277,6 +322,14 @@ func (p *Program) openArchive(name, dataDir string) (*archiveFile, error) {
 func within(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// unreadable is misuse where a file is named that is not there, and else a failure.
+func unreadable(what string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return misuse("read %s: %w", what, err)
+	}
+	return fmt.Errorf("read %s: %w", what, err)
 }
 
 // keep gives the file its name, durably.
@@ -290,6 +343,9 @@ func (a *archiveFile) keep() error {
 	}
 	if err := os.Rename(a.file.Name(), a.name); err != nil {
 		return errors.Join(fmt.Errorf("write archive: %w", err), os.Remove(a.file.Name()))
+	}
+	if err := durable.Dir(filepath.Dir(a.name)); err != nil {
+		return fmt.Errorf("write archive: its name may not outlast a power failure: %w", err)
 	}
 	return nil
 }

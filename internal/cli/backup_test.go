@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/backup"
+	"github.com/outcrop/outcrop/internal/client"
+	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -37,19 +39,26 @@ func TestBackupPrints(t *testing.T) {
 		err    error
 		secret func(context.Context, string) (string, error)
 		left   bool // the archive is there
+		person bool // at the terminal
 	}{
 		"works":     {args: []string{"FILE", "--recipient", aRecipient}, report: whole, left: true},
 		"asks":      {args: []string{"FILE"}, report: whole, secret: answers("correct horse", "correct horse"), left: true},
 		"differ":    {args: []string{"FILE"}, secret: answers("correct horse", "correct house")},
-		"short":     {args: []string{"FILE"}, secret: answers("short", "short")},
+		"short":     {args: []string{"FILE"}, secret: answers("short")},
+		"watched":   {args: []string{"FILE"}, report: whole, secret: answers("correct horse", "correct horse"), left: true, person: true},
 		"nobody":    {args: []string{"FILE"}},
 		"recipient": {args: []string{"FILE", "--recipient", "me"}},
 		"inside":    {args: []string{"DATA/archive", "--recipient", aRecipient}},
 		"stdout":    {args: []string{"-", "--recipient", aRecipient}, report: whole},
 		"partly":    {args: []string{"FILE", "--recipient", aRecipient}, report: partly, left: true},
 		"full":      {args: []string{"FILE", "--recipient", aRecipient}, err: fmt.Errorf("write archive: %w", store.ErrFull)},
-		"exists":    {args: []string{"HOME/exists", "--recipient", aRecipient}},
-		"no-data":   {args: []string{"FILE", "--data", "HOME/other", "--recipient", aRecipient}},
+		"damaged": {args: []string{"FILE", "--recipient", aRecipient}, err: fmt.Errorf("open store: %w",
+			&os.PathError{Op: "open", Path: "HOME/stage/outcrop.db", Err: fmt.Errorf("%w: file is not a database (26)", store.ErrForeign)})},
+		"damaged-key":  {args: []string{"FILE", "--recipient", aRecipient, "--verbose"}, err: &os.PathError{Op: "open key file", Path: "key.json", Err: secret.ErrDamaged}},
+		"damaged-logs": {args: []string{"FILE", "--recipient", aRecipient}, err: &os.PathError{Op: "back up", Path: "telemetry.db", Err: store.ErrForeign}},
+		"nowhere":      {args: []string{"HOME/none/archive", "--recipient", aRecipient}},
+		"exists":       {args: []string{"HOME/exists", "--recipient", aRecipient}},
+		"no-data":      {args: []string{"FILE", "--data", "HOME/other", "--recipient", aRecipient}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
@@ -57,7 +66,7 @@ func TestBackupPrints(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(u.home, "exists"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			u.secret = test.secret
+			u.secret, u.terminal = test.secret, test.person
 			u.backup = func(_ context.Context, opt BackupOptions) (BackupReport, error) {
 				if opt.DataDir != u.data() || !opt.Key.Seals() || opt.Version != "1.2.3" {
 					t.Errorf("asked for %+v", opt)
@@ -80,6 +89,14 @@ func TestBackupPrints(t *testing.T) {
 	}
 	u := newUser(t)
 	u.golden("backup/elsewhere", u.run("restore", "x"))
+	writeKey(t, u.data())
+	key := filepath.Join(u.data(), client.CredentialsName)
+	if err := os.Truncate(key, 20); err != nil {
+		t.Fatal(err)
+	}
+	u.backup = func(context.Context, BackupOptions) (BackupReport, error) { return BackupReport{}, errors.New("begun") }
+	u.golden("backup/damaged-credentials", u.run("backup", filepath.Join(u.home, "archive"), "--recipient", aRecipient))
+	u.backup = nil
 	u.environ = append(u.environ, "AWS_ENDPOINT_URL=http://127.0.0.1:1")
 	u.golden("backup/other-server", u.run("backup", filepath.Join(u.home, "archive"), "--recipient", aRecipient))
 }
@@ -104,6 +121,36 @@ func TestBackupOfTheShellsServer(t *testing.T) {
 	if saved != canonical(dir) {
 		t.Errorf("saved %q, want %q", saved, dir)
 	}
+}
+
+// TestBackupFindsTheServer: without a word about which, the data of the server that runs
+// are saved, and where none does, those of the last one are named.
+func TestBackupFindsTheServer(t *testing.T) {
+	u := newUser(t)
+	dir := filepath.Join(u.home, "other")
+	other := *u
+	var saved []string
+	other.backup = func(_ context.Context, opt BackupOptions) (BackupReport, error) {
+		saved = append(saved, opt.DataDir)
+		return BackupReport{Account: testAccount}, nil
+	}
+	record := u.knows("http://127.0.0.1:1", filepath.Join(u.home, "older"))
+	serving(t, u, func(opt ServeOptions) {
+		u.golden("backup/one-of-two", other.run("backup", filepath.Join(u.home, "archive"), "--recipient", aRecipient))
+	}, "--listen", "127.0.0.1:0", "--data", dir)
+	if !slices.Equal(saved, []string{canonical(dir)}) {
+		t.Errorf("saved %q, want %q", saved, dir)
+	}
+	record.PID = 0 // it has ended
+	if err := u.program().state().Add(record); err != nil {
+		t.Fatal(err)
+	}
+	u.golden("backup/ended", other.run("backup", filepath.Join(u.home, "archive2"), "--recipient", aRecipient))
+	writeKey(t, u.data())
+	if r := other.run("backup", filepath.Join(u.home, "archive2"), "--recipient", aRecipient); r.code != 0 || saved[len(saved)-1] != u.data() {
+		t.Errorf("saved %q\n%s", saved, r)
+	}
+	u.golden("backup/no-directory", other.run("backup", filepath.Join(u.home, "archive", "x"), "--recipient", aRecipient))
 }
 
 func TestRestorePrints(t *testing.T) {

@@ -22,11 +22,21 @@ func (e *brokenError) Unwrap() error { return e.err }
 
 // explainBroken finds out why an answer broke off in the middle.
 func (p *Program) explainBroken(ctx context.Context, c *client.Client, broken *brokenError, v invocation) error {
+	f := p.whatEnded(ctx, c, broken, v)
+	if f == nil {
+		f = fail("What came before is printed. Its log says more: "+v.logCommand(), "the agent broke off in the middle of the answer")
+		f.cause = broken
+	}
+	return f
+}
+
+// whatEnded says what ended, of all that v uses, in the middle of an answer; it is nil
+// when everything is still there.
+func (p *Program) whatEnded(ctx context.Context, c *client.Client, broken *brokenError, v invocation) *failure {
 	end, err := findEnd(ctx, c, v)
-	var gone *client.UnreachableError
+	at := c.Target().Endpoint
 	switch {
-	case errors.As(client.Explain(err), &gone):
-		at := c.Target().Endpoint
+	case p.serverEnded(ctx, at, err):
 		f := fail("What came before is printed. The server's own log says why it ended. Start it again: "+p.startAgain(at),
 			"the server at %s ended in the middle of the answer", at)
 		f.cause = broken
@@ -36,9 +46,20 @@ func (p *Program) explainBroken(ctx context.Context, c *client.Client, broken *b
 		f.cause = broken
 		return f
 	}
-	f := fail("What came before is printed. Its log says more: "+v.logCommand(), "the agent broke off in the middle of the answer")
-	f.cause = broken
-	return f
+	return nil
+}
+
+// serverEnded reports whether a call failed because nobody listens at the endpoint
+// any more. One that is being killed takes calls for some moments longer.
+func (p *Program) serverEnded(ctx context.Context, endpoint string, err error) bool {
+	var (
+		gone *client.UnreachableError
+		lost *client.LostError
+	)
+	if err = client.Explain(err); errors.As(err, &lost) && !lost.Timeout() {
+		_, err = settledProbe(ctx, endpoint, p.trusted)
+	}
+	return errors.As(err, &gone)
 }
 
 // invokeFailure adds what to do to an invocation that was refused.
@@ -51,9 +72,18 @@ func (p *Program) invokeFailure(ctx context.Context, c *client.Client, err error
 	switch {
 	case refused.Code == "ResourceNotFoundException":
 		f.fix = "See what there is: outcrop ls" + v.where
+		if v.qualifier != "" {
+			f.fix = fmt.Sprintf("See what there is: outcrop endpoint list %s%s", v.ref, v.where)
+		}
 		if !v.found {
 			return f
 		}
+	case strings.HasPrefix(refused.Message, "Authorization method mismatch"):
+		f.fix = "It is called with the tokens of an issuer, which outcrop ls " + v.ref + v.where + " names; give one with --token-file"
+		if v.user.token != "" {
+			f.fix = "It takes no tokens: leave out --token-file and --bearer-token"
+		}
+		return f
 	case refused.Code != "RuntimeClientError":
 		return err
 	case strings.HasPrefix(refused.Message, "This host cannot run sandboxes"): // that says its own fix, and no agent wrote a line
@@ -105,15 +135,22 @@ func (v invocation) afterEnd(end string) string {
 	if end == endDeleted {
 		return "Deploy it again: outcrop deploy FOLDER" + v.where
 	}
-	return fmt.Sprintf("Somebody stopped it, its time was up, or its process ended; its log says more: %s\nThe same id starts a new one: outcrop invoke %s -s %s%s PAYLOAD",
-		v.logCommand(), v.ref, v.session, v.where)
+	return fmt.Sprintf("Somebody stopped it, its time was up, or its process ended; its log says more: %s\nThe same id starts a new one: %s PAYLOAD",
+		v.logCommand(), v.callAgain("invoke"))
 }
 
 // logCommand shows what the agent said in this session.
-func (v invocation) logCommand() string {
-	command := fmt.Sprintf("outcrop logs %s -s %s", v.ref, v.session)
+func (v invocation) logCommand() string { return v.again("logs") }
+
+// again is the command that means the same session: of an endpoint too, since one id
+// is another session at each.
+func (v invocation) again(command string) string {
+	line := fmt.Sprintf("outcrop %s %s -s %s", command, v.ref, quotePOSIX(v.session))
 	if v.qualifier != "" {
-		command += " --qualifier " + quotePOSIX(v.qualifier)
+		line += " --qualifier " + quotePOSIX(v.qualifier)
 	}
-	return command + v.where
+	return line + v.where
 }
+
+// callAgain is the command that calls the agent in the same session, for the same user.
+func (v invocation) callAgain(command string) string { return v.again(command) + v.user.again() }

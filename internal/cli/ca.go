@@ -37,7 +37,10 @@ func newCA(p *Program, f *flags) *cobra.Command {
   outcrop ca --pem > outcrop.pem     the certificate, to take it to another machine
   outcrop ca --renew                 while the server is stopped`,
 		Args: arguments(0, 0),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if certificate && renew {
+				return below(cmd, "--pem shows the CA and --renew removes it; give one of them, --renew while the server is stopped")
+			}
 			dir, running, err := p.caDirectory(f)
 			if err != nil {
 				return err

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,37 +26,21 @@ func (p *Program) connect(ctx context.Context, f *flags) (*client.Client, error)
 	if err != nil {
 		return nil, err
 	}
+	t.Token = f.token
+	return p.clientOf(t)
+}
+
+// clientOf returns a client of a server.
+func (p *Program) clientOf(t client.Target) (_ *client.Client, err error) {
 	p.target = &t
-	roots, err := p.roots(t.Endpoint)
-	if err != nil {
+	if p.trusted, err = p.roots(t.Endpoint); err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{Target: t, Proxy: http.ProxyFromEnvironment, Roots: roots, UserAgent: "outcrop/" + p.Version, Now: p.Now})
+	c, err := client.New(client.Config{Target: t, Proxy: http.ProxyFromEnvironment, Roots: p.trusted, UserAgent: "outcrop/" + p.Version, Now: p.Now})
 	if err != nil {
 		return nil, misuse("%w", err)
 	}
 	return c, nil
-}
-
-// caBundle is the variable by which AWS's own clients are told what to trust.
-const caBundle = "AWS_CA_BUNDLE"
-
-// roots are those of AWS_CA_BUNDLE for an endpoint over TLS, or nil for the
-// system's.
-func (p *Program) roots(endpoint string) (*x509.CertPool, error) {
-	file := p.env(caBundle)
-	if file == "" || !strings.HasPrefix(strings.ToLower(endpoint), "https:") {
-		return nil, nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fail("Unset it, or name a file of certificates: outcrop ca", "%s cannot be read: %v", caBundle, err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fail("Unset it, or name a file of certificates: outcrop ca", "%s names %s, which has no certificates in PEM", caBundle, file)
-	}
-	return roots, nil
 }
 
 // locate finds the server: what a flag says, what the shell's AWS variables say
@@ -69,11 +52,11 @@ func (p *Program) locate(ctx context.Context, f *flags, shell bool) (client.Targ
 	}
 	switch {
 	case f.endpoint != "":
-		return p.locateURL(f, records, strings.TrimRight(f.endpoint, "/"), "--endpoint")
+		return p.locateURL(f, records, f.endpoint, "--endpoint")
 	case f.data != "":
 		return p.locateData(f, records)
 	case shell && p.env("AWS_ENDPOINT_URL") != "":
-		return p.locateURL(f, records, strings.TrimRight(p.env("AWS_ENDPOINT_URL"), "/"), "AWS_ENDPOINT_URL")
+		return p.locateURL(f, records, p.env("AWS_ENDPOINT_URL"), "AWS_ENDPOINT_URL")
 	}
 	live := slices.DeleteFunc(slices.Clone(records), func(r statefile.Record) bool { return !p.state().Alive(r) })
 	if len(live) == 0 {
@@ -96,26 +79,45 @@ func (p *Program) sayWhich(live []statefile.Record) {
 
 // locateURL uses the shell's key if it has one, and else that of the running
 // server which listens there.
-func (p *Program) locateURL(f *flags, records []statefile.Record, url, source string) (client.Target, error) {
-	base, err := client.ParseEndpoint(url)
+func (p *Program) locateURL(f *flags, records []statefile.Record, endpoint, source string) (client.Target, error) {
+	url, live, err := p.serverAt(records, endpoint)
 	if err != nil {
-		return client.Target{}, misuse("%w", err)
+		return client.Target{}, err
 	}
-	url = base.String()
 	t := client.Target{
-		Endpoint: url, Region: cmp.Or(f.region, p.env("AWS_REGION"), p.env("AWS_DEFAULT_REGION")),
+		Endpoint: url, Region: f.region,
 		AccessKeyID: p.env("AWS_ACCESS_KEY_ID"), SecretAccessKey: p.env("AWS_SECRET_ACCESS_KEY"),
 		SessionToken: p.env("AWS_SESSION_TOKEN"), Source: source,
 	}
-	if i := slices.IndexFunc(records, func(r statefile.Record) bool { return r.URL == url && p.state().Alive(r) }); i >= 0 &&
-		(t.AccessKeyID == "" || t.SecretAccessKey == "" || source == "--endpoint") {
-		return p.targetOf(f, records[i], source)
+	if live != nil && (t.AccessKeyID == "" || t.SecretAccessKey == "" || source == "--endpoint") {
+		t, err := p.targetOf(f, *live, source)
+		t.Endpoint = url // as it was asked for: the server may have others
+		return t, err
 	}
-	if t.AccessKeyID == "" || t.SecretAccessKey == "" {
+	if f.token == "" && (t.AccessKeyID == "" || t.SecretAccessKey == "") {
 		return t, fail("Take them from where the server runs: outcrop env",
 			"%s names %s, where no server of yours runs, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set", source, url)
 	}
-	return t, nil
+	if t.Region == "" {
+		t.Region, err = p.shellsRegion()
+	}
+	return t, err
+}
+
+// serverAt returns an endpoint as lists of servers have it, and the server of this
+// user which runs there, or nil.
+func (p *Program) serverAt(records []statefile.Record, endpoint string) (url string, live *statefile.Record, err error) {
+	base, err := client.ParseEndpoint(strings.TrimRight(endpoint, "/"))
+	if err != nil {
+		return "", nil, misuse("%w", err)
+	}
+	url = base.String()
+	for i, r := range records {
+		if (r.URL == url || speaksTLS(r, url)) && p.state().Alive(r) {
+			return url, &records[i], nil
+		}
+	}
+	return url, nil, nil
 }
 
 // locateData finds the server that uses a data directory.
@@ -149,7 +151,7 @@ func (p *Program) targetOf(f *flags, r statefile.Record, source string) (client.
 		return client.Target{}, fail("If its data directory was moved or deleted, stop it (pid "+fmt.Sprint(r.PID)+") and start it again.",
 			"the server at %s has no access key in %s", r.URL, r.DataDirectory)
 	case err != nil:
-		return client.Target{}, err
+		return client.Target{}, damagedKey(r.DataDirectory, err)
 	}
 	return client.Target{
 		Endpoint: r.URL, Region: cmp.Or(f.region, key.Region, r.Region),
@@ -167,7 +169,7 @@ func (p *Program) keyUnreadable(dir string, cause error) *failure {
 }
 
 func othersServer(owner string) string {
-	return "Run a server of your own: outcrop serve --data DIRECTORY --listen 127.0.0.1:8643\n" +
+	return "Run a server of your own: outcrop serve --data DIRECTORY --listen 127.0.0.1:8652\n" +
 		"or let " + owner + " run outcrop env and give you what it prints."
 }
 

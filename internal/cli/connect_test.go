@@ -64,6 +64,21 @@ func TestConnectRegion(t *testing.T) {
 	}
 }
 
+// TestConnectRegionOfTheShell holds that a region which is none is refused where it
+// would count, and only there.
+func TestConnectRegionOfTheShell(t *testing.T) {
+	u, f := newUser(t), newFake(t)
+	u.environ = append(u.environ, "AWS_DEFAULT_REGION=mars", "AWS_ACCESS_KEY_ID="+testKey, "AWS_SECRET_ACCESS_KEY="+testSecret, "AWS_ENDPOINT_URL="+f.url)
+	u.golden("connect/region", u.run("ls"))
+	if r := u.run("ls", "--region", "us-east-1"); r.code != 0 {
+		t.Errorf("%s", r)
+	}
+	u.knows(f.url, u.data())
+	if r := u.run("ls", "--endpoint", f.url); r.code != 0 { // with the server's own key and region
+		t.Errorf("%s", r)
+	}
+}
+
 func TestConnectFails(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

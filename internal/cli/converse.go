@@ -80,7 +80,7 @@ func (p *Program) converse(ctx context.Context, f *flags, v invocation) error {
 		return p.invokeFailure(ctx, c, err, v)
 	}
 	defer func() { _ = conn.Close() }() // what was to be said was said
-	p.say("Session %s. To continue it: outcrop invoke --ws %s -s %s%s", v.session, v.ref, v.session, v.where)
+	p.say("Session %s. To continue it: %s", v.session, v.callAgain("invoke --ws"))
 	if p.StdinTerminal {
 		p.say("Every line is a message. Ctrl-D closes the connection.")
 	}

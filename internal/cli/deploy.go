@@ -29,6 +29,7 @@ nothing has changed at all it stays at its version.
 
 --network vpc:PROFILE has it reach what a network profile opens, instead of the internet: outcrop network --help.
 --storage gives each of its sessions a directory that is there again when the session comes back.
+--allowed-ports opens ports of its sessions to their URL, and to outcrop ports: 8000 to 12000 without 8443, 5 entries at most.
 --protocol mcp deploys an MCP server: port 8000, /mcp. a2a is port 9000, /; http and agui are port 8080, /invocations.`
 
 // deployment is what was asked for.
@@ -39,6 +40,7 @@ type deployment struct {
 	clearEnv, wait, fresh, json                            bool
 	timeout                                                time.Duration
 	surroundings
+	callers callers
 }
 
 func newDeploy(p *Program, f *flags) *cobra.Command {
@@ -52,12 +54,17 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
   outcrop deploy . --env MODEL=small --env API_BASE
   outcrop deploy . --network vpc:office --storage /mnt/work
   outcrop deploy examples/mcp --protocol mcp
+  outcrop deploy . --allowed-ports 8100,8200-8210
+  outcrop deploy . --issuer https://login.example.com --allow-client my-app --pass-header Authorization
   outcrop deploy . --builder buildah --fresh
   outcrop deploy . --dockerfile deploy/Dockerfile
   outcrop deploy --image registry.example.com/team/my-agent:v1
   outcrop deploy --image 127.0.0.1:8642/my-agent:v1 --name hello`,
 		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := emptyLists(cmd.Flags()); err != nil {
+				return err
+			}
 			if err := d.take(args); err != nil {
 				return err
 			}
@@ -65,17 +72,18 @@ func newDeploy(p *Program, f *flags) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&d.image, "image", "", "container `image` to deploy in place of a folder, as REGISTRY/REPOSITORY:TAG")
-	fs.StringVar(&d.name, "name", "", "agent's `name`: a letter, then letters, digits and _, 48 at most (default: the folder's, or the repository's)")
-	fs.StringVar(&d.runtime, "runtime", "", "`runtime` to run it with, such as PYTHON_3_12 or 3.12 (default: what fits the folder, of what the server has)")
-	fs.StringVar(&d.entry, "entry", "", "`file` that starts it, inside the folder (default: main.py, agent.py, app.py ...)")
-	fs.StringVar(&d.dockerfile, "dockerfile", "", "`file` to build an image with, inside the folder (default: its Dockerfile or Containerfile, if it has one)")
-	fs.StringVar(&d.builder, "builder", "", "`tool` to build it with: docker, buildah or podman (default: the first that answers)")
+	fs.Var((*nonEmpty)(&d.image), "image", "container `image` to deploy in place of a folder, as REGISTRY/REPOSITORY:TAG")
+	fs.Var((*nonEmpty)(&d.name), "name", "agent's `name`: a letter, then letters, digits and _, 48 at most (default: the folder's, or the repository's)")
+	fs.Var((*nonEmpty)(&d.runtime), "runtime", "`runtime` to run it with, such as PYTHON_3_12 or 3.12 (default: what fits the folder, of what the server has)")
+	fs.Var((*nonEmpty)(&d.entry), "entry", "`file` that starts it, inside the folder (default: main.py, agent.py, app.py ...)")
+	fs.Var((*nonEmpty)(&d.dockerfile), "dockerfile", "`file` to build an image with, inside the folder (default: its Dockerfile or Containerfile, if it has one)")
+	fs.Var((*nonEmpty)(&d.builder), "builder", "`tool` to build it with: docker, buildah or podman (default: the first that answers)")
 	fs.StringArrayVar(&d.env, "env", nil, "environment variable `NAME=VALUE`, or NAME to take it from here (may be repeated)")
 	fs.BoolVar(&d.clearEnv, "clear-env", false, "forget the environment variables of earlier deployments")
 	d.flags(fs)
-	fs.StringVar(&d.role, "role", "", "`ARN` of its execution role (default: role/outcrop-default)")
-	fs.StringVar(&d.description, "description", "", "`text` that describes it")
+	d.callers.flags(fs)
+	fs.Var((*nonEmpty)(&d.role), "role", "ARN or name of its execution `role` (default: outcrop-default, which is made if it is not there)")
+	fs.Var((*nonEmpty)(&d.description), "description", "`text` that describes it")
 	fs.BoolVar(&d.wait, "wait", true, "wait until it is READY")
 	spanVar(fs, &d.timeout, "timeout", 10*time.Minute, "how long to wait")
 	fs.BoolVar(&d.fresh, "fresh", false, "fetch the dependencies, or build every step of a Dockerfile, again even if they are cached")
@@ -88,8 +96,17 @@ func (p *Program) deploy(ctx context.Context, f *flags, d deployment) error {
 	if err != nil {
 		return err
 	}
+	if err := d.checkWords(); err != nil {
+		return err
+	}
 	if d.name != "" && !namePattern.MatchString(d.name) {
 		return misuse("--name %q is no agent's name: a letter, then letters, digits and _, 48 at most", d.name)
+	}
+	if d.timeout <= 0 {
+		return misuse("--timeout %s is no time to wait; give it some, such as 10m, or do not wait: --wait=false", inUnits(d.timeout))
+	}
+	if err := d.callers.check(); err != nil {
+		return err
 	}
 	if err := d.check(env); err != nil {
 		return err
@@ -120,13 +137,21 @@ func (p *Program) deployTo(ctx context.Context, c *client.Client, d deployment, 
 	if err := p.look(ctx, c, &d.surroundings, where); err != nil {
 		return err
 	}
+	if err := p.lookAtLife(ctx, c, &d.surroundings, d.agent()); err != nil {
+		return err
+	}
+	if d.role != "" { // by its name alone, too
+		if d.role, err = p.identity(ctx, c, "role/"+d.role); err != nil {
+			return err
+		}
+	}
 	account := aws.ToString(server.Account)
 	if d.image != "" {
-		s.name = cmp.Or(d.name, imageName(d.image))
+		s.name = d.agent()
 		return p.release(ctx, c, release{deployment: d, name: s.name, env: env, account: account, where: where}, s)
 	}
 	if d.dockerfile != "" {
-		s.name = cmp.Or(d.name, bundle.Name(canonical(d.folder)))
+		s.name = d.agent()
 		return p.deployBuilt(ctx, c, d, server, release{deployment: d, name: s.name, env: env, account: account, where: where}, s)
 	}
 	show := &progress{p: p}
@@ -147,22 +172,12 @@ func (p *Program) deployTo(ctx context.Context, c *client.Client, d deployment, 
 	return p.release(ctx, c, release{deployment: d, name: s.name, env: env, account: account, bundle: b, code: codeOf(account, s.name, c, b), where: where}, s)
 }
 
-// parseEnv reads NAME=VALUE, and NAME from the environment.
-func (p *Program) parseEnv(entries []string) (map[string]string, error) {
-	env := map[string]string{}
-	for _, entry := range entries {
-		name, value, given := strings.Cut(entry, "=")
-		if name == "" {
-			return nil, misuse("--env %q has no name", entry)
-		}
-		if !given {
-			if value, given = p.lookup(name); !given {
-				return nil, misuse("--env %s has no value, and no variable of this shell has that name", name)
-			}
-		}
-		env[name] = value
+// agent is the name that is given, or that of the image's repository or the folder.
+func (d *deployment) agent() string {
+	if d.image != "" {
+		return cmp.Or(d.name, imageName(d.image))
 	}
-	return env, nil
+	return cmp.Or(d.name, bundle.Name(canonical(d.folder)))
 }
 
 // bundleOptions tells bundle what the server can run and what never to take.

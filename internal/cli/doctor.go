@@ -34,7 +34,7 @@ check fails.`,
 		Example: "  outcrop doctor\n  outcrop doctor --json",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkInterpreters(s.interpreters); err != nil {
+			if err := errors.Join(interpretersThere(s.interpreters), checkExecutable(s.sandbox)); err != nil {
 				return err
 			}
 			return p.printFindings(p.findings(cmd.Context(), f, s), asJSON)
@@ -97,7 +97,8 @@ func checkKey(dir string) Finding {
 		f.Detail = fmt.Sprintf("%s belongs to %s: its key is readable by %s only", dir, owner, owner)
 		f.Fix = "Use a data directory of your own: --data DIRECTORY"
 	case err != nil:
-		f.Detail, f.Fix = err.Error(), "Restore it from a backup."
+		damaged := damagedKey(dir, err)
+		f.Detail, f.Fix = damaged.text, damaged.fix
 	default:
 		info, err := os.Stat(filepath.Join(dir, client.CredentialsName))
 		if err == nil && info.Mode().Perm()&0o077 != 0 && modesCount {
@@ -191,7 +192,7 @@ func failed(name string, f *failure) Finding { return Finding{Name: name, Detail
 func (p *Program) checkClock(ctx context.Context, endpoint string) (Finding, error) {
 	f := Finding{Name: "clock", OK: true}
 	before := p.Now()
-	seen, err := client.Probe(ctx, endpoint, nil)
+	seen, err := client.Probe(ctx, endpoint, p.trusted)
 	if err != nil {
 		return f, err
 	}
@@ -230,10 +231,16 @@ func (p *Program) printFindings(all []Finding, asJSON bool) error {
 	return nil
 }
 
+// maxFindingName is how long a finding's name may be that the others are aligned with: a
+// path is in some.
+const maxFindingName = 20
+
 func (p *Program) printFindingLines(all []Finding) error {
 	width := 0
 	for _, f := range all {
-		width = max(width, len(f.Name))
+		if len(f.Name) <= maxFindingName {
+			width = max(width, len(f.Name))
+		}
 	}
 	for _, f := range all {
 		mark, detail := "ok  ", f.Detail

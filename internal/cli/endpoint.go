@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"regexp"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/spf13/cobra"
 
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/client"
 )
 
@@ -139,7 +141,7 @@ func (e endpointCommands) create() *cobra.Command {
 				return err
 			}
 			_, err = c.Control().CreateAgentRuntimeEndpoint(cmd.Context(), &bedrockagentcorecontrol.CreateAgentRuntimeEndpointInput{
-				AgentRuntimeId: r.AgentRuntimeId, Name: &args[1], AgentRuntimeVersion: given(o.version), Description: given(o.description),
+				AgentRuntimeId: r.AgentRuntimeId, Name: &args[1], AgentRuntimeVersion: wire.Optional(o.version), Description: wire.Optional(o.description),
 			})
 			if err != nil {
 				return err
@@ -172,10 +174,10 @@ the newest version by itself: it can be described, and not rolled.`,
 				return err
 			}
 			_, err = c.Control().UpdateAgentRuntimeEndpoint(cmd.Context(), &bedrockagentcorecontrol.UpdateAgentRuntimeEndpointInput{
-				AgentRuntimeId: r.AgentRuntimeId, EndpointName: &args[1], AgentRuntimeVersion: given(o.version), Description: given(o.description),
+				AgentRuntimeId: r.AgentRuntimeId, EndpointName: &args[1], AgentRuntimeVersion: wire.Optional(o.version), Description: wire.Optional(o.description),
 			})
 			if err != nil {
-				return err
+				return e.absent(err, r, o.version != "")
 			}
 			return e.settle(cmd.Context(), c, r, args[1], o.wait)
 		},
@@ -203,7 +205,7 @@ func (e endpointCommands) remove() *cobra.Command {
 				AgentRuntimeId: r.AgentRuntimeId, EndpointName: &args[1],
 			})
 			if err != nil {
-				return err
+				return e.absent(err, r, false)
 			}
 			return e.settle(cmd.Context(), c, r, args[1], wait)
 		},
@@ -212,12 +214,19 @@ func (e endpointCommands) remove() *cobra.Command {
 	return cmd
 }
 
-// given is absent for a flag that was not.
-func given(text string) *string {
-	if text == "" {
-		return nil
+// absent adds what there is where an endpoint, or a version of its agent, is not.
+func (e endpointCommands) absent(err error, r *types.AgentRuntime, version bool) error {
+	var refused *client.Error
+	if !client.Is(err, "ResourceNotFoundException") || !errors.As(client.Explain(err), &refused) {
+		return err
 	}
-	return &text
+	f := explainRefusal(refused)
+	agent := aws.ToString(r.AgentRuntimeName)
+	f.fix = "See what there is: outcrop endpoint list " + agent + e.f.suffix()
+	if version {
+		f.fix += "\nIts versions: outcrop ls " + agent + e.f.suffix()
+	}
+	return f
 }
 
 // settle waits until an endpoint is what it is to be, and says what became of it.

@@ -103,6 +103,8 @@ func TestEndpoints(t *testing.T) {
 		t.Errorf("%s", r)
 	}
 	u.golden("ls/endpoints", u.run("ls", "hello"))
+	u.golden("endpoint/update-absent", u.run("endpoint", "update", "hello", "nowhere", "--version", "1"))
+	u.golden("endpoint/delete-absent", u.run("endpoint", "delete", "hello", "nowhere"))
 	u.golden("endpoint/update", u.run("endpoint", "update", "hello", "prod", "--version", "2"))
 	u.golden("endpoint/no-wait", u.run("endpoint", "update", "hello", "prod", "--version", "1", "--wait=false"))
 	f.fails = "Version '9' of agent runtime 'hello-0123456789' is CREATE_FAILED and cannot be run: no"

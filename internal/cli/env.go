@@ -27,7 +27,8 @@ What would lead a client elsewhere is unset (AWS_PROFILE, AWS_SESSION_TOKEN, end
 --unset undoes it all: every variable is again what it was before.
 
 --aws-hosts sets no endpoint. Clients call AWS's own host names, and HTTPS_PROXY leads them to a server that runs with
-serve --aws-hosts: for clients that insist on such names. --hosts-file is for those that ignore proxies.`
+serve --aws-hosts: for clients that insist on such names. --hosts-file is for those that ignore proxies: it names the
+services, and the gateways and the domains of user pools that there are. Print it anew when there are more.`
 
 func newEnv(p *Program, f *flags) *cobra.Command {
 	var undo, awsHosts, hostsFile bool
@@ -56,13 +57,11 @@ func newEnv(p *Program, f *flags) *cobra.Command {
 				return err
 			}
 			if hostsFile {
-				return p.writeHostsFile(t)
+				return p.writeHostsFile(cmd.Context(), t, func() (*client.Client, error) { return p.clientOf(t) })
 			}
-			exports := p.exports(t)
-			if awsHosts {
-				if exports, err = p.hostsExports(t); err != nil {
-					return err
-				}
+			exports, err := p.exportsOf(t, awsHosts)
+			if err != nil {
+				return err
 			}
 			if p.StdoutTerminal {
 				p.say("This is shell code with a secret key. To run it: eval \"$(outcrop env)\"")
@@ -104,6 +103,16 @@ func endpointVariables() []string {
 		"AWS_ENDPOINT_URL", "BEDROCK_AGENTCORE_CP_ENDPOINT", "BEDROCK_AGENTCORE_DP_ENDPOINT", "BEDROCK_AGENTCORE_CONTROL_ENDPOINT",
 		"BEDROCK_AGENTCORE_DATA_PLANE_ENDPOINT",
 	}
+}
+
+// exportsOf are the variables that lead to t, or lead AWS's own host names there, and
+// have clients trust it.
+func (p *Program) exportsOf(t client.Target, awsHosts bool) ([]variable, error) {
+	if awsHosts {
+		return p.hostsExports(t)
+	}
+	trust, err := p.trustExports(t.Endpoint)
+	return append(p.exports(t), trust...), err
 }
 
 // exports are the variables that lead to t.

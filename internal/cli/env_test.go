@@ -32,7 +32,7 @@ func TestEnvRoundTrip(t *testing.T) {
 				u := newUser(t)
 				u.knows("http://127.0.0.1:8642", u.data())
 				// The command under test is this test, run again as outcrop.
-				base := []string{"HOME=" + u.home, "PATH=" + os.Getenv("PATH"), "OUTCROP_TEST_AS_MAIN=1", "OUTCROP=" + os.Args[0], "GOCOVERDIR=" + u.home}
+				base := []string{"HOME=" + u.home, "PATH=" + os.Getenv("PATH"), "OUTCROP_TEST_AS_MAIN=1", "OUTCROP=" + os.Args[0], "GOCOVERDIR=" + u.home, "GORACE=atexit_sleep_ms=0"}
 				script := `env -0 > before
 eval "$("$OUTCROP" env)" || exit 1
 env -0 > during

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/client"
 )
 
@@ -111,7 +112,7 @@ func (e *execution) check(cmd *cobra.Command, p *Program) error {
 	interactive := cmd.ArgsLenAtDash() < 0
 	switch {
 	case e.timeout < time.Second || e.timeout > maxCommandTime:
-		return below(cmd, "--timeout is from 1s to 1h, not %s", e.timeout)
+		return below(cmd, "--timeout is from 1s to 1h, not %s", inUnits(e.timeout))
 	case len([]rune(e.command)) > maxCommand:
 		return below(cmd, "the command has more than %d characters; put it into a file of the agent's", maxCommand)
 	case !interactive && strings.TrimSpace(e.command) == "":
@@ -142,12 +143,17 @@ func (p *Program) openSession(ctx context.Context, f *flags, v *invocation) (*cl
 	} else if err := checkSession(v.session); err != nil {
 		return nil, err
 	}
-	c, err := p.connect(ctx, f)
+	to := *f
+	to.token = v.user.token
+	c, err := p.connect(ctx, &to)
 	if err != nil {
 		return nil, err
 	}
 	v.arn = v.ref
 	if !arnPattern.MatchString(v.ref) {
+		if t := c.Target(); t.AccessKeyID == "" || t.SecretAccessKey == "" {
+			return nil, fail("Name it by its ARN, which outcrop ls tells whoever deployed it.", "without an access key no agent is found by its name, as %s is", v.ref)
+		}
 		r, err := needRuntime(ctx, c, v.ref)
 		if err != nil {
 			return nil, err
@@ -159,7 +165,7 @@ func (p *Program) openSession(ctx context.Context, f *flags, v *invocation) (*cl
 
 // place is where on the wire the session is.
 func (v *invocation) place() client.Place {
-	return client.Place{ARN: v.arn, Session: v.session, Qualifier: v.qualifier}
+	return client.Place{ARN: v.arn, Session: v.session, Qualifier: v.qualifier, User: v.user.id}
 }
 
 // notStarted gives what is no fault of the command's an exit code that few
@@ -182,16 +188,7 @@ func (p *Program) exec(ctx context.Context, f *flags, e execution) error {
 	if err != nil {
 		return err
 	}
-	in := &bedrockagentcore.InvokeAgentRuntimeCommandInput{
-		AgentRuntimeArn: aws.String(e.arn), RuntimeSessionId: aws.String(e.session),
-		Body: &types.InvokeAgentRuntimeCommandRequestBody{
-			Command: aws.String(e.command), Timeout: aws.Int32(int32(math.Ceil(e.timeout.Seconds()))),
-		},
-	}
-	if e.qualifier != "" {
-		in.Qualifier = aws.String(e.qualifier)
-	}
-	stream, err := startCommand(ctx, c, in)
+	stream, err := startCommand(ctx, c, e.invocation, e.command, e.timeout)
 	if err != nil && ctx.Err() == nil {
 		return p.invokeFailure(ctx, c, err, e.invocation)
 	}
@@ -206,16 +203,26 @@ func (p *Program) exec(ctx context.Context, f *flags, e execution) error {
 		return ctx.Err()
 	case err != nil:
 		return p.commandFailure(ctx, c, err, e)
+	case end == nil || end.ExitCode == nil:
+		return p.endlessCommand(ctx, c, e)
 	}
 	if fresh {
-		p.say("Session %s. To go on in it: outcrop exec %s -s %s%s -- COMMAND", e.session, e.ref, e.session, e.where)
+		p.say("Session %s. To go on in it: %s -- COMMAND", e.session, e.again("exec"))
 	}
 	return commandEnd(end, e)
 }
 
-// startCommand runs a command. It returns when ctx ends, which the SDK's own call
-// does not do at every moment.
-func startCommand(ctx context.Context, c *client.Client, in *bedrockagentcore.InvokeAgentRuntimeCommandInput) (*bedrockagentcore.InvokeAgentRuntimeCommandEventStream, error) {
+// startCommand runs a command in the session of v, for the server's own time if
+// timeout is 0. It returns when ctx ends, which the SDK's own call does not do at
+// every moment.
+func startCommand(ctx context.Context, c *client.Client, v invocation, command string, timeout time.Duration) (*bedrockagentcore.InvokeAgentRuntimeCommandEventStream, error) {
+	in := &bedrockagentcore.InvokeAgentRuntimeCommandInput{
+		AgentRuntimeArn: aws.String(v.arn), RuntimeSessionId: aws.String(v.session),
+		Body: &types.InvokeAgentRuntimeCommandRequestBody{Command: aws.String(command)}, Qualifier: wire.Optional(v.qualifier),
+	}
+	if timeout > 0 {
+		in.Body.Timeout = aws.Int32(int32(math.Ceil(timeout.Seconds())))
+	}
 	type answer struct {
 		out *bedrockagentcore.InvokeAgentRuntimeCommandOutput
 		err error
@@ -295,14 +302,23 @@ func (p *Program) commandFailure(ctx context.Context, c *client.Client, err erro
 	return p.explainBroken(ctx, c, &brokenError{err}, e.invocation)
 }
 
-// commandEnd makes a command's end ours.
+// endlessCommand says why a command's output ended without its exit code: a server that
+// is killed closes its connections in good order.
+func (p *Program) endlessCommand(ctx context.Context, c *client.Client, e execution) error {
+	cut := &brokenError{io.ErrUnexpectedEOF}
+	if f := p.whatEnded(ctx, c, cut, e.invocation); f != nil {
+		return f
+	}
+	f := fail("Whether it still runs: outcrop sessions "+e.ref+e.where, "the command's output ended without its exit code")
+	f.cause = cut
+	return f
+}
+
+// commandEnd makes a command's end, which has an exit code, ours.
 func commandEnd(end *types.ContentStopEvent, e execution) error {
 	switch {
-	case end == nil || end.ExitCode == nil:
-		f := fail("Whether it still runs: outcrop sessions "+e.ref+e.where, "the command's output ended without its exit code")
-		return f
 	case end.Status == types.CommandExecutionStatusTimedOut:
-		f := fail("", "the command was ended after %s", e.timeout)
+		f := fail("", "the command was ended after %s", inUnits(e.timeout))
 		if e.timeout < maxCommandTime {
 			f.fix = "Give it more, up to 1h: --timeout"
 		}

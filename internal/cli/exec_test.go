@@ -52,7 +52,9 @@ func TestExecPrints(t *testing.T) {
 		"fails":    {answer: commandAnswer(t, begin, errs, `{"contentStop":{"exitCode":3,"status":"COMPLETED"}}`), args: []string{"-s", aSession}},
 		"late":     {answer: commandAnswer(t, begin, out, `{"contentStop":{"exitCode":137,"status":"TIMED_OUT"}}`), args: []string{"--timeout", "90s"}},
 		"platform": {answer: commandAnswer(t, begin, `{"contentStop":{"exitCode":-1,"status":"COMPLETED"}}`)},
-		"endless":  {answer: commandAnswer(t, begin, out)},
+		"endless":  {answer: commandAnswer(t, begin, out), args: []string{"-s", aSession}},
+		"gone":     {answer: commandAnswer(t, begin, out)},
+		"endpoint": {answer: commandAnswer(t, begin, `{"contentStop":{"exitCode":0,"status":"COMPLETED"}}`), args: []string{"--qualifier", "prod"}},
 		"stopped":  {answer: commandAnswer(t, begin, out, `runtimeClientError {"message":"The session ended before the command did."}`)},
 		"no-bash": {answer: func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, http.StatusFailedDependency, "RuntimeClientError", "The command cannot be run: no such file. The agent's image must have bash.")
@@ -66,11 +68,23 @@ func TestExecPrints(t *testing.T) {
 			u, f := withServer(t)
 			f.add("hello")
 			f.command, u.terminal = test.answer, test.terminal
+			f.sessions = []string{`{"sessionId":"` + aSession + `","status":"ACTIVE"}`}
 			u.golden("exec/"+name, u.run(append(append([]string{"exec", "hello"}, test.args...), "--", "ls", "/x y")...))
 		})
 	}
 	u, _ := withServer(t)
 	u.golden("exec/nobody", u.run("exec", "nobody", "--", "ls"))
+}
+
+// TestExecLosesItsServer: a server that is killed ends its streams in good order.
+func TestExecLosesItsServer(t *testing.T) {
+	u, f := withServer(t)
+	f.add("hello")
+	f.command = func(w http.ResponseWriter, r *http.Request) {
+		commandAnswer(t, `{"contentStart":{}}`, `{"contentDelta":{"stdout":"so far\n"}}`)(w, r)
+		f.leave()
+	}
+	u.golden("exec/server-ends", u.run("exec", "hello", "--", "sleep", "60"))
 }
 
 func TestExecSends(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -72,13 +73,39 @@ func (p *Program) explain(ctx context.Context, err error) *failure {
 		return fail("Run outcrop as the user who owns the file.", "%w", err)
 	}
 	if text := err.Error(); strings.HasPrefix(text, "unknown command") { // cobra has no type for it
-		text, suggestion, _ := strings.Cut(text, "\n")
-		return &failure{text: text, fix: strings.TrimSpace(strings.ReplaceAll(suggestion, "\n\t", " ")) + "\nSee: outcrop --help", code: exitUsage}
+		text, said, _ := strings.Cut(text, "\n")
+		typed := strings.Split(text, `"`)[1]
+		var like []string
+		for line := range strings.Lines(said) {
+			if name, ok := strings.CutPrefix(line, "\t"); ok {
+				like = append(like, strings.TrimSpace(name))
+			}
+		}
+		return &failure{text: text, fix: didYouMean("outcrop", typed, like) + "See: outcrop --help", code: exitUsage}
 	}
 	if errors.As(err, &operation) { // none of the known ways to fail; its own text is long and says the same thrice
 		return fail("--verbose shows the error in full.", "%s failed: %w", operation.OperationName, innermost(err))
 	}
 	return &failure{text: raw.Error(), cause: err}
+}
+
+// didYouMean proposes the commands of parent that are like what was typed, those
+// that begin like it if there are any; it ends with a line end unless it is empty.
+func didYouMean(parent, typed string, like []string) string {
+	first := slices.DeleteFunc(slices.Clone(like), func(name string) bool { return typed == "" || name[0] != typed[0] })
+	if len(first) > 0 {
+		like = first
+	}
+	for i, name := range like {
+		like[i] = parent + " " + name
+	}
+	switch len(like) {
+	case 0:
+		return ""
+	case 1:
+		return "Did you mean this? " + like[0] + "\n"
+	}
+	return "Did you mean one of these? " + strings.Join(like, ", ") + "\n"
 }
 
 // innermost is the error that all others were wrapped around.

@@ -26,6 +26,7 @@ type fake struct {
 	t        *testing.T
 	url      string
 	closeAll func() error // ends the server as a kill does
+	leave    func()       // ends it for whoever comes next; running answers come to their end
 	verifier *sigv4.Verifier
 
 	mu        sync.Mutex
@@ -43,6 +44,7 @@ type fake struct {
 	sessions []string
 	spares   []string
 	logs     func(query map[string]string) string
+	audit    http.HandlerFunc
 	prune    http.HandlerFunc
 	invoke   http.HandlerFunc
 	command  http.HandlerFunc
@@ -55,6 +57,9 @@ type fake struct {
 	refused  func(http.ResponseWriter) // answers calls for WebSockets in their place
 	now      func() time.Time          // its clock
 }
+
+// goodToken is a user's.
+const goodToken = "header.claims.signature"
 
 type oneKey struct{}
 
@@ -81,6 +86,7 @@ func newFake(t *testing.T) *fake {
 	mux.HandleFunc("GET /_outcrop/v1/network", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.network) })
 	mux.HandleFunc("GET /_outcrop/v1/sessions", f.listSessions)
 	mux.HandleFunc("GET /_outcrop/v1/runtimes/{id}/logs", f.getLogs)
+	mux.HandleFunc("GET /_outcrop/v1/audit", func(w http.ResponseWriter, r *http.Request) { f.audit(w, r) })
 	mux.HandleFunc("POST /_outcrop/v1/prune", func(w http.ResponseWriter, r *http.Request) { f.prune(w, r) })
 	mux.HandleFunc("POST /runtimes/{$}", f.list)
 	mux.HandleFunc("PUT /runtimes/{$}", f.create)
@@ -105,11 +111,19 @@ func newFake(t *testing.T) *fake {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.authenticate(w, r, mux) }))
 	t.Cleanup(s.Close)
 	f.url, f.closeAll = s.URL, s.Config.Close
+	f.leave = func() {
+		_ = s.Listener.Close()
+		s.Config.SetKeepAlivesEnabled(false)
+	}
 	return f
 }
 
 func (f *fake) authenticate(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	w.Header().Set("x-amzn-RequestId", "11111111-2222-3333-4444-555555555555")
+	if r.Header.Get("Authorization") == "Bearer "+goodToken {
+		next.ServeHTTP(w, r)
+		return
+	}
 	claim, err := sigv4.Parse(r)
 	var id *sigv4.Identity
 	if err == nil {
@@ -233,7 +247,7 @@ func (f *fake) change(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	id := r.PathValue("id")
 	old := f.runtimes[id]
-	for _, member := range []string{"description", "environmentVariables", "lifecycleConfiguration", "filesystemConfigurations", "hooksConfiguration", "resourceConfigurations"} {
+	for _, member := range []string{"description", "environmentVariables", "lifecycleConfiguration", "filesystemConfigurations", "allowedPorts", "hooksConfiguration", "resourceConfigurations"} {
 		delete(old, member) // what an update leaves out is cleared
 	}
 	f.apply(id, f.body(r), "UPDATING")

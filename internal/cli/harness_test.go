@@ -34,7 +34,9 @@ type account struct {
 	serve    Server
 	diagnose Diagnose
 	backup   Backup
-	restore  Restore
+	// interpreter checks what --interpreter names.
+	interpreter InterpreterCheck
+	restore     Restore
 	// executable is where the program is, and systemUnits where root's services are.
 	executable, systemUnits string
 
@@ -68,7 +70,7 @@ func (u *account) runContext(ctx context.Context, args ...string) result {
 		StdinTerminal: u.terminal, StdoutTerminal: u.terminal, StderrTerminal: u.terminal,
 		Columns: func() int { return u.columns },
 		Backup:  u.backup, Restore: u.restore, ReadSecret: u.secret, Executable: u.executable, systemUnits: u.systemUnits,
-		Serve: u.serve, Diagnose: u.diagnose, Now: u.now, address: u.address,
+		Serve: u.serve, Interpreter: u.interpreter, Diagnose: u.diagnose, Now: u.now, address: u.address,
 	}
 	code := p.Run(ctx)
 	return result{stdout.String(), stderr.String(), code}
@@ -128,6 +130,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://127.0.0.1:PORT"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
+	{regexp.MustCompile(`\[::1\]:\d+`), "[::1]:PORT"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "SESSION"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "DIGEST"},
 	{regexp.MustCompile(`pid \d+`), "pid PID"},

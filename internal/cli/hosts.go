@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
@@ -20,6 +21,7 @@ const defaultProxy = "127.0.0.1:8643"
 // hostsFlags are serve's for AWS's host names and TLS.
 type hostsFlags struct {
 	awsHosts            string
+	agentHosts          string
 	proxyListen         string
 	tlsListen, tlsNames []string
 	certificate, key    string
@@ -28,6 +30,7 @@ type hostsFlags struct {
 func (h *hostsFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&h.awsHosts, "aws-hosts", "", "answer AWS's host names, by a proxy that clients are told of by outcrop env --aws-hosts: `which` is all, or served for those of services that are served")
 	fs.Lookup("aws-hosts").NoOptDefVal = "all"
+	fs.StringVar(&h.agentHosts, "agent-aws-hosts", "served", "AWS's host names that lead agents to this server, in their sandboxes: `which` is served, those of services that it serves, or none")
 	fs.StringVar(&h.proxyListen, "proxy-listen", "", "`HOST:PORT` of that proxy, along with --aws-hosts (default "+defaultProxy+")")
 	fs.StringArrayVar(&h.tlsListen, "tls-listen", nil, "`HOST:PORT` to speak TLS on, besides --listen; 127.0.0.1:443 serves clients with a hosts file (may be repeated)")
 	fs.StringArrayVar(&h.tlsNames, "tls-name", nil, "host `name` or IP address of this server, for the private CA (outcrop ca; may be repeated)")
@@ -40,14 +43,26 @@ func (h *hostsFlags) check() error {
 	switch {
 	case h.awsHosts != "" && h.awsHosts != "all" && h.awsHosts != "served":
 		return misuse("--aws-hosts is all or served, not %q; its value stands behind an equals sign: --aws-hosts=served", h.awsHosts)
+	case h.agentHosts != "served" && h.agentHosts != "none":
+		return misuse("--agent-aws-hosts is served or none, not %q", h.agentHosts)
 	case h.proxyListen != "" && h.awsHosts == "":
 		return misuse("--proxy-listen is for --aws-hosts")
 	case (h.certificate == "") != (h.key == ""):
 		return misuse("--tls-cert and --tls-key belong together")
 	case len(h.tlsListen) == 0 && h.certificate != "":
-		return misuse("--tls-cert is for --tls-listen")
+		return misuse("--tls-cert is for --tls-listen, and there is none; add --tls-listen 0.0.0.0:8644")
 	case len(h.tlsListen) == 0 && len(h.tlsNames) > 0:
-		return misuse("--tls-name is for --tls-listen")
+		return misuse("--tls-name is for --tls-listen, and there is none; add --tls-listen 0.0.0.0:8644")
+	}
+	for _, address := range h.tlsListen {
+		if err := checkAddress("--tls-listen", address, "0.0.0.0:8644"); err != nil {
+			return err
+		}
+	}
+	if h.proxyListen != "" {
+		if err := checkAddress("--proxy-listen", h.proxyListen, defaultProxy); err != nil {
+			return err
+		}
 	}
 	for _, name := range h.tlsNames {
 		_, ipErr := netip.ParseAddr(name)
@@ -65,7 +80,7 @@ func (p *Program) listenHosts(ctx context.Context, h hostsFlags) (opt HostsOptio
 			opt.close()
 		}
 	}()
-	opt = HostsOptions{Certificate: h.certificate, Key: h.key, Names: h.tlsNames, ServedOnly: h.awsHosts == "served"}
+	opt = HostsOptions{Certificate: h.certificate, Key: h.key, Names: h.tlsNames, ServedOnly: h.awsHosts == "served", NoAgents: h.agentHosts == "none"}
 	for _, address := range h.tlsListen {
 		l, err := bind(ctx, "--tls-listen", address)
 		if err != nil {
@@ -105,6 +120,15 @@ func (o HostsOptions) note(r *statefile.Record) {
 	if o.Proxy != nil {
 		r.ProxyURL = urlOf(o.Proxy.Addr())
 	}
+}
+
+// secureURLs are where clients on this machine reach a server over TLS.
+func secureURLs(r statefile.Record) []string {
+	var urls []string
+	for _, address := range r.TLSAddresses {
+		urls = append(urls, "https"+strings.TrimPrefix(urlOf(addr(address)), "http"))
+	}
+	return urls
 }
 
 // bind listens on an address that a flag names.

@@ -26,22 +26,29 @@ func (o *ImageOptions) register(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.Insecure, "insecure-registry", nil, "`HOST:PORT` of one that may be spoken to without TLS, as those of this machine are (may be repeated)")
 }
 
-// maxImage is more than any registry takes, in bytes.
-const maxImage = 1 << 40
+// minImage is less than any agent's image has, and maxImage more than any registry
+// takes, in bytes.
+const minImage, maxImage = 1 << 20, 1 << 40
 
 // check refuses what cannot be meant.
 func (o *ImageOptions) check() error {
 	if o.Max > maxImage {
 		return misuse("--max-image %s is more than any image has; it must be at most %s", (*byteSize)(&o.Max), size(maxImage))
 	}
-	for flag, hosts := range map[string][]string{"private-registry": o.Private, "insecure-registry": o.Insecure} {
-		for _, host := range hosts {
-			if host == "" || strings.ContainsAny(host, "/ @") {
-				return misuse("--%s %s is no HOST:PORT; leave out what comes before and after it", flag, host)
-			}
+	if o.Max > 0 && o.Max < minImage {
+		return misuse("--max-image %s is less than any agent's image has; it must be at least %s", (*byteSize)(&o.Max), size(minImage))
+	}
+	for _, host := range o.Private {
+		if err := checkRegistry("--private-registry", host); err != nil {
+			return err
 		}
 	}
-	return nil
+	for _, host := range o.Insecure {
+		if err := checkRegistry("--insecure-registry", host); err != nil {
+			return err
+		}
+	}
+	return checkDockerConfig(o.Registry)
 }
 
 // dockerConfig is where docker login keeps credentials of this user.

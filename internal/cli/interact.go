@@ -31,6 +31,7 @@ type interaction struct {
 	p     *Program
 	c     *client.Client
 	e     execution
+	named bool          // somebody asked for the shell by its id
 	typed <-chan []byte // closed when there is nobody to type
 	size  <-chan struct{}
 	keys  keyboard
@@ -52,6 +53,7 @@ func (p *Program) interact(ctx context.Context, f *flags, e execution) error {
 	if err != nil {
 		return p.notStarted(ctx, err)
 	}
+	named := e.shell != ""
 	shell, err := c.Shell(ctx, e.place(), e.shell)
 	if err != nil {
 		return p.notStarted(ctx, p.invokeFailure(ctx, c, err, e.invocation))
@@ -66,7 +68,7 @@ func (p *Program) interact(ctx context.Context, f *flags, e execution) error {
 		return p.notStarted(ctx, err)
 	}
 	defer func() { _ = restore() }() // also of a panic
-	i := &interaction{p: p, c: c, e: e, typed: readKeys(p.Stdin), size: p.Console.Resized(ctx)}
+	i := &interaction{p: p, c: c, e: e, named: named, typed: readKeys(p.Stdin), size: p.Console.Resized(ctx)}
 	end, err := i.run(ctx, shell)
 	if restoreErr := restore(); restoreErr != nil {
 		p.say("The terminal may be left as it was for the shell; run: reset")
@@ -225,8 +227,12 @@ func (i *interaction) show(shell *client.Shell, again bool) (*client.ShellEnd, e
 		case e.Notice != "":
 			i.note("%s", e.Notice)
 		case e.Attached != nil:
-			if first && again && !e.Attached.Again {
+			switch {
+			case !first || e.Attached.Again:
+			case again:
 				i.note("the shell has ended meanwhile; this is a new one")
+			case i.named:
+				i.note("no shell %s runs in this session; this is a new one", i.e.shell)
 			}
 			if e.Attached.Dropped > 0 {
 				i.note("%s of what it showed meanwhile are lost", size(e.Attached.Dropped))
@@ -359,7 +365,7 @@ func worthAnother(err error) bool {
 
 // explain says how it ended, on a terminal that is a person's again.
 func (i *interaction) explain(ctx context.Context, end *client.ShellEnd, err error) error {
-	back := fmt.Sprintf("outcrop exec %s -s %s --shell %s%s", i.e.ref, i.e.session, i.e.shell, i.e.where)
+	back := i.e.again("exec") + " --shell " + i.e.shell
 	var lost *lostError
 	switch {
 	case errors.Is(err, errLeft):

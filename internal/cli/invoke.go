@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/spf13/cobra"
 
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/client"
 )
 
@@ -26,6 +27,9 @@ Of an event stream the JSON strings are printed as pieces of one text and other 
 is indented on a terminal. --raw prints the bytes that the agent sent.
 
 A new session is started unless -s continues one; its id is printed on standard error.
+
+An agent that takes the tokens of an issuer (outcrop deploy --issuer) is called with --token-file or --bearer-token.
+Another finds in its requests whom it works for where --user-id says so, and gets that user's keys and tokens of services.
 
 With --ws it connects to the agent's WebSocket instead: every line of standard input is a text message, and what the
 agent sends is printed as it comes, a text message a line. With --binary what is read is sent as binary messages, and
@@ -40,6 +44,7 @@ type invocation struct {
 	payload                                      []byte
 	raw, json                                    bool
 	socket                                       socketOptions
+	user                                         userFlags
 	where                                        string // flags that lead to the server
 }
 
@@ -53,6 +58,8 @@ func newInvoke(p *Program, f *flags) *cobra.Command {
   outcrop invoke hello "and again" -s 4f1c2d0e-6a53-4d3b-9a86-0c6f6f1d2b11
   outcrop invoke hello @request.json --raw > answer
   echo '{"prompt": "hi"}' | outcrop invoke hello - --json
+  outcrop invoke hello "hi" --token-file token.txt   as a user of the issuer that it trusts
+  outcrop invoke hello "hi" --user-id ann          for a user whom you vouch for
   outcrop invoke --ws voice                       talk to it line by line`,
 		Args: arguments(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,6 +67,9 @@ func newInvoke(p *Program, f *flags) *cobra.Command {
 				return misuse("--raw and --json exclude each other")
 			}
 			v.ref = args[0]
+			if err := v.user.read(p, cmd, args); err != nil {
+				return err
+			}
 			if err := v.socket.check(cmd, args); err != nil {
 				return err
 			}
@@ -85,11 +95,12 @@ func newInvoke(p *Program, f *flags) *cobra.Command {
 	flags.BoolVar(&v.raw, "raw", false, "print the answer's bytes as they are")
 	flags.BoolVar(&v.json, "json", false, "print one JSON document with the answer and its session")
 	v.socket.flags(flags)
+	v.user.register(flags)
 	return cmd
 }
 
 // maxPayload is the limit of an invocation (spec/runtime.md 8.1), in bytes.
-const maxPayload = 100 << 20
+const maxPayload = 100_000_000
 
 // readPayload returns the bytes that an argument stands for.
 func (p *Program) readPayload(arg, contentType string) ([]byte, error) {
@@ -97,6 +108,8 @@ func (p *Program) readPayload(arg, contentType string) ([]byte, error) {
 	switch {
 	case arg == "-":
 		from = p.Stdin
+	case arg == "@":
+		return nil, misuse("@ names no file; @FILE reads one, and - reads standard input")
 	case strings.HasPrefix(arg, "@"):
 		f, err := os.Open(arg[1:])
 		if err != nil {
@@ -117,7 +130,7 @@ func (p *Program) readPayload(arg, contentType string) ([]byte, error) {
 		return nil, fmt.Errorf("read payload: %w", err)
 	}
 	if len(b) > maxPayload {
-		return nil, misuse("the payload is longer than %s", size(maxPayload))
+		return nil, misuse("the payload is longer than %d bytes", maxPayload)
 	}
 	return b, nil
 }
@@ -130,11 +143,12 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 	in := &bedrockagentcore.InvokeAgentRuntimeInput{
 		AgentRuntimeArn: aws.String(v.arn), RuntimeSessionId: aws.String(v.session), Payload: v.payload,
 		ContentType: aws.String(v.contentType), Accept: aws.String(v.accept),
-	}
-	if v.qualifier != "" {
-		in.Qualifier = aws.String(v.qualifier)
+		Qualifier: wire.Optional(v.qualifier), RuntimeUserId: wire.Optional(v.user.id),
 	}
 	out, err := c.Data().InvokeAgentRuntime(ctx, in)
+	if own := (*client.AgentError)(nil); errors.As(err, &own) {
+		return p.printAgentError(own, v)
+	}
 	if err != nil {
 		return p.invokeFailure(ctx, c, err, v)
 	}
@@ -150,12 +164,24 @@ func (p *Program) invoke(ctx context.Context, f *flags, v invocation) error {
 		return p.invokeFailure(ctx, c, refused, v)
 	}
 	if !v.json {
-		p.say("Session %s. To continue it: outcrop invoke %s -s %s%s PAYLOAD", v.session, v.ref, v.session, v.where)
+		p.say("Session %s. To continue it: %s PAYLOAD", v.session, v.callAgain("invoke"))
 	}
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return err
+}
+
+// printAgentError prints what an agent said that answered with no success.
+func (p *Program) printAgentError(own *client.AgentError, v invocation) error {
+	v.session = own.SessionID
+	err := p.printAnswer(&bedrockagentcore.InvokeAgentRuntimeOutput{
+		ContentType: aws.String(own.ContentType), StatusCode: aws.Int32(int32(own.Status)), Response: io.NopCloser(bytes.NewReader(own.Body)),
+	}, v)
+	if err != nil {
+		return err
+	}
+	return fail("What it said is printed. Its log may say more: "+v.logCommand(), "%w", own)
 }
 
 // printAnswer writes the body in the way that fits its type and the reader.

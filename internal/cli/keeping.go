@@ -38,22 +38,25 @@ func (o *SessionOptions) register(fs *pflag.FlagSet) {
 	fs.Var((*byteSize)(&o.Snapshots), "snapshot-disk", "most `bytes` on the disk for snapshots of versions, and for hibernating sessions (default 16GiB each)")
 	fs.Var((*byteSize)(&o.MaxMemory), "max-memory", "start no session beyond so many `bytes` of memory in use by all (default: what the host has free)")
 	fs.Var((*byteSize)(&o.Memory), "session-memory", "most `bytes` of memory for one session (default 8GiB, or three quarters of the machine's)")
-	fs.Float64Var(&o.CPUs, "session-cpus", 0, "most `processors` for one session, such as 0.5 (default 2)")
+	fs.Var((*processors)(&o.CPUs), "session-cpus", "most `processors` for one session, such as 0.5 (default 2)")
 	fs.Var((*byteSize)(&o.Storage), "session-storage", "most `bytes` for one session's storage (default 1GiB)")
 	fs.IntVar(&o.Spares, "spares", 0, "`number` of guests of each agent that are kept restored and ready for its next sessions (default none)")
 	fs.Var((*byteSize)(&o.SpareMemory), "spare-memory", "most `bytes` of memory for all spares (default 1GiB)")
 }
 
-// leastMemory is less than any agent needs, in bytes.
-const leastMemory = 64 << 20
+// leastMemory is less than any agent needs, in bytes, and leastForAll is what a sandbox
+// is taken to use before it was measured: below it none is ever started.
+const leastMemory, leastForAll = 64 << 20, 128 << 20
 
 // check refuses what cannot be meant.
 func (o *SessionOptions) check() error {
 	switch {
 	case o.Memory > 0 && o.Memory < leastMemory:
 		return misuse("--session-memory %s is too little for any agent; it must be at least %s", (*byteSize)(&o.Memory), size(leastMemory))
-	case o.CPUs < 0 || o.CPUs > 0 && o.CPUs < 0.01 || o.CPUs > 1024 || math.IsNaN(o.CPUs):
-		return misuse("--session-cpus must be from 0.01 to 1024")
+	case o.MaxMemory > 0 && o.MaxMemory < leastForAll:
+		return misuse("--max-memory %s is too little for a single session; it must be at least %s, or be left out for what the host has free", (*byteSize)(&o.MaxMemory), size(leastForAll))
+	case o.SpareMemory > 0 && o.SpareMemory < leastForAll:
+		return misuse("--spare-memory %s is too little for a single spare; it must be at least %s", (*byteSize)(&o.SpareMemory), size(leastForAll))
 	case o.Spares < 0:
 		return misuse("--spares must not be less than 0")
 	case o.KeepHibernated < 0:
@@ -101,7 +104,7 @@ func (s *timeSpan) String() string {
 	if *s == 0 {
 		return ""
 	}
-	return time.Duration(*s).String()
+	return inUnits(time.Duration(*s))
 }
 
 // Set reads 90s, 10m or 1h30m, as time.ParseDuration does, and 7d.
@@ -126,6 +129,31 @@ func spanVar(fs *pflag.FlagSet, to *time.Duration, name string, value time.Durat
 	*to = value
 	fs.Var((*timeSpan)(to), name, usage)
 }
+
+// The bounds of a session's processors.
+const leastProcessors, mostProcessors = 0.01, 1024
+
+// processors is a number of them, and parts of one.
+type processors float64
+
+func (n *processors) String() string {
+	if *n == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*n), 'g', -1, 64)
+}
+
+// Set reads 2 or 0.5. There is no "without a bound": 0 is refused, as for memory.
+func (n *processors) Set(text string) error {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(f >= leastProcessors && f <= mostProcessors) {
+		return fmt.Errorf("%q is no number of processors from %v to %v; leave the flag out for the default, 2", text, leastProcessors, mostProcessors)
+	}
+	*n = processors(f)
+	return nil
+}
+
+func (*processors) Type() string { return "processors" }
 
 // byteSize is a number of bytes, with or without a unit.
 type byteSize int64

@@ -100,6 +100,9 @@ func freeAddress(ctx context.Context, listen string) string {
 	var lc net.ListenConfig
 	for next := n + 1; next <= min(n+100, 65535); next++ {
 		candidate := net.JoinHostPort(host, strconv.Itoa(next))
+		if portOf(candidate) == portOf(defaultProxy) { // which --aws-hosts would want
+			continue
+		}
 		if l, err := lc.Listen(ctx, "tcp", candidate); err == nil {
 			_ = l.Close()
 			return candidate

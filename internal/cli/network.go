@@ -315,7 +315,10 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return below(cmd, "%s has no command %q", shortPath(cmd), args[0])
+	f := misuse("%s has no command %q", shortPath(cmd), args[0])
+	cmd.SuggestionsMinimumDistance = 2 // letters, as for the program's own commands
+	f.fix = didYouMean(cmd.CommandPath(), args[0], cmd.SuggestionsFor(args[0])) + "See: " + cmd.CommandPath() + " --help"
+	return f
 }
 
 // shortPath names a command without the program.

@@ -48,7 +48,7 @@ func withOperator(t *testing.T) *account {
 	t.Cleanup(func() { _ = audit.Close() })
 	p, err := pipeline.New(pipeline.Config{
 		Version: "test", Services: []*schema.Service{&outcrop.Service},
-		Handlers: outcrop.OperatorHandlers(operator.New(operator.Config{Networks: netprofile.New(db)})),
+		Handlers: outcrop.OperatorHandlers(operator.New(operator.Config{Networks: netprofile.New(db), Principals: onlyAnn{}, Decider: onlyAnn{}})),
 		Verifier: sigv4.New(sigv4.Config{Keys: rootKey{}, SpoolDir: dir}), Authorizer: auth.NewAuthorizer(),
 		Store: db, Audit: audit, Log: log, Now: time.Now,
 	})

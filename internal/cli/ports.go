@@ -12,17 +12,15 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
-	agentcore "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/spf13/cobra"
 
 	"github.com/outcrop/outcrop/internal/client"
 )
 
 const portsLong = `Forwards ports of this machine's loopback to ports of a session, for HTTP and WebSockets, until Ctrl-C. A port of a session
-is reached if its runtime has it among allowedPorts, and something in the sandbox listens on it.
+is reached if its agent has it among its allowed ports (outcrop deploy --allowed-ports), and something in the sandbox
+listens on it.
 
 LOCAL:REMOTE names both; REMOTE alone is the same port here, and 0:REMOTE or :REMOTE takes a free one. Where they are is
 printed on standard output, a line each. Every request is signed with your key on its way, so whoever can connect to the
@@ -72,11 +70,11 @@ func parsePorts(text string) (portPair, error) {
 	}
 	there, err := strconv.ParseUint(remote, 10, 16)
 	if err != nil || there == 0 {
-		return portPair{}, fmt.Errorf("%q is no port of a session: REMOTE or LOCAL:REMOTE, such as 3000:8100", text)
+		return portPair{}, fmt.Errorf("%q names no port of a session, which are from %d to %d: REMOTE or LOCAL:REMOTE, such as 3000:8100", text, leastPort, mostPort)
 	}
 	here, err := strconv.ParseUint(cmp.Or(local, "0"), 10, 16)
 	if err != nil {
-		return portPair{}, fmt.Errorf("%q names no port of this machine: LOCAL is a number, or 0 for a free one", text)
+		return portPair{}, fmt.Errorf("%q names no port of this machine: LOCAL is a number up to 65535, or 0 for a free one", text)
 	}
 	return portPair{int(here), int(there)}, nil
 }
@@ -91,26 +89,23 @@ func (p *Program) forward(ctx context.Context, f *flags, v invocation, pairs []p
 		return err
 	}
 	var servers []*http.Server
+	var listeners []net.Listener
 	defer func() {
 		for _, s := range servers {
 			_ = s.Close() // with what it forwards
 		}
+		for _, l := range listeners {
+			_ = l.Close() // of which no server was made: nobody was let in
+		}
 	}()
-	var listeners []net.Listener
 	for _, pair := range pairs {
 		l, err := listenLocal(ctx, pair.local)
 		if err != nil {
-			for _, l := range listeners {
-				_ = l.Close() // nobody was let in
-			}
 			return err
 		}
 		listeners = append(listeners, l)
 	}
 	if err := p.beginSession(ctx, c, v); err != nil {
-		for _, l := range listeners {
-			_ = l.Close() // nobody was let in
-		}
 		return err
 	}
 	failed := make(chan error, len(pairs))
@@ -158,56 +153,17 @@ func checkAllowed(ctx context.Context, c *client.Client, v invocation, pairs []p
 	}
 	for _, pair := range pairs {
 		if !allowed(r.AllowedPorts, pair.remote) {
-			return fail("Update the runtime with those that its agent serves: allowedPorts of UpdateAgentRuntime.",
-				"port %d of %s cannot be reached: %s", pair.remote, aws.ToString(r.AgentRuntimeName), allowedText(r.AllowedPorts))
+			return notAllowed(aws.ToString(r.AgentRuntimeName), r.AllowedPorts, pair.remote, v.where)
 		}
 	}
 	return nil
-}
-
-func allowed(all []types.AllowedPort, port int) bool {
-	for _, a := range all {
-		switch a := a.(type) {
-		case *types.AllowedPortMemberPort:
-			if int(a.Value) == port {
-				return true
-			}
-		case *types.AllowedPortMemberPortRange:
-			if int(aws.ToInt32(a.Value.From)) <= port && port <= int(aws.ToInt32(a.Value.To)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func allowedText(all []types.AllowedPort) string {
-	var texts []string
-	for _, a := range all {
-		switch a := a.(type) {
-		case *types.AllowedPortMemberPort:
-			texts = append(texts, strconv.Itoa(int(a.Value)))
-		case *types.AllowedPortMemberPortRange:
-			texts = append(texts, fmt.Sprintf("%d-%d", aws.ToInt32(a.Value.From), aws.ToInt32(a.Value.To)))
-		}
-	}
-	if len(texts) == 0 {
-		return "it has no allowedPorts"
-	}
-	return "its allowedPorts are " + strings.Join(texts, ", ")
 }
 
 // beginSession has the session live, which the URL of its ports does not do, and
 // runs nothing of the agent's. An image without bash is no obstacle: its session
 // has begun when that is found out.
 func (p *Program) beginSession(ctx context.Context, c *client.Client, v invocation) error {
-	in := &bedrockagentcore.InvokeAgentRuntimeCommandInput{
-		AgentRuntimeArn: aws.String(v.arn), RuntimeSessionId: aws.String(v.session), Body: &agentcore.InvokeAgentRuntimeCommandRequestBody{Command: aws.String(":")},
-	}
-	if v.qualifier != "" {
-		in.Qualifier = aws.String(v.qualifier)
-	}
-	stream, err := startCommand(ctx, c, in)
+	stream, err := startCommand(ctx, c, v, ":", 0)
 	if err == nil {
 		for range stream.Events() { // until it has ended
 		}

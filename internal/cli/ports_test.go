@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -84,5 +85,14 @@ func TestPortsRefused(t *testing.T) {
 	f.command = func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusFailedDependency, "RuntimeClientError", "Runtime exited with status 1 before it was ready.")
 	}
-	u.golden("ports/dead", u.run("ports", "hello", "-s", aSession, "0:8100"))
+	free := httptest.NewServer(nil)
+	address := free.Listener.Addr().String()
+	free.Close()
+	_, port, _ := net.SplitHostPort(address)
+	u.golden("ports/dead", u.run("ports", "hello", "-s", aSession, port+":8100"))
+	again, err := net.Listen("tcp4", address)
+	if err != nil {
+		t.Fatalf("the port is still taken: %v", err)
+	}
+	_ = again.Close()
 }

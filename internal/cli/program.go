@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +53,8 @@ type Program struct {
 	Now func() time.Time
 	// Serve runs the server; nil on systems that cannot.
 	Serve Server
+	// Interpreter checks what --interpreter names; nil checks nothing.
+	Interpreter InterpreterCheck
 	// Backup and Restore copy data directories; nil on systems that cannot serve.
 	Backup  Backup
 	Restore Restore
@@ -63,6 +66,7 @@ type Program struct {
 
 	verbose bool           // --verbose
 	target  *client.Target // whom this run talks to, for explanations
+	trusted *x509.CertPool // over TLS, in place of the system's
 	address string         // where serve listens unless told otherwise
 
 	systemUnits string // where the system's units are; empty is defaultSystemUnits
@@ -199,7 +203,7 @@ func (p *Program) typed(text string) string {
 }
 
 // ownCommand finds our commands in a text, and what runs them elsewhere.
-var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|service|backup|restore|env|ca|network|deploy|endpoint|invoke|exec|ports|logs|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
+var ownCommand = regexp.MustCompile(`\b(limactl shell outcrop |wsl )?outcrop (serve|service|backup|restore|env|ca|network|pool|user|role|policy|deploy|endpoint|invoke|exec|ports|logs|audit|sessions|ls|stop|delete|prune|doctor|version|--help)\b`)
 
 // env returns a variable of the environment, or "".
 func (p *Program) env(name string) string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -64,6 +65,61 @@ func columns(r rune) int {
 		return 2
 	}
 	return 1
+}
+
+// moved shows how many bytes have passed; one may be read ahead while another asks.
+type moved struct {
+	mu         sync.Mutex
+	show       progress
+	what, done string // what goes on, and what was done to the bytes
+	bytes      int64
+	ended      bool
+}
+
+// watch shows on a terminal how much has passed, until end is called.
+func (p *Program) watch(what, done string) *moved {
+	m := &moved{show: progress{p: p}, what: what, done: done}
+	m.add(0)
+	return m
+}
+
+func (m *moved) add(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.bytes += int64(n); !m.ended {
+		m.show.update("%s: %s %s", m.what, size(m.bytes), m.done)
+	}
+}
+
+func (m *moved) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ended = true
+	m.show.done()
+}
+
+// watchedWriter tells how much was written, and watchedReader how much was read.
+type (
+	watchedWriter struct {
+		io.Writer
+		moved *moved
+	}
+	watchedReader struct {
+		io.Reader
+		moved *moved
+	}
+)
+
+func (w *watchedWriter) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	w.moved.add(n)
+	return n, err
+}
+
+func (r *watchedReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.moved.add(n)
+	return n, err
 }
 
 // line writes a line that stays.

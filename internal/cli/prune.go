@@ -119,7 +119,12 @@ func (p *Program) confirmPrune(ctx context.Context, preview *outcrop.PruneRespon
 			p.say("  %-12s %6d   %s", pruneKind(k), n, size(aws.ToInt64(k.RemovedBytes)))
 		}
 	}
-	if _, err := fmt.Fprintf(p.Stderr, "Remove this? [y/N] "); err != nil {
+	return p.confirm(ctx, "Remove this?", "nothing was removed")
+}
+
+// confirm asks a person, and fails with what did not happen unless they agree.
+func (p *Program) confirm(ctx context.Context, question, otherwise string) error {
+	if _, err := fmt.Fprintf(p.Stderr, "%s [y/N] ", question); err != nil {
 		return err
 	}
 	answer := make(chan string, 1)
@@ -135,7 +140,7 @@ func (p *Program) confirmPrune(ctx context.Context, preview *outcrop.PruneRespon
 		if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
 			return nil
 		}
-		return fail("", "nothing was removed")
+		return fail("", "%s", otherwise)
 	case <-ctx.Done():
 		p.say("")
 		return ctx.Err()

@@ -32,7 +32,7 @@ const (
 // register adds the flags of quotas.
 func (o *QuotaOptions) register(fs *pflag.FlagSet) {
 	fs.Var((*quotas)(o), "quota", "`NAME=NUMBER` that one account may have in one region (may be repeated)")
-	fs.BoolVar(&o.Strict, "strict", false, "hold AWS's own limits where Outcrop's are wider: sessions of 8 hours at most, images of ECR for arm64, and AWS's rates of calls")
+	fs.BoolVar(&o.Strict, "strict", false, "hold AWS's own limits where Outcrop's are wider: sessions of 8 hours at most, images of ECR for arm64, execution roles that exist, and AWS's rates of calls")
 }
 
 // quotas is a flag that collects them.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/bundle"
 	"github.com/outcrop/outcrop/internal/client"
+	"github.com/outcrop/outcrop/internal/principal"
 )
 
 // release is a deployment whose code is in place.
@@ -88,6 +89,9 @@ func (p *Program) settled(ctx context.Context, c *client.Client, r release) (*be
 	case err != nil:
 		return nil, fmt.Errorf("wait for the change of %s that is under way: %w", r.name, err)
 	}
+	if err := r.callers.widens(old.AuthorizerConfiguration); err != nil {
+		return nil, err
+	}
 	return old, nil
 }
 
@@ -123,13 +127,21 @@ func (r release) artifact() types.AgentRuntimeArtifact {
 	}}
 }
 
-func (r release) defaultRole() string { return "arn:aws:iam::" + r.account + ":role/outcrop-default" }
+func (r release) defaultRole() string {
+	return "arn:aws:iam::" + r.account + ":role/" + principal.AgentRole
+}
 
 func (p *Program) create(ctx context.Context, c *client.Client, r release) (string, error) {
+	if r.role == "" {
+		if err := p.defaultRole(ctx, c, r.account); err != nil {
+			return "", err
+		}
+	}
 	in := &bedrockagentcorecontrol.CreateAgentRuntimeInput{
 		AgentRuntimeName: aws.String(r.name), AgentRuntimeArtifact: r.artifact(), RoleArn: aws.String(cmp.Or(r.role, r.defaultRole())),
 		NetworkConfiguration: cmp.Or(r.networkOf(nil), publicNetwork()), FilesystemConfigurations: r.filesOf(nil), EnvironmentVariables: r.environmentOf(nil, r.env),
-		ProtocolConfiguration: r.protocolOf(nil), LifecycleConfiguration: r.lifeOf(nil),
+		ProtocolConfiguration: r.protocolOf(nil), LifecycleConfiguration: r.lifeOf(nil), AllowedPorts: r.portsOf(nil),
+		AuthorizerConfiguration: r.callers.authorizerOf(nil), RequestHeaderConfiguration: r.callers.headersOf(nil),
 	}
 	if r.description != "" {
 		in.Description = aws.String(r.description)
@@ -144,7 +156,7 @@ func (p *Program) create(ctx context.Context, c *client.Client, r release) (stri
 
 // update sends the new settings.
 func (p *Program) update(ctx context.Context, c *client.Client, old *bedrockagentcorecontrol.GetAgentRuntimeOutput, r release) error {
-	more, err := membersBeyondSDK(ctx, c, old.AgentRuntimeId)
+	_, more, err := wholeRuntime(ctx, c, old.AgentRuntimeId)
 	if err != nil {
 		return err
 	}
@@ -161,8 +173,8 @@ func (r release) settings(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) *b
 	in := &bedrockagentcorecontrol.UpdateAgentRuntimeInput{
 		AgentRuntimeId: old.AgentRuntimeId, AgentRuntimeArtifact: r.artifact(),
 		RoleArn:                       aws.String(cmp.Or(r.role, aws.ToString(old.RoleArn), r.defaultRole())),
-		AllowedPorts:                  old.AllowedPorts,
-		AuthorizerConfiguration:       old.AuthorizerConfiguration,
+		AllowedPorts:                  r.portsOf(old.AllowedPorts),
+		AuthorizerConfiguration:       r.callers.authorizerOf(old.AuthorizerConfiguration),
 		CapacityProviderConfiguration: old.CapacityProviderConfiguration,
 		Description:                   old.Description,
 		EnvironmentVariables:          r.environmentOf(old.EnvironmentVariables, r.env),
@@ -172,7 +184,7 @@ func (r release) settings(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) *b
 		NetworkConfiguration:          r.networkOf(old.NetworkConfiguration),
 		PlatformVersion:               old.PlatformVersion,
 		ProtocolConfiguration:         r.protocolOf(old.ProtocolConfiguration),
-		RequestHeaderConfiguration:    old.RequestHeaderConfiguration,
+		RequestHeaderConfiguration:    r.callers.headersOf(old.RequestHeaderConfiguration),
 	}
 	if r.description != "" {
 		in.Description = aws.String(r.description)
@@ -188,7 +200,8 @@ func (r release) isAsItWas(old *bedrockagentcorecontrol.GetAgentRuntimeOutput) b
 		aws.ToString(in.RoleArn) == aws.ToString(old.RoleArn) && aws.ToString(in.Description) == aws.ToString(old.Description) &&
 		maps.Equal(in.EnvironmentVariables, old.EnvironmentVariables) && sameNetwork(in.NetworkConfiguration, old.NetworkConfiguration) &&
 		storageIn(in.FilesystemConfigurations) == storageIn(old.FilesystemConfigurations) &&
-		protocolIn(in.ProtocolConfiguration) == protocolIn(old.ProtocolConfiguration) && sameLife(in.LifecycleConfiguration, old.LifecycleConfiguration)
+		protocolIn(in.ProtocolConfiguration) == protocolIn(old.ProtocolConfiguration) && sameLife(in.LifecycleConfiguration, old.LifecycleConfiguration) &&
+		slices.Equal(rangesIn(in.AllowedPorts), rangesIn(old.AllowedPorts)) && r.callers.sameCallers(old.AuthorizerConfiguration, old.RequestHeaderConfiguration)
 }
 
 // isArtifact reports whether old is what is deployed. Nobody knows what a tag stands
@@ -218,7 +231,7 @@ func (p *Program) awaitReady(ctx context.Context, c *client.Client, id string, r
 	show.done()
 	switch {
 	case err != nil && errors.Is(deadline.Err(), context.DeadlineExceeded) && ctx.Err() == nil:
-		return nil, fail("Look again later: outcrop ls", "%s is not READY after %s", r.name, r.timeout)
+		return nil, fail("Look again later: outcrop ls", "%s is not READY after %s", r.name, inUnits(r.timeout))
 	case client.Is(err, "ResourceNotFoundException"):
 		return nil, fail("", "%s was deleted while it was being deployed", r.name)
 	case err != nil:
@@ -248,6 +261,9 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 				doc[name] = value
 			}
 		}
+		if len(set.AllowedPorts) > 0 {
+			doc["allowedPorts"] = set.AllowedPorts
+		}
 		return p.printJSON(doc)
 	}
 	how := "is"
@@ -269,7 +285,11 @@ func (p *Program) printRelease(out *bedrockagentcorecontrol.GetAgentRuntimeOutpu
 		p.say("Next: outcrop ls%s shows when it is READY", r.where)
 		return nil
 	}
-	p.say("Next: %s%s", next(r.name, protocolIn(out.ProtocolConfiguration)), r.where)
+	withToken := ""
+	if jwtIn(out.AuthorizerConfiguration) != nil {
+		withToken = " --token-file FILE"
+	}
+	p.say("Next: %s%s%s", next(r.name, protocolIn(out.ProtocolConfiguration)), withToken, r.where)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"regexp"
 	"strings"
@@ -201,5 +202,19 @@ func TestSayShowsNoSequences(t *testing.T) {
 	show.update("uploading %s", hostile)
 	if strings.Contains(out.String(), "\x1b]") {
 		t.Errorf("the progress line shows %q", out.String())
+	}
+}
+
+// TestFindingsAreAligned whatever path is in the name of one.
+func TestFindingsAreAligned(t *testing.T) {
+	u := newUser(t)
+	u.diagnose = func(context.Context, ServeOptions) []Finding {
+		return []Finding{{Name: "kernel", OK: true, Detail: "6.1"}, {Name: "interpreter /a/very/long/path/to/python3.11", OK: true, Detail: "not used: it is a script"}}
+	}
+	r := u.run("doctor")
+	for _, line := range []string{"ok    kernel           6.1\n", "ok    interpreter /a/very/long/path/to/python3.11  not used: it is a script\n"} {
+		if !strings.Contains(r.stdout, line) {
+			t.Errorf("%q is not in\n%s", line, r)
+		}
 	}
 }

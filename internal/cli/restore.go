@@ -80,7 +80,7 @@ func (p *Program) restoreData(cmd *cobra.Command, f *flags, file, identity strin
 	if file != "-" {
 		from, err := os.Open(file)
 		if err != nil {
-			return misuse("read archive: %w", err)
+			return unreadable("archive", err)
 		}
 		defer func() { _ = from.Close() }() // it was read
 		in = from
@@ -92,7 +92,9 @@ func (p *Program) restoreData(cmd *cobra.Command, f *flags, file, identity strin
 		return err
 	}
 	ctx := cmd.Context()
-	r, err := p.Restore(ctx, RestoreOptions{DataDir: dir, Key: key, In: bufio.NewReaderSize(in, 1<<20)})
+	show := p.watch("restoring to "+dir, "read")
+	r, err := p.Restore(ctx, RestoreOptions{DataDir: dir, Key: key, In: bufio.NewReaderSize(&watchedReader{in, show}, 1<<20)})
+	show.end()
 	if err != nil {
 		return explainRestore(ctx, err, dir, file)
 	}
@@ -111,7 +113,7 @@ func (p *Program) openingKey(cmd *cobra.Command, identity string, k keyFlags) (b
 	}
 	from, err := os.Open(identity)
 	if err != nil {
-		return backup.Key{}, misuse("read identity: %w", err)
+		return backup.Key{}, unreadable("identity", err)
 	}
 	defer func() { _ = from.Close() }() // it was read
 	key, err := backup.Identities(from)

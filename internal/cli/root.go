@@ -6,11 +6,19 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // flags are those that every client command understands.
 type flags struct {
 	endpoint, data, region string
+	token                  string // of a user, by the command's own flags: who has one needs no key
+}
+
+func (f *flags) register(fs *pflag.FlagSet) {
+	fs.Var((*nonEmpty)(&f.endpoint), "endpoint", "server's `URL` (default: AWS_ENDPOINT_URL, else the newest running server of this user)")
+	fs.Var((*nonEmpty)(&f.data), "data", "server's data `directory` (default: outcrop in XDG_DATA_HOME or ~/.local/share)")
+	fs.Var((*regionName)(&f.region), "region", "AWS `region` to work in (default: the account's own, or AWS_REGION along with AWS_ENDPOINT_URL)")
 }
 
 // suffix repeats the flags that lead to the server, for commands we suggest.
@@ -52,17 +60,15 @@ func newRoot(p *Program) *cobra.Command {
 		f.fix = "See: " + cmd.CommandPath() + " --help"
 		return f
 	})
-	root.PersistentFlags().Var((*nonEmpty)(&f.endpoint), "endpoint", "server's `URL` (default: AWS_ENDPOINT_URL, else the newest running server of this user)")
-	root.PersistentFlags().Var((*nonEmpty)(&f.data), "data", "server's data `directory` (default: outcrop in XDG_DATA_HOME or ~/.local/share)")
-	root.PersistentFlags().StringVar(&f.region, "region", "", "AWS `region` to work in (default: the account's own, or AWS_REGION along with AWS_ENDPOINT_URL)")
+	f.register(root.PersistentFlags())
 	root.PersistentFlags().BoolVar(&p.verbose, "verbose", false, "show errors in full, as they came")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "agents", Title: "Agents:"})
-	for _, c := range []*cobra.Command{newServe(p, f), newEnv(p, f), newCA(p, f), newNetwork(p, f), newDoctor(p, f), newPrune(p, f), newBackup(p, f), newRestore(p, f), newService(p, f), newVersion(p, f)} {
+	for _, c := range []*cobra.Command{newServe(p, f), newEnv(p, f), newCA(p, f), newNetwork(p, f), newPool(p, f), newUsers(p, f), newRole(p, f), newPolicy(p, f), newDoctor(p, f), newPrune(p, f), newBackup(p, f), newRestore(p, f), newService(p, f), newVersion(p, f)} {
 		c.GroupID = "server"
 		root.AddCommand(c)
 	}
 	for _, c := range []*cobra.Command{
-		newDeploy(p, f), newInvoke(p, f), newExec(p, f), newPorts(p, f), newLogs(p, f), newSessions(p, f), newList(p, f), newEndpoint(p, f), newStop(p, f), newDelete(p, f),
+		newDeploy(p, f), newInvoke(p, f), newExec(p, f), newPorts(p, f), newLogs(p, f), newAudit(p, f), newSessions(p, f), newList(p, f), newEndpoint(p, f), newStop(p, f), newDelete(p, f),
 	} {
 		c.GroupID = "agents"
 		root.AddCommand(c)

@@ -101,6 +101,7 @@ func (p *Program) pollRuntime(ctx context.Context, c *client.Client, id string, 
 var (
 	namePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,47}$`)
 	refPattern  = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,99}(-[a-zA-Z0-9]{10})?$`)
+	functionARN = regexp.MustCompile(`^arn:aws:lambda:([a-z0-9-]+):[0-9]{12}:function:[a-zA-Z0-9-_]{1,64}$`)
 	arnPattern  = regexp.MustCompile(`^arn:aws[^:]*:bedrock-agentcore:([a-z0-9-]+):([0-9]{12}):runtime/([a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10})$`)
 )
 

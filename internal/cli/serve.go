@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -42,6 +40,10 @@ type serveFlags struct {
 	interpreters []string
 	passthrough  []string
 	accessPoints []string
+	shared       map[string]string // accessPoints, as checkServe has read them
+	lambda       string            // the endpoint of Lambda functions that are not here
+	models       string            // absolute once checkServe has looked at it
+	connectors   string            // likewise
 	noIndex      bool
 	maxSessions  int
 	grace        time.Duration
@@ -49,11 +51,20 @@ type serveFlags struct {
 	images       ImageOptions
 	quotas       QuotaOptions
 	hosts        hostsFlags
+	outbound     OutboundOptions
+	identity     IdentityOptions
+	gateway      GatewayOptions
 	logJSON      bool
 }
 
 func newServe(p *Program, f *flags) *cobra.Command {
-	var s serveFlags
+	cmd, _ := serveCommand(p, f)
+	return cmd
+}
+
+// serveCommand is serve and what its flags say once they were read.
+func serveCommand(p *Program, f *flags) (*cobra.Command, *serveFlags) {
+	s := &serveFlags{}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server on this machine",
@@ -65,32 +76,47 @@ func newServe(p *Program, f *flags) *cobra.Command {
   outcrop serve --no-index
   outcrop serve --access-point arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0=/srv/models
   outcrop serve --private-registry registry.office:5000 --max-image 4GiB
+  outcrop serve --models ~/models.json             which providers answer agents' calls of models (docs/models.md)
+  outcrop serve --connectors ~/connectors.json     who searches the web for agents, and other connectors of gateways (docs/gateway.md)
+  outcrop serve --lambda-endpoint http://127.0.0.1:4566
+  outcrop serve --smithy-endpoint dynamodb=http://127.0.0.1:8000
+  outcrop serve --private-endpoint rcfg-0123456789abcdef0=tools.office:8443
   outcrop serve --quota endpoints=50 --quota lists=100
   outcrop serve --session-memory 2GiB --spares 1
   outcrop serve --aws-hosts                       answer *.amazonaws.com to clients that insist on it
-  outcrop serve --tls-listen 0.0.0.0:8644 --tls-name agents.example.com`,
+  outcrop serve --tls-listen 0.0.0.0:8644 --tls-name agents.example.com
+  outcrop serve --allow-private login.corp.example --trust-ca corp-ca.pem
+  outcrop serve --public-url https://agents.example.com --oauth-vendors vendors.json
+  outcrop serve --gateway-domain gw.example.com
+  outcrop serve --strict --trusted-issuer https://login.example.com`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.listenSet = cmd.Flags().Changed("listen")
-			return p.serve(cmd.Context(), f, s)
+			return p.serve(cmd.Context(), f, *s)
 		},
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&s.listen, "listen", p.address, "`HOST:PORT` to listen on; port 0 takes a free one")
 	fs.StringArrayVar(&s.interpreters, "interpreter", nil, "`directory` of a Python or Node.js to run agents with, besides the host's own (may be repeated)")
 	fs.StringArrayVar(&s.passthrough, "passthrough", nil, "`name` of an agent you trust with this host's own TCP/IP, which is faster, or '*' for all (may be repeated; see docs/network.md)")
-	fs.BoolVar(&s.noIndex, "no-index", false, "ask no package index for Python packages that a code zip has for another machine: such zips are refused")
+	fs.BoolVar(&s.noIndex, "no-index", false, "ask no package index: a code zip with Python packages for another machine is refused, and functions have those of AWS's SDKs that they bring")
 	fs.StringArrayVar(&s.accessPoints, "access-point", nil, "`ARN=DIRECTORY` of this host that agents find where they name that access point of EFS or S3 Files (may be repeated; see docs/sessions.md)")
+	fs.Var((*nonEmpty)(&s.models), "models", "`file` that says which providers answer calls of models (default: models.json in the data directory; see docs/models.md)")
+	fs.Var((*nonEmpty)(&s.connectors), "connectors", "`file` that says who searches the web, and which other connectors gateways' targets can name (default: connectors.json in the data directory; see docs/gateway.md)")
+	fs.Var((*nonEmpty)(&s.lambda), "lambda-endpoint", "`URL` of an endpoint that speaks Lambda's API, such as an emulator's, for functions that this server does not have (default: there are none; see docs/lambda.md)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)
 	s.images.register(fs)
 	s.quotas.register(fs)
 	s.hosts.register(fs)
+	s.outbound.register(fs)
+	s.identity.register(fs)
+	s.gateway.register(fs)
 	spanVar(fs, &s.grace, "grace", defaultGrace, "`time` that running requests, WebSockets and shells have to end in after Ctrl-C or SIGTERM")
 	fs.StringVar(&s.sandbox, "sandbox", "", "sandbox `executable` to use in place of the built-in one")
 	fs.BoolVarP(&p.verbose, "verbose", "v", false, "log more")
 	fs.BoolVar(&s.logJSON, "log-json", false, "log JSON")
-	return cmd
+	return cmd, s
 }
 
 // serve binds the port, runs the server, and keeps it in the lists of running
@@ -110,29 +136,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 		return misuse("neither XDG_DATA_HOME nor HOME is set: name the data directory with --data")
 	}
 	dir = canonical(dir)
-	if err := checkInterpreters(s.interpreters); err != nil {
-		return err
-	}
-	if err := checkPassthrough(s.passthrough); err != nil {
-		return err
-	}
-	shared, err := accessPoints(s.accessPoints, dir)
-	if err != nil {
-		return err
-	}
-	switch {
-	case s.maxSessions < 0:
-		return misuse("--max-sessions must not be less than 0; 0 is the server's own limit")
-	case s.grace < 0:
-		return misuse("--grace must not be less than 0s")
-	}
-	if err := errors.Join(s.sessions.check(), s.images.check()); err != nil {
-		return err
-	}
-	if s.images.Registry == "" {
-		s.images.Registry = p.dockerConfig()
-	}
-	if err := s.hosts.check(); err != nil {
+	if err := p.checkServe(ctx, &s, dir); err != nil {
 		return err
 	}
 	if running, err := p.alreadyServes(dir, s); running || err != nil {
@@ -147,9 +151,12 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 		_ = listener.Close() // nothing was accepted
 		return err
 	}
+	if s.images.Registry == "" {
+		s.images.Registry = p.dockerConfig()
+	}
 	opt := ServeOptions{
 		Listener: listener, Hosts: hosts, URL: urlOf(listener.Addr()), DataDir: dir, Region: f.region, Sandbox: s.sandbox,
-		Passthrough: s.passthrough, AccessPoints: shared, NoIndex: s.noIndex, MaxSessions: s.maxSessions, Sessions: s.sessions, Images: s.images, Quotas: s.quotas, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
+		Passthrough: s.passthrough, AccessPoints: s.shared, NoIndex: s.noIndex, MaxSessions: s.maxSessions, Sessions: s.sessions, Images: s.images, Quotas: s.quotas, Models: s.models, Connectors: s.connectors, LambdaEndpoint: s.lambda, Outbound: s.outbound, Identity: s.identity, Gateway: s.gateway, Grace: max(s.grace, time.Millisecond), Version: p.Version, Log: p.logger(s),
 	}
 	if opt.Region == "" {
 		opt.Region = client.DefaultRegion
@@ -164,7 +171,7 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 	lists := serverLists(p, dir)
 	opt.Ready = func(r Ready) {
 		record.Account, record.Region = r.Account, r.Region
-		p.announce(lists, record)
+		p.announce(lists, record, hosts.Certificate)
 	}
 	err = p.Serve(ctx, opt)
 	for _, list := range lists {
@@ -178,56 +185,6 @@ func (p *Program) serve(ctx context.Context, f *flags, s serveFlags) error {
 		return p.explainServe(err, dir)
 	}
 	return nil
-}
-
-// checkInterpreters refuses paths that lead nowhere: a server that looked there
-// in vain would not say so.
-func checkInterpreters(paths []string) error {
-	for _, path := range paths {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return misuse("--interpreter %s: there is no such directory", path)
-		}
-	}
-	return nil
-}
-
-// checkPassthrough refuses what no agent can be called: a server would wait for it
-// in vain. One that is not deployed yet may be named.
-func checkPassthrough(names []string) error {
-	for _, name := range names {
-		if name != "*" && !namePattern.MatchString(name) {
-			return misuse("--passthrough %s: no agent can have that name (a letter, then letters, digits and _, 48 at most); name it as outcrop ls does, or '*' for all", name)
-		}
-	}
-	return nil
-}
-
-// accessPointPattern are the ARNs that AWS's model lets through.
-var accessPointPattern = regexp.MustCompile(`^arn:aws[-a-z]*:(elasticfilesystem:[0-9a-z:-]+:access-point/fsap-[0-9a-f]{8,40}|` +
-	`s3files:[0-9a-z:-]+:file-system/fs-[0-9a-f]{17,40}/access-point/fsap-[0-9a-f]{17,40})$`)
-
-// accessPoints reads ARN=DIRECTORY. A directory must be there, and agents must not
-// find the server's own data in it.
-func accessPoints(given []string, data string) (map[string]string, error) {
-	all := map[string]string{}
-	for _, text := range given {
-		arn, dir, ok := strings.Cut(text, "=")
-		if !ok || !accessPointPattern.MatchString(arn) {
-			return nil, misuse("--access-point %s: it is not ARN=DIRECTORY with the ARN of an access point of EFS or S3 Files, such as arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0=/srv/models", text)
-		}
-		real := canonical(dir)
-		if info, err := os.Stat(real); err != nil || !info.IsDir() {
-			return nil, misuse("--access-point %s: %s is no directory", arn, dir)
-		}
-		if within(real, data) || within(data, real) {
-			return nil, misuse("--access-point %s: %s and the data directory %s lie in each other, and agents would reach the server's own files; name another", arn, dir, data)
-		}
-		if all[arn] != "" {
-			return nil, misuse("--access-point %s is given twice", arn)
-		}
-		all[arn] = real
-	}
-	return all, nil
 }
 
 // serverLists are where a server with this data directory is noted: in the
@@ -252,24 +209,37 @@ func (p *Program) logger(s serveFlags) *slog.Logger {
 	return slog.New(slog.NewTextHandler(p.Stderr, opt))
 }
 
-// announce makes the server findable and says what to do next.
-func (p *Program) announce(lists []statefile.File, r statefile.Record) {
+// announce makes the server findable and says what to do next. certificate is the file
+// of the operator's own, if there is one.
+func (p *Program) announce(lists []statefile.File, r statefile.Record, certificate string) {
 	for _, list := range lists {
 		if err := list.Add(r); err != nil {
 			p.say("outcrop: clients need --data %s to find this server: %v", quotePOSIX(r.DataDirectory), err)
 		}
 	}
 	p.say("Outcrop %s listens on %s with data in %s. Next, in another terminal: %s", p.Version, r.URL, r.DataDirectory, nextCommand(r, p.defaultData(), "outcrop env"))
+	if len(r.TLSAddresses) > 0 {
+		by := "with certificates of its private CA. Have clients trust that: outcrop ca" + dataFlag(r, p.defaultData())
+		if certificate != "" {
+			by = "with the certificate of " + certificate
+		}
+		p.say("It speaks TLS on %s %s", strings.Join(secureURLs(r), ", "), by)
+	}
 	if r.ProxyURL != "" {
 		p.say("AWS's own host names are answered through the proxy %s: %s", r.ProxyURL, nextCommand(r, p.defaultData(), "outcrop env --aws-hosts"))
 	}
 }
 
 func nextCommand(r statefile.Record, defaultData, command string) string {
-	if r.DataDirectory != canonical(defaultData) {
-		command += " --data " + quotePOSIX(r.DataDirectory)
+	return fmt.Sprintf(`eval "$(%s)"`, command+dataFlag(r, defaultData))
+}
+
+// dataFlag leads to the server's data directory where that is not the default.
+func dataFlag(r statefile.Record, defaultData string) string {
+	if r.DataDirectory == canonical(defaultData) {
+		return ""
 	}
-	return fmt.Sprintf(`eval "$(%s)"`, command)
+	return " --data " + quotePOSIX(r.DataDirectory)
 }
 
 // alreadyServes reports whether this user's server runs on dir, and says so.
@@ -343,6 +313,9 @@ func (p *Program) warnBefore(a net.Addr, dir string) {
 func (p *Program) explainServe(err error, dir string) error {
 	if scope := (*ca.ScopeError)(nil); errors.As(err, &scope) {
 		return fail(newAuthority, "the private CA was made without %s, and cannot sign for more than it was made for", scope.Name)
+	}
+	if f := explainDamage(err, dir); f != nil {
+		return f
 	}
 	switch {
 	case errors.Is(err, context.Canceled):

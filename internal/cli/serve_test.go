@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/client/statefile"
+	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -85,6 +86,36 @@ func TestServeAccessPoints(t *testing.T) {
 	if r := u.run("serve", "--access-point", arn+"="+models, "--access-point", arn+"="+models); r.code != exitUsage || !strings.Contains(r.stderr, "given twice") {
 		t.Errorf("%s", r)
 	}
+}
+
+// TestServeInterpreters: one that brings nothing is refused before anything is made.
+func TestServeInterpreters(t *testing.T) {
+	u := host(t)
+	for _, name := range []string{"good", "empty"} {
+		if err := os.Mkdir(filepath.Join(u.home, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.interpreter = func(_ context.Context, path, data string) string {
+		if data != u.data() {
+			t.Errorf("the data directory is %s", data)
+		}
+		if path == filepath.Join(u.home, "good") {
+			return ""
+		}
+		return "there is no interpreter in it"
+	}
+	u.serve = func(_ context.Context, opt ServeOptions) error {
+		if len(opt.InterpreterPrefixes) != 1 || opt.InterpreterPrefixes[0] != filepath.Join(u.home, "good") {
+			t.Errorf("served with %v", opt.InterpreterPrefixes)
+		}
+		return opt.Listener.Close()
+	}
+	if r := u.run("serve", "--listen", "127.0.0.1:0", "--interpreter", u.home+"/good"); r.code != 0 {
+		t.Errorf("%s", r)
+	}
+	u.golden("serve/no-interpreter", u.run("serve", "--interpreter", u.home+"/good", "--interpreter", u.home+"/empty"))
+	u.golden("service/no-interpreter", u.run("service", "show", "--user", "--", "--interpreter", u.home+"/empty"))
 }
 
 func TestServeWithoutHome(t *testing.T) {
@@ -198,5 +229,23 @@ func TestCannotServe(t *testing.T) {
 		f := cannotServe(goos)
 		u := newUser(t)
 		u.golden("serve/on-"+goos, result{stderr: "outcrop: " + f.text + "\n" + indent(f.fix, 2), code: exitFailure})
+	}
+}
+
+// TestServeDamage says which file is damaged and what can be done, in no library's words.
+func TestServeDamage(t *testing.T) {
+	u := newUser(t)
+	u.serve = func(_ context.Context, opt ServeOptions) error {
+		_ = opt.Listener.Close()
+		return fmt.Errorf("open key file: %w", &os.PathError{Op: "open key file", Path: filepath.Join(opt.DataDir, "key.json"), Err: fmt.Errorf("%w: invalid keyset", secret.ErrDamaged)})
+	}
+	u.golden("serve/damaged-key", u.run("serve", "--listen", "127.0.0.1:0"))
+	u, f := withServer(t)
+	if err := os.WriteFile(filepath.Join(u.data(), "credentials.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.golden("connect/damaged-key", u.run("ls"))
+	if len(f.calls) > 0 {
+		t.Errorf("called %v", f.calls)
 	}
 }

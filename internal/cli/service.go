@@ -106,22 +106,25 @@ func afterDash(cmd *cobra.Command, args []string) error {
 // service is what the arguments ask for.
 func (p *Program) service(cmd *cobra.Command, f *flags, system bool, args []string) (*service, error) {
 	s := &service{system: system, executable: p.Executable, data: f.data}
-	serve, _, err := newRoot(p).Find([]string{"serve"})
-	if err != nil {
-		return nil, err
-	}
-	if err := serve.ParseFlags(args); err != nil {
-		return nil, below(cmd, "%s", err)
+	own := &flags{}
+	serve, said := serveCommand(p, own)
+	own.register(serve.Flags())
+	var given []string // as it was typed: not every value is read as it is shown
+	if err := serve.Flags().ParseAll(args, func(flag *pflag.Flag, value string) error {
+		if flag.Name != "data" {
+			given = append(given, serveArgument(flag.Name, value))
+		}
+		return serve.Flags().Set(flag.Name, value)
+	}); err != nil {
+		return nil, below(cmd, "%s", inWords(err))
 	}
 	switch {
 	case serve.Flags().NArg() > 0:
 		return nil, below(cmd, "serve takes no arguments, and %q is one", serve.Flags().Arg(0))
-	case serve.Flag("endpoint").Changed || f.endpoint != "":
+	case own.endpoint != "" || f.endpoint != "":
 		return nil, below(cmd, "serve is not told where to go by --endpoint, but where to listen by --listen")
-	case s.executable == "":
-		return nil, fail("", "where this program is cannot be found out")
 	}
-	s.data = cmp.Or(serve.Flag("data").Value.String(), s.data)
+	s.data = cmp.Or(own.data, s.data)
 	if s.data == "" && system {
 		s.data = systemData
 	}
@@ -129,36 +132,32 @@ func (p *Program) service(cmd *cobra.Command, f *flags, system bool, args []stri
 		return nil, misuse("neither XDG_DATA_HOME nor HOME is set: name the data directory with --data")
 	}
 	s.data = canonical(s.data)
+	if err := p.checkServe(cmd.Context(), said, s.data); err != nil {
+		return nil, err
+	}
+	if s.executable == "" {
+		return nil, fail("", "where this program is cannot be found out")
+	}
 	if f.region != "" {
 		s.args = append(s.args, "--region="+f.region)
 	}
-	serve.Flags().Visit(func(flag *pflag.Flag) {
-		if flag.Name != "data" {
-			s.args = append(s.args, serveArguments(flag)...)
-		}
-	})
-	if s.grace, err = time.ParseDuration(serve.Flag("grace").Value.String()); err != nil {
-		return nil, below(cmd, "--grace: %s", err)
-	}
+	s.args = append(s.args, given...)
+	s.grace = said.grace
 	return s, nil
 }
 
-// serveArguments write a flag out. A service has no directory that it was started
+// serveArgument writes a flag out. A service has no directory that it was started
 // in, so paths are absolute.
-func serveArguments(flag *pflag.Flag) []string {
-	values := []string{flag.Value.String()}
-	if list, ok := flag.Value.(pflag.SliceValue); ok {
-		values = list.GetSlice()
-	}
-	var out []string
-	for _, value := range values {
-		switch flag.Name {
-		case "interpreter", "sandbox", "registry-config", "tls-cert", "tls-key":
-			value = canonical(value)
+func serveArgument(name, value string) string {
+	switch name {
+	case "interpreter", "sandbox", "registry-config", "tls-cert", "tls-key", "trust-ca", "models", "connectors", "oauth-vendors":
+		value = canonical(value)
+	case "access-point":
+		if arn, dir, ok := strings.Cut(value, "="); ok {
+			value = arn + "=" + canonical(dir)
 		}
-		out = append(out, "--"+flag.Name+"="+value)
 	}
-	return out
+	return "--" + name + "=" + value
 }
 
 // settling is what the server takes to end after --grace: sessions hibernate for

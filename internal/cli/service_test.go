@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -27,8 +29,8 @@ func host(t *testing.T) *account {
 func TestServiceShow(t *testing.T) {
 	for name, args := range map[string][]string{
 		"user": {"--user"}, "system": {"--system"},
-		"flags": {"--system", "--data", "/srv/a b", "--region", "eu-west-1", "--", "--listen", "127.0.0.1:9000", "--grace", "90s", "--passthrough", "hello", "--passthrough", "*",
-			"--interpreter", "/", "--tls-listen", "0.0.0.0:8644", "--tls-name", `odd"$HOME%h\name`, "--aws-hosts", "--log-json"},
+		"flags": {"--system", "--data", `/srv/a b"$HOME%h\name`, "--region", "eu-west-1", "--", "--listen", "127.0.0.1:9000", "--grace", "90s", "--passthrough", "hello", "--passthrough", "*",
+			"--interpreter", "/", "--tls-listen", "0.0.0.0:8644", "--tls-name", "agents.example.com", "--aws-hosts", "--log-json"},
 	} {
 		u := host(t)
 		r := u.run(append([]string{"service", "show"}, args...)...)
@@ -116,6 +118,51 @@ func TestServiceInstall(t *testing.T) {
 	u.golden("service/foreign-uninstall", u.run("service", "uninstall", "--user"))
 	u.serve = nil
 	u.golden("service/elsewhere", u.run("service", "show"))
+}
+
+// TestServiceArgumentsAreReadAgain holds that the server of the unit gets what was
+// typed: exact numbers, all values of flags that are repeated, absolute paths.
+func TestServiceArgumentsAreReadAgain(t *testing.T) {
+	u := host(t)
+	t.Chdir(u.home)
+	if err := errors.Join(os.Mkdir("models", 0o755), os.WriteFile("docker.json", []byte("{}"), 0o600), os.WriteFile("models.json", []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	const arn = "arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0"
+	typed := []string{
+		"--access-point", arn + "=models", "--registry-config", "docker.json", "--models", "models.json", "--session-memory", "1500000001", "--max-memory", "12GiB", "--session-cpus", "0.5",
+		"--quota", "endpoints=50", "--quota", "lists=100", "--hibernate-after", "off", "--keep-hibernated", "0s", "--snapshot-life", "1d", "--grace", "0s", "--spares", "1",
+	}
+	var direct, unit ServeOptions
+	serve := func(to *ServeOptions) Server {
+		return func(_ context.Context, opt ServeOptions) error {
+			*to = opt
+			return nil
+		}
+	}
+	u.serve = serve(&direct)
+	if r := u.run(append([]string{"serve", "--listen", "127.0.0.1:0"}, typed...)...); r.code != 0 {
+		t.Fatalf("%s", r)
+	}
+	r := u.run(append([]string{"service", "show", "--user", "--"}, typed...)...)
+	_, rest, _ := strings.Cut(r.stdout, " serve ")
+	line, _, _ := strings.Cut(rest, "\n")
+	t.Chdir("/") // where systemd starts it
+	u.serve = serve(&unit)
+	if again := u.run(append([]string{"serve", "--listen", "127.0.0.1:0"}, strings.Fields(line)...)...); again.code != 0 {
+		t.Fatalf("%s\nof\n%s", again, r)
+	}
+	for _, opt := range []*ServeOptions{&direct, &unit} {
+		opt.Listener, opt.Ready, opt.Log, opt.URL = nil, nil, nil, ""
+		opt.Hosts = HostsOptions{}
+	}
+	if unit.AccessPoints[arn] != filepath.Join(u.home, "models") || unit.Sessions.Memory != 1500000001 || len(unit.Quotas.Given) != 2 {
+		t.Errorf("the unit's server has %+v", unit)
+	}
+	direct.Images.Registry = filepath.Join(u.home, direct.Images.Registry)
+	if !reflect.DeepEqual(unit, direct) {
+		t.Errorf("the unit's server has\n%+v\nwant\n%+v", unit, direct)
+	}
 }
 
 func TestQuoteUnit(t *testing.T) {

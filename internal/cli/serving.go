@@ -45,6 +45,19 @@ type ServeOptions struct {
 	Images ImageOptions
 	// Quotas say how much an account may have.
 	Quotas QuotaOptions
+	// Outbound says what the server calls that callers name.
+	Outbound OutboundOptions
+	// Identity says how users consent to what agents do for them.
+	Identity IdentityOptions
+	// Gateway says where gateways find services of AWS's kind.
+	Gateway GatewayOptions
+	// LambdaEndpoint is the URL at which functions are invoked that are not here; empty:
+	// there are none.
+	LambdaEndpoint string
+	// Connectors is the file of the configuration of connectors, absolute; empty is that of DataDir.
+	Connectors string
+	// Models is the file of the model configuration, absolute; empty is that of DataDir.
+	Models string
 	// Grace is how long running requests may go on after ctx has ended.
 	Grace time.Duration
 	// Version is the program's version.
@@ -68,6 +81,8 @@ type HostsOptions struct {
 	Proxy net.Listener
 	// ServedOnly leaves AWS's names to AWS whose services are not served.
 	ServedOnly bool
+	// NoAgents leads AWS's names to AWS inside sandboxes.
+	NoAgents bool
 }
 
 // Ready is what a server that answers tells its command line.

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -24,6 +25,10 @@ type settingsRow struct {
 	SecurityGroups []string `json:"securityGroups,omitempty"`
 	Storage        string   `json:"sessionStorage,omitempty"`
 	AccessPoints   []string `json:"accessPoints,omitempty"` // each as PATH=ARN
+	AllowedPorts   []string `json:"allowedPorts,omitempty"` // each as 8100 or 8200-8210
+	Issuer         string   `json:"issuer,omitempty"`       // with whose tokens it is called: a discovery URL
+	CallerRules    []string `json:"callerRules,omitempty"`  // what such a token must have, each as RULE: VALUES
+	PassedHeaders  []string `json:"passedHeaders,omitempty"`
 	Snapshot       string   `json:"snapshot,omitempty"`
 	Protocol       string   `json:"protocol,omitempty"` // absent for HTTP
 }
@@ -33,7 +38,11 @@ func settingsOf(r *bedrockagentcorecontrol.GetAgentRuntimeOutput) settingsRow {
 	if protocol := protocolIn(r.ProtocolConfiguration); protocol != types.ServerProtocolHttp {
 		row.Protocol = string(protocol)
 	}
-	row.AccessPoints = accessPointsIn(r.FilesystemConfigurations)
+	if j := jwtIn(r.AuthorizerConfiguration); j != nil {
+		row.Issuer, row.CallerRules = aws.ToString(j.DiscoveryUrl), rulesIn(j)
+	}
+	row.PassedHeaders = headersIn(r.RequestHeaderConfiguration)
+	row.AccessPoints, row.AllowedPorts = accessPointsIn(r.FilesystemConfigurations), allowedIn(r.AllowedPorts)
 	if n := r.NetworkConfiguration; n != nil {
 		row.NetworkMode = string(n.NetworkMode)
 		if n.NetworkModeConfig != nil {
@@ -51,6 +60,18 @@ func (s settingsRow) lines() [][]string {
 	}
 	for _, point := range s.AccessPoints {
 		lines = append(lines, []string{"access point", point})
+	}
+	if len(s.AllowedPorts) > 0 {
+		lines = append(lines, []string{"allowed ports", strings.Join(s.AllowedPorts, ", ")})
+	}
+	if s.Issuer != "" {
+		lines = append(lines, []string{"called with tokens of", s.Issuer})
+	}
+	for _, rule := range s.CallerRules {
+		lines = append(lines, []string{"which must have", rule})
+	}
+	if len(s.PassedHeaders) > 0 {
+		lines = append(lines, []string{"passed headers", strings.Join(s.PassedHeaders, ", ")})
 	}
 	if s.Snapshot != "" {
 		lines = append(lines, []string{"snapshot", s.Snapshot})
@@ -83,6 +104,10 @@ type agentRow struct {
 	Role        string   `json:"roleArn,omitempty"`
 	Environment []string `json:"environmentNames,omitempty"`
 	Reason      string   `json:"failureReason,omitempty"`
+	Warmup      *warmup  `json:"warmup,omitempty"`
+	Memory      int64    `json:"minimumMemoryInMiB,omitempty"`
+	IdleTimeout int32    `json:"idleRuntimeSessionTimeout,omitempty"` // in seconds
+	MaxLifetime int32    `json:"maxLifetime,omitempty"`               // in seconds
 
 	Endpoints []endpointRow `json:"endpoints"`
 	Versions  []versionRow  `json:"versions"`
@@ -163,13 +188,17 @@ func (p *Program) showRuntime(ctx context.Context, f *flags, ref string, asJSON 
 	if err != nil {
 		return err
 	}
-	r, err := c.Control().GetAgentRuntime(ctx, &bedrockagentcorecontrol.GetAgentRuntimeInput{AgentRuntimeId: found.AgentRuntimeId})
+	r, more, err := wholeRuntime(ctx, c, found.AgentRuntimeId)
 	if err != nil {
 		return err
 	}
 	row := agentRow{
 		runtimeRow: rowOf(*found), settingsRow: settingsOf(r), Role: aws.ToString(r.RoleArn),
 		Environment: slices.Sorted(maps.Keys(r.EnvironmentVariables)), Reason: aws.ToString(r.FailureReason),
+		Warmup: warmupIn(more), Memory: memoryIn(more),
+	}
+	if life := r.LifecycleConfiguration; life != nil {
+		row.IdleTimeout, row.MaxLifetime = aws.ToInt32(life.IdleRuntimeSessionTimeout), aws.ToInt32(life.MaxLifetime)
 	}
 	if row.Endpoints, err = listEndpoints(ctx, c, found.AgentRuntimeId); err != nil {
 		return err
@@ -193,6 +222,15 @@ func (p *Program) showRuntime(ctx context.Context, f *flags, ref string, asJSON 
 		{"name", row.Name}, {"status", row.Status}, {"reason", row.Reason}, {"version", row.Version}, {"versions", versionLine(row.Versions)}, {"updated", p.age(row.UpdatedAt)},
 		{"description", row.Description}, {"runtime", row.Runtime}, {"entry point", strings.Join(row.EntryPoint, " ")}, {"code", row.Code}, {"image", row.Image},
 		{"role", row.Role}, {"environment", strings.Join(row.Environment, ", ")},
+	}
+	if row.Warmup != nil {
+		lines = append(lines, []string{"warm-up hook", row.Warmup.String()})
+	}
+	if row.Memory > 0 {
+		lines = append(lines, []string{"memory", fmt.Sprintf("at least %d MiB a session", row.Memory)})
+	}
+	if row.IdleTimeout > 0 && row.MaxLifetime > 0 {
+		lines = append(lines, []string{"session life", inUnits(time.Duration(row.IdleTimeout)*time.Second) + " idle, " + inUnits(time.Duration(row.MaxLifetime)*time.Second) + " at most"})
 	}
 	lines = slices.Concat(lines, row.lines(), endpointLines(row.Endpoints), [][]string{{"ARN", row.ARN}})
 	return p.printTable(nil, slices.DeleteFunc(lines, func(line []string) bool { return line[1] == "" }))

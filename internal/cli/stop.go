@@ -6,6 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/spf13/cobra"
+
+	"github.com/outcrop/outcrop/internal/api/wire"
 )
 
 func newStop(p *Program, f *flags) *cobra.Command {
@@ -34,9 +36,8 @@ func (p *Program) stopSession(ctx context.Context, f *flags, ref, session, quali
 	if err != nil {
 		return err
 	}
-	in := &bedrockagentcore.StopRuntimeSessionInput{AgentRuntimeArn: r.AgentRuntimeArn, RuntimeSessionId: aws.String(session)}
-	if qualifier != "" {
-		in.Qualifier = aws.String(qualifier)
+	in := &bedrockagentcore.StopRuntimeSessionInput{
+		AgentRuntimeArn: r.AgentRuntimeArn, RuntimeSessionId: aws.String(session), Qualifier: wire.Optional(qualifier),
 	}
 	name, busy := aws.ToString(r.AgentRuntimeName), liveSessions(ctx, c, r, session)
 	stopping := p.showStopping(busy, "stopping "+busy.String()+" of "+name)
@@ -61,7 +62,7 @@ func checkSession(id string) error {
 	case id == "":
 		return misuse("which session? Give its id with -s; outcrop sessions lists them")
 	case len(id) < 33 || len(id) > 256:
-		return misuse("session id %q has %d characters; it needs 33 to 256", id, len(id))
+		return misuse("session id %q has %s; it needs 33 to 256", id, plural(len(id), "character"))
 	}
 	return nil
 }

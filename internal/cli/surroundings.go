@@ -25,24 +25,29 @@ import (
 type surroundings struct {
 	network                 string // public, or vpc:PROFILE
 	subnets, securityGroups []string
-	storage                 string // a path, or none
-	snapshot                string // on, off or safe
-	protocol                string // http, mcp, a2a or agui
+	storage                 string   // a path, or none
+	snapshot                string   // on, off or safe
+	protocol                string   // http, mcp, a2a or agui
+	allowedPorts            []string // ports and ranges, or none
 	// idle and lifetime end a session; zero leaves them as they are.
 	idle, lifetime time.Duration
+	// ports are allowedPorts as check has read them; noPorts takes all away.
+	ports   []portRange
+	noPorts bool
 	// mapped are the subnets that the server has mapped to the profile.
 	mapped []string
 }
 
 func (s *surroundings) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&s.network, "network", "", "`NETWORK` it reaches: public, or vpc:PROFILE, a profile of outcrop network (default: public)")
+	fs.Var((*nonEmpty)(&s.network), "network", "`NETWORK` it reaches: public, or vpc:PROFILE, a profile of outcrop network (default: public)")
 	fs.StringSliceVar(&s.subnets, "subnets", nil, "`SUBNETS` of its VPC, as on AWS, with --security-groups; outcrop network says what they reach")
 	fs.StringSliceVar(&s.securityGroups, "security-groups", nil, "security `GROUPS` of its VPC, as on AWS")
-	fs.StringVar(&s.storage, "storage", "", "`PATH` below /mnt of a directory that each session keeps when it stops, or none")
-	fs.StringVar(&s.snapshot, "snapshot", "", "`WHETHER` sessions are copies of a started one: on, off or safe, which is OUTCROP_SNAPSHOT (default: on)")
-	fs.StringVar(&s.protocol, "protocol", "", "`PROTOCOL` it speaks: http, mcp, a2a or agui, each on its port (default: http)")
-	spanVar(fs, &s.idle, "idle-timeout", 0, "how long a session may have nothing to do before it ends (default 15m0s)")
-	spanVar(fs, &s.lifetime, "max-lifetime", 0, "how long a session may last, whatever it does (default 8h0m0s)")
+	fs.Var((*nonEmpty)(&s.storage), "storage", "`PATH` below /mnt of a directory that each session keeps when it stops, or none")
+	fs.Var((*nonEmpty)(&s.snapshot), "snapshot", "`WHETHER` sessions are copies of a started one: on, off or safe, which is OUTCROP_SNAPSHOT (default: on)")
+	fs.Var((*nonEmpty)(&s.protocol), "protocol", "`PROTOCOL` it speaks: http, mcp, a2a or agui, each on its port (default: http)")
+	fs.StringSliceVar(&s.allowedPorts, "allowed-ports", nil, "`PORTS` of its sessions that are reached from outside: ports and ranges such as 8100,8200-8210, or none")
+	fs.Var((*lifeSpan)(&s.idle), "idle-timeout", "how long a session may have nothing to do before it ends, from 1m to 14d (default 15m)")
+	fs.Var((*lifeSpan)(&s.lifetime), "max-lifetime", "how long a session may last, whatever it does, from 1m to 14d (default 8h)")
 }
 
 const profilePrefix = "vpc:"
@@ -99,9 +104,16 @@ func (s *surroundings) check(env map[string]string) error {
 	if s.protocol = strings.ToUpper(s.protocol); s.protocol != "" && !slices.Contains(types.ServerProtocol("").Values(), types.ServerProtocol(s.protocol)) {
 		return misuse("--protocol %q is none of http, mcp, a2a and agui", strings.ToLower(s.protocol))
 	}
-	for flag, span := range map[string]time.Duration{"idle-timeout": s.idle, "max-lifetime": s.lifetime} {
-		if span != 0 && (span < shortestLife || span > longestLife || span%time.Second != 0) {
-			return misuse("--%s %v is not within 1m and 14d, in whole seconds", flag, span)
+	if s.noPorts = slices.Equal(s.allowedPorts, []string{noPorts}); !s.noPorts {
+		ports, err := parseAllowed(s.allowedPorts)
+		if err != nil {
+			return misuse("--allowed-ports: %w", err)
+		}
+		s.ports = ports
+	}
+	if s.idle != 0 && s.lifetime != 0 {
+		if err := s.checkLife("", nil); err != nil {
+			return err
 		}
 	}
 	if _, both := env[snapshotVariable]; both && s.snapshot != "" {
@@ -238,35 +250,6 @@ func protocolIn(c *types.ProtocolConfiguration) types.ServerProtocol {
 		return types.ServerProtocolHttp
 	}
 	return c.ServerProtocol
-}
-
-// What the model takes for the two ends of a session (spec/runtime.md 2.8).
-const shortestLife, longestLife = time.Minute, 14 * 24 * time.Hour
-
-// lifeOf is how long sessions are to live of an agent that has old. Unless it was
-// ever said the server's own values stay unsaid.
-func (s *surroundings) lifeOf(old *types.LifecycleConfiguration) *types.LifecycleConfiguration {
-	if s.idle == 0 && s.lifetime == 0 {
-		return old
-	}
-	life := types.LifecycleConfiguration{}
-	if old != nil {
-		life = *old
-	}
-	if s.idle != 0 {
-		life.IdleRuntimeSessionTimeout = aws.Int32(int32(s.idle / time.Second))
-	}
-	if s.lifetime != 0 {
-		life.MaxLifetime = aws.Int32(int32(s.lifetime / time.Second))
-	}
-	return &life
-}
-
-func sameLife(a, b *types.LifecycleConfiguration) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return aws.ToInt32(a.IdleRuntimeSessionTimeout) == aws.ToInt32(b.IdleRuntimeSessionTimeout) && aws.ToInt32(a.MaxLifetime) == aws.ToInt32(b.MaxLifetime)
 }
 
 // snapshotVariable says whether a runtime is saved (docs/sessions.md).

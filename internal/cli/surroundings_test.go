@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,8 @@ func TestDeploySurroundings(t *testing.T) {
 	f.network = someNetworks
 	dir := agentFolder(t, u, "hello")
 	const id = "hello-0123456789"
-	plain := map[string]bool{"not-said": true, "subnets-again": true, "environment": true, "cleared": true, "plain-again": true, "plain-still": true, "protocol-again": true, "protocol-plain": true, "life": true, "life-again": true}
+	plain := map[string]bool{"not-said": true, "subnets-again": true, "environment": true, "cleared": true, "plain-again": true, "plain-still": true, "protocol-again": true, "protocol-plain": true, "life": true, "life-again": true, "life-more": true,
+		"ports-again": true, "ports-not-said": true, "ports-none-again": true}
 	for _, step := range []struct {
 		name, args string
 		changes    bool
@@ -42,6 +44,14 @@ func TestDeploySurroundings(t *testing.T) {
 		{"protocol-plain", "--protocol http", true, ""},
 		{"life", "--idle-timeout 60s --max-lifetime 1h", true, ""},
 		{"life-again", "--idle-timeout 1m", false, ""},
+		{"ports", "--allowed-ports 8100,8200-8210", true, ""},
+		{"ports-again", "--allowed-ports 8100,8200-8210", false, ""},
+		{"ports-not-said", "", false, ""},
+		{"ports-none", "--allowed-ports none", true, ""},
+		{"ports-none-again", "--allowed-ports none", false, ""},
+		{"life-idle", "--idle-timeout 2h", false, ""},
+		{"life-more", "--idle-timeout 10m", true, ""},
+		{"life-lifetime", "--max-lifetime 5m", false, ""},
 		{"unknown-profile", "--network vpc:offices", false, ""},
 		{"unmapped-profile", "--network vpc:lab", false, ""},
 	} {
@@ -70,6 +80,14 @@ func TestDeploySurroundings(t *testing.T) {
 			u.golden("ls/surroundings", u.run("ls", "hello"))
 			if r := u.run("ls", "hello", "--json"); !json.Valid([]byte(r.stdout)) || !strings.Contains(r.stdout, `"sessionStorage": "/mnt/work"`) {
 				t.Errorf("%s", r)
+			}
+		case "ports":
+			if b, _ := json.Marshal(f.runtimes[id]["allowedPorts"]); string(b) != `[{"port":8100},{"portRange":{"from":8200,"to":8210}}]` {
+				t.Errorf("%s: %s", step.name, b)
+			}
+		case "ports-none":
+			if ports, there := f.runtimes[id]["allowedPorts"]; there {
+				t.Errorf("%s: %v", step.name, ports)
 			}
 		case "cleared":
 			u.golden("deploy/surroundings-json", u.run("deploy", dir, "--json"))
@@ -101,6 +119,36 @@ func TestDeployKeepsAccessPoints(t *testing.T) {
 		}
 	}
 	if r := u.run("ls", "hello", "--json"); !strings.Contains(r.stdout, `"/mnt/shared=arn:aws:elasticfilesystem:`) {
+		t.Errorf("%s", r)
+	}
+}
+
+// TestShowAll shows what was set by the API alone, too.
+func TestShowAll(t *testing.T) {
+	u, f := withServer(t)
+	id := f.add("hello")
+	more := map[string]any{}
+	if err := json.Unmarshal([]byte(`{
+		"hooksConfiguration": {"build": {"warmup": {"action": {"httpPost": {"path": "/warm", "port": 8081}}}}},
+		"lifecycleConfiguration": {"idleRuntimeSessionTimeout": 900, "maxLifetime": 1209600},
+		"resourceConfigurations": [{"minimumMemoryInMiB": 3072}],
+		"allowedPorts": [{"port": 8100}, {"portRange": {"from": 8200, "to": 8210}}],
+		"filesystemConfigurations": [
+			{"sessionStorage": {"mountPath": "/mnt/work"}},
+			{"efsAccessPoint": {"accessPointArn": "arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0", "mountPath": "/mnt/shared"}}
+		]}`), &more); err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(f.runtimes[id], more)
+	u.golden("ls/all", u.run("ls", "hello"))
+	r := u.run("ls", "hello", "--json")
+	var row agentRow
+	if err := json.Unmarshal([]byte(r.stdout), &row); err != nil || row.Memory != 3072 || row.IdleTimeout != 900 || row.MaxLifetime != 1209600 || row.Warmup == nil || *row.Warmup != (warmup{"/warm", 8081}) || len(row.AllowedPorts) != 2 || len(row.AccessPoints) != 1 {
+		t.Errorf("%v\n%s", err, r)
+	}
+	// Of a later form than this version knows nothing is shown, and nothing breaks.
+	f.runtimes[id]["hooksConfiguration"], f.runtimes[id]["resourceConfigurations"] = []any{1}, map[string]any{}
+	if r := u.run("ls", "hello"); r.code != 0 || strings.Contains(r.stdout, "warm-up") || strings.Contains(r.stdout, "MiB") {
 		t.Errorf("%s", r)
 	}
 }

@@ -22,8 +22,9 @@ func beyondSDK() []string { return []string{"hooksConfiguration", "resourceConfi
 // longestRuntime bounds what is read of a runtime's description, in bytes.
 const longestRuntime = 16 << 20
 
-// membersBeyondSDK returns what a runtime has of these members, as it is written.
-func membersBeyondSDK(ctx context.Context, c *client.Client, id *string) (map[string]json.RawMessage, error) {
+// wholeRuntime returns a runtime, and what it has of the members that the SDK does
+// not know, as they are written.
+func wholeRuntime(ctx context.Context, c *client.Client, id *string) (*bedrockagentcorecontrol.GetAgentRuntimeOutput, map[string]json.RawMessage, error) {
 	var text []byte
 	tee := middleware.DeserializeMiddlewareFunc("OutcropKeepAnswer", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
@@ -41,15 +42,15 @@ func membersBeyondSDK(ctx context.Context, c *client.Client, id *string) (map[st
 		}{bytes.NewReader(text), body}
 		return out, metadata, nil
 	})
-	_, err := c.Control().GetAgentRuntime(ctx, &bedrockagentcorecontrol.GetAgentRuntimeInput{AgentRuntimeId: id}, func(o *bedrockagentcorecontrol.Options) {
+	r, err := c.Control().GetAgentRuntime(ctx, &bedrockagentcorecontrol.GetAgentRuntimeInput{AgentRuntimeId: id}, func(o *bedrockagentcorecontrol.Options) {
 		o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error { return s.Deserialize.Add(tee, middleware.After) })
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var all, found map[string]json.RawMessage
 	if err := json.Unmarshal(text, &all); err != nil {
-		return nil, fmt.Errorf("read runtime %s: %w", aws.ToString(id), err)
+		return nil, nil, fmt.Errorf("read runtime %s: %w", aws.ToString(id), err)
 	}
 	for _, name := range beyondSDK() {
 		if value, ok := all[name]; ok && string(value) != "null" {
@@ -59,7 +60,49 @@ func membersBeyondSDK(ctx context.Context, c *client.Client, id *string) (map[st
 			found[name] = value
 		}
 	}
-	return found, nil
+	return r, found, nil
+}
+
+// warmup is a runtime's warm-up hook.
+type warmup struct {
+	Path string `json:"path"`
+	Port int    `json:"port,omitempty"` // 0 is the agent's own
+}
+
+func (w warmup) String() string {
+	if w.Port != 0 {
+		return fmt.Sprintf("POST :%d%s", w.Port, w.Path)
+	}
+	return "POST " + w.Path
+}
+
+// warmupIn reads the warm-up hook of these members; nil is none. A hook of a form
+// that this version does not know is none, too.
+func warmupIn(members map[string]json.RawMessage) *warmup {
+	var hooks struct {
+		Build struct {
+			Warmup struct {
+				Action struct {
+					Post *warmup `json:"httpPost"`
+				} `json:"action"`
+			} `json:"warmup"`
+		} `json:"build"`
+	}
+	if err := json.Unmarshal(members["hooksConfiguration"], &hooks); err != nil {
+		return nil
+	}
+	return hooks.Build.Warmup.Action.Post
+}
+
+// memoryIn is the minimumMemoryInMiB of these members; 0 is none.
+func memoryIn(members map[string]json.RawMessage) int64 {
+	var resources []struct {
+		Memory int64 `json:"minimumMemoryInMiB"`
+	}
+	if err := json.Unmarshal(members["resourceConfigurations"], &resources); err != nil || len(resources) == 0 {
+		return 0
+	}
+	return resources[0].Memory
 }
 
 // withMembers adds members to the body of a call, before it is signed.

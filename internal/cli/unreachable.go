@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/url"
@@ -18,6 +19,9 @@ import (
 // startCommand starts the server again that r tells of, where it was.
 func (p *Program) startCommand(r statefile.Record) string {
 	command := "outcrop serve" + p.listenFlag(r.URL)
+	for _, address := range r.TLSAddresses {
+		command += " --tls-listen " + quotePOSIX(address)
+	}
 	if r.DataDirectory != canonical(p.defaultData()) {
 		command += " --data " + quotePOSIX(r.DataDirectory)
 	}
@@ -25,7 +29,7 @@ func (p *Program) startCommand(r statefile.Record) string {
 }
 
 // listenFlag is what serve has to be told to listen at an endpoint; empty where it
-// does so by itself, or cannot: it speaks no TLS.
+// does so by itself, or cannot: --listen speaks no TLS.
 func (p *Program) listenFlag(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
@@ -42,7 +46,7 @@ func (p *Program) listenFlag(endpoint string) string {
 // known finds the server at endpoint in this user's list.
 func (p *Program) known(endpoint string) (statefile.Record, bool) {
 	records, err := p.records()
-	i := slices.IndexFunc(records, func(r statefile.Record) bool { return r.URL == endpoint })
+	i := slices.IndexFunc(records, func(r statefile.Record) bool { return r.URL == endpoint || speaksTLS(r, endpoint) })
 	if err != nil || i < 0 {
 		return statefile.Record{}, false
 	}
@@ -98,7 +102,7 @@ func (p *Program) explainLost(ctx context.Context, lost *client.LostError) *fail
 		f.cause = lost
 		return f
 	}
-	seen, err := settledProbe(ctx, at)
+	seen, err := settledProbe(ctx, at, p.trusted)
 	var (
 		gone    *client.UnreachableError
 		foreign *client.NotOutcropError
@@ -123,10 +127,10 @@ func (p *Program) explainLost(ctx context.Context, lost *client.LostError) *fail
 
 // settledProbe asks who is at an endpoint where a connection was just lost. A
 // server that is being killed takes connections for some moments longer.
-func settledProbe(ctx context.Context, endpoint string) (client.Sighting, error) {
+func settledProbe(ctx context.Context, endpoint string, roots *x509.CertPool) (client.Sighting, error) {
 	const looks, pause = 6, 100 * time.Millisecond
 	for i := 1; ; i++ {
-		seen, err := client.Probe(ctx, endpoint, nil)
+		seen, err := client.Probe(ctx, endpoint, roots)
 		var lost *client.LostError
 		if err = client.Explain(err); !errors.As(err, &lost) || lost.Timeout() || i == looks {
 			return seen, err
@@ -156,8 +160,12 @@ func (p *Program) explainForeign(e *client.NotOutcropError) *failure {
 	default:
 		f.fix = "Something has taken your server's port: outcrop doctor"
 	}
-	if strings.HasPrefix(p.target.Endpoint, "https://") {
-		f.fix += "\nOutcrop itself speaks plain http://. Where a proxy of yours adds TLS, name its CA's file: SSL_CERT_FILE=FILE"
+	switch {
+	case !strings.HasPrefix(p.target.Endpoint, "https://"):
+	case strings.Contains(shown.Detail, "without TLS"):
+		f.fix += "\nWithout TLS it is http" + strings.TrimPrefix(p.target.Endpoint, "https")
+	case strings.Contains(shown.Detail, "certificate"):
+		f.fix += "\nIf it is one, trust its CA, whose certificate outcrop ca --pem prints on its machine: AWS_CA_BUNDLE=FILE"
 	}
 	return f
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/outcrop/outcrop/internal/client"
 )
 
 // TestWhatAnswersIsNoOutcrop wants a line or two that name the endpoint, and the
@@ -96,6 +99,34 @@ func TestTheServerEndsInTheMiddle(t *testing.T) {
 		f.add("hello")
 		f.invoke = invoke(f)
 		u.golden("invoke/server-ends-"+name, u.run("invoke", "hello"))
+	}
+}
+
+// A server that was killed may take the next call, too, and not answer it.
+func TestServerEnded(t *testing.T) {
+	_, f := withServer(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := "http://" + l.Addr().String()
+	_ = l.Close()
+	lost := &client.LostError{Err: io.EOF}
+	for name, test := range map[string]struct {
+		endpoint string
+		err      error
+		want     bool
+	}{
+		"lost, nobody there":  {gone, lost, true},
+		"lost, still there":   {f.url, lost, false},
+		"refused connection":  {gone, &client.UnreachableError{Err: syscall.ECONNREFUSED}, true},
+		"nothing came":        {gone, &client.LostError{Err: context.DeadlineExceeded}, false},
+		"refused by a server": {gone, &client.Error{Code: "ResourceNotFoundException"}, false},
+		"no error":            {gone, nil, false},
+	} {
+		if got := newUser(t).program().serverEnded(t.Context(), test.endpoint, test.err); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

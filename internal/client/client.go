@@ -38,6 +38,9 @@ type Target struct {
 	AccessKeyID     string
 	SecretAccessKey string
 	SessionToken    string
+	// Token is a user's, for agents that are called with one in place of a signature.
+	// Where there is no key, nothing else can be called.
+	Token string
 	// Source says in a few words where the endpoint came from, for errors.
 	Source string
 }
@@ -64,6 +67,7 @@ type Config struct {
 // Client calls one server as one principal. It is safe for concurrent use.
 type Client struct {
 	target Target
+	key    aws.Credentials // what target says, as signers want it
 	base   *url.URL
 	aws    aws.Config
 	http   *http.Client // answers soon, or is given up
@@ -81,7 +85,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Target.AccessKeyID == "" || cfg.Target.SecretAccessKey == "" {
+	if cfg.Target.Token == "" && (cfg.Target.AccessKeyID == "" || cfg.Target.SecretAccessKey == "") {
 		return nil, fmt.Errorf("no access key for %s", cfg.Target.Endpoint)
 	}
 	if cfg.Target.Region == "" {
@@ -95,18 +99,38 @@ func New(cfg Config) (*Client, error) {
 		SessionToken: cfg.Target.SessionToken, Source: "outcrop",
 	}
 	c := &Client{
-		target: cfg.Target, base: base, now: cfg.Now, signer: v4.NewSigner(), agent: cfg.UserAgent, proxy: cfg.Proxy, roots: cfg.Roots,
+		target: cfg.Target, key: key, base: base, now: cfg.Now, signer: v4.NewSigner(), agent: cfg.UserAgent, proxy: cfg.Proxy, roots: cfg.Roots,
 		http: newHTTP(cfg, answerTime), agents: newHTTP(cfg, 0),
 	}
 	c.aws = aws.Config{
 		Region:       c.target.Region,
 		BaseEndpoint: aws.String(base.String()),
-		HTTPClient:   c.http,
+		HTTPClient:   ForSDK(c.http),
 		AppID:        "outcrop",
 		Credentials:  aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return key, nil }),
 		Retryer:      func() aws.Retryer { return newRetryer() },
 	}
 	return c, nil
+}
+
+// bearer sends what an SDK has signed with a token in place of its signature.
+type bearer struct {
+	to    aws.HTTPClient
+	token string
+}
+
+func (b bearer) Do(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	for _, name := range []string{"X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256"} {
+		r.Header.Del(name)
+	}
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.to.Do(r)
+}
+
+// sign signs a request whose body has a hash, for a service of AWS's.
+func (c *Client) sign(ctx context.Context, req *http.Request, hash, service string) error {
+	return c.signer.SignHTTP(ctx, c.key, req, hash, service, c.target.Region, c.now())
 }
 
 // ParseEndpoint accepts http://HOST[:PORT] and https://HOST[:PORT].
@@ -180,9 +204,16 @@ func (c *Client) Control() *bedrockagentcorecontrol.Client {
 	return bedrockagentcorecontrol.NewFromConfig(c.aws)
 }
 
-// Data returns the client of the data plane.
+// Data returns the client of the data plane. What an agent itself answers, and is no
+// success, is an *AgentError.
 func (c *Client) Data() *bedrockagentcore.Client {
-	return bedrockagentcore.NewFromConfig(c.aws, func(o *bedrockagentcore.Options) { o.HTTPClient = c.agents })
+	return bedrockagentcore.NewFromConfig(c.aws, func(o *bedrockagentcore.Options) {
+		o.HTTPClient = ForSDK(c.agents)
+		if c.target.Token != "" {
+			o.HTTPClient = bearer{o.HTTPClient, c.target.Token}
+		}
+		o.APIOptions = append(o.APIOptions, keepAgentErrors)
+	})
 }
 
 // S3 returns the client of the object store; buckets go into the path, since a

@@ -230,6 +230,33 @@ func TestExplainSDKErrors(t *testing.T) {
 	}
 }
 
+// TestAgentErrors keeps what an agent said whose status is no success, once.
+func TestAgentErrors(t *testing.T) {
+	const session = "0123456789012345678901234567890123"
+	for _, status := range []int{http.StatusBadRequest, http.StatusServiceUnavailable} {
+		calls := 0
+		c := serve(t, "bedrock-agentcore", func(w http.ResponseWriter, _ *http.Request) {
+			calls++
+			w.Header().Set("x-amzn-RequestId", "r-3")
+			w.Header().Set(sessionHeader, session)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			fmt.Fprint(w, `{"jsonrpc":"2.0","error":{"code":-32600}}`, strings.Repeat(" ", maxAgentError))
+		})
+		_, err := c.Data().InvokeAgentRuntime(t.Context(), &bedrockagentcore.InvokeAgentRuntimeInput{AgentRuntimeArn: aws.String("arn:x"), Payload: []byte("{}")})
+		var got *AgentError
+		if !errors.As(Explain(err), &got) {
+			t.Fatalf("%d: %v is no AgentError", status, err)
+		}
+		if got.Status != status || got.ContentType != "application/json" || got.SessionID != session || len(got.Body) != maxAgentError || !strings.HasPrefix(string(got.Body), `{"jsonrpc"`) {
+			t.Errorf("got %d %q of %q, %d bytes", got.Status, got.ContentType, got.SessionID, len(got.Body))
+		}
+		if calls != 1 {
+			t.Errorf("%d: an agent ran %d times", status, calls)
+		}
+	}
+}
+
 func TestServerDownIsSaidAtOnce(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

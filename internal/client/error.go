@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -29,15 +30,16 @@ type Error struct {
 
 func (e *Error) Error() string { return cmp.Or(e.Message, e.Code) }
 
-// Explain turns an error of any call into an *Error, an *UnreachableError, a
-// *LostError or a *NotOutcropError where it is one, and returns every other one
-// as it is. What it returns has the words of AWS's SDK in Err alone.
+// Explain turns an error of any call into an *Error, an *AgentError, an
+// *UnreachableError, a *LostError or a *NotOutcropError where it is one, and
+// returns every other one as it is. What it returns has the words of AWS's SDK in Err alone.
 func Explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 	var (
 		refused     *Error
+		agent       *AgentError
 		unreachable *UnreachableError
 		lost        *LostError
 		foreign     *NotOutcropError
@@ -46,6 +48,8 @@ func Explain(err error) error {
 	switch {
 	case errors.As(err, &refused):
 		return refused
+	case errors.As(err, &agent):
+		return agent
 	case errors.As(err, &unreachable):
 		return unreachable
 	case errors.As(err, &lost):
@@ -148,6 +152,9 @@ func answerError(res *http.Response, body []byte) error {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
 		Error   string `json:"error"` // where a shell could not be attached to (spec/runtime.md 9.3)
+	}
+	if bytes.HasPrefix(body, []byte("<ErrorResponse")) {
+		return queryError(res, body)
 	}
 	code := res.Header.Get("x-amzn-ErrorType")
 	if json.Unmarshal(body, &b) != nil && code == "" {

@@ -51,8 +51,14 @@ func (c *Client) MakeRepository(ctx context.Context, name string) error {
 	return err
 }
 
-// ecr calls one operation of the registry's API, whose protocol is AWS's JSON 1.1.
+// ecr calls one operation of the registry's API.
 func (c *Client) ecr(ctx context.Context, operation string, in, out any) error {
+	return c.json11(ctx, "ecr", "AmazonEC2ContainerRegistry_V20150921."+operation, in, out)
+}
+
+// json11 calls one operation of a service whose protocol is AWS's JSON 1.1.
+func (c *Client) json11(ctx context.Context, service, target string, in, out any) error {
+	_, operation, _ := strings.Cut(target, ".")
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
@@ -62,6 +68,6 @@ func (c *Client) ecr(ctx context.Context, operation string, in, out any) error {
 		return fmt.Errorf("call %s: %w", operation, err)
 	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Target", "AmazonEC2ContainerRegistry_V20150921."+operation)
-	return c.ask(c.http, req, "ecr", operation, body, out)
+	req.Header.Set("X-Amz-Target", target)
+	return c.ask(c.http, req, service, operation, body, out)
 }

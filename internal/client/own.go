@@ -55,11 +55,45 @@ func (c *Client) Logs(ctx context.Context, in outcrop.GetRuntimeLogsRequest) (*o
 	return out, c.get(ctx, "runtimes/"+url.PathEscape(aws.ToString(in.AgentRuntimeId))+"/logs", q, out)
 }
 
+// Audit returns one page of the record of what was done, the newest first; with
+// in.Cursor those that came since, the oldest first, and with in.WaitSeconds none
+// means that nothing came.
+func (c *Client) Audit(ctx context.Context, in outcrop.ListAuditRecordsRequest) (*outcrop.ListAuditRecordsResponse, error) {
+	q := url.Values{}
+	for name, v := range map[string]*string{
+		"eventName": in.EventName, "service": in.Service, "principal": in.Principal, "resource": in.Resource, "errorCode": in.ErrorCode,
+		"region": in.Region, "nextToken": in.NextToken,
+	} {
+		setString(q, name, v)
+	}
+	for name, at := range map[string]*time.Time{"since": in.Since, "until": in.Until} {
+		if at != nil {
+			q.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	if in.Failed != nil {
+		q.Set("failed", strconv.FormatBool(*in.Failed))
+	}
+	if in.Cursor != nil {
+		q.Set("cursor", strconv.FormatInt(*in.Cursor, 10))
+	}
+	setInt(q, "maxResults", in.MaxResults)
+	setInt(q, "waitSeconds", in.WaitSeconds)
+	out := new(outcrop.ListAuditRecordsResponse)
+	return out, c.get(ctx, "audit", q, out)
+}
+
 // Prune removes what the server keeps and nobody needs, which takes as long as
 // there is something to look at.
 func (c *Client) Prune(ctx context.Context, in outcrop.PruneRequest) (*outcrop.PruneResponse, error) {
 	out := new(outcrop.PruneResponse)
 	return out, c.send(ctx, c.agents, http.MethodPost, "prune", "PruneRequest", &in, out)
+}
+
+// SimulatePolicy tells whether somebody may do something, and why.
+func (c *Client) SimulatePolicy(ctx context.Context, in outcrop.SimulatePolicyRequest) (*outcrop.SimulatePolicyResponse, error) {
+	out := new(outcrop.SimulatePolicyResponse)
+	return out, c.send(ctx, c.http, http.MethodPost, "policy/simulate", "SimulatePolicyRequest", &in, out)
 }
 
 // get signs and sends one read of our own API; path is escaped.
@@ -93,33 +127,41 @@ func (c *Client) call(ctx context.Context, by *http.Client, method, path string,
 // ask signs and sends one call of a service; name is what errors call it, and body
 // is what req sends.
 func (c *Client) ask(by *http.Client, req *http.Request, service, name string, body []byte, out any) error {
-	if c.agent != "" {
-		req.Header.Set("User-Agent", c.agent)
-	}
-	sum := sha256.Sum256(body)
-	key := aws.Credentials{AccessKeyID: c.target.AccessKeyID, SecretAccessKey: c.target.SecretAccessKey, SessionToken: c.target.SessionToken}
-	if err := c.signer.SignHTTP(req.Context(), key, req, hex.EncodeToString(sum[:]), service, c.target.Region, c.now()); err != nil {
-		return fmt.Errorf("sign call %s: %w", name, err)
-	}
-	res, err := by.Do(req)
+	answer, err := c.answer(by, req, service, name, body)
 	if err != nil {
-		return fmt.Errorf("call %s: %w", name, err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err != nil {
-		return fmt.Errorf("read answer of %s: %w", name, err)
-	}
-	if len(answer) > maxAnswer {
-		return fmt.Errorf("read answer of %s: longer than %d bytes", name, maxAnswer)
-	}
-	if res.StatusCode != http.StatusOK {
-		return answerError(res, answer)
+		return err
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("read answer of %s: %w", name, &NotOutcropError{Endpoint: c.target.Endpoint, Detail: err.Error()})
 	}
 	return nil
+}
+
+// answer signs and sends a call, and reads what it is answered with.
+func (c *Client) answer(by *http.Client, req *http.Request, service, name string, body []byte) ([]byte, error) {
+	if c.agent != "" {
+		req.Header.Set("User-Agent", c.agent)
+	}
+	sum := sha256.Sum256(body)
+	if err := c.sign(req.Context(), req, hex.EncodeToString(sum[:]), service); err != nil {
+		return nil, fmt.Errorf("sign call %s: %w", name, err)
+	}
+	res, err := by.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("call %s: %w", name, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("read answer of %s: %w", name, err)
+	}
+	if len(answer) > maxAnswer {
+		return nil, fmt.Errorf("read answer of %s: longer than %d bytes", name, maxAnswer)
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, answerError(res, answer)
+	}
+	return answer, nil
 }
 
 func setString(q url.Values, name string, v *string) {

@@ -1,8 +1,6 @@
 package client
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
@@ -10,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/outcrop/outcrop/internal/sessionurl"
 )
 
 // unsignedPayload is signed in place of a body's hash, so that it can be streamed.
@@ -24,7 +22,7 @@ func (c *Client) Port(at Place, port int, refused func(error)) (http.Handler, er
 	if err != nil {
 		return nil, err
 	}
-	prefix := "/_outcrop/sessions/" + label + "/" + strconv.Itoa(port)
+	prefix := sessionurl.Path + label + "/" + strconv.Itoa(port)
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			u := *c.base
@@ -51,8 +49,7 @@ func (c *Client) signPort(out *http.Request) {
 		}
 	}
 	bare := &http.Request{Method: out.Method, URL: new(*out.URL), Host: c.base.Host, Header: http.Header{"X-Amz-Content-Sha256": {unsignedPayload}}}
-	key := aws.Credentials{AccessKeyID: c.target.AccessKeyID, SecretAccessKey: c.target.SecretAccessKey, SessionToken: c.target.SessionToken}
-	if err := c.signer.SignHTTP(out.Context(), key, bare, unsignedPayload, "bedrock-agentcore", c.target.Region, c.now()); err != nil {
+	if err := c.sign(out.Context(), bare, unsignedPayload, "bedrock-agentcore"); err != nil {
 		return // the server refuses it, and says so
 	}
 	for name, values := range bare.Header {
@@ -73,9 +70,7 @@ func ownPage(r *http.Response) error {
 	return nil
 }
 
-// sessionLabel is what a session is called in the URL of its ports. The server
-// tells it only to who invokes the agent, which would run it; a test of both
-// (conformance/runtime) keeps them alike.
+// sessionLabel is what a session is called in the URL of its ports.
 func sessionLabel(at Place) (string, error) {
 	arn := strings.SplitN(at.ARN, ":", 6)
 	if len(arn) != 6 || !strings.HasPrefix(arn[5], "runtime/") {
@@ -85,9 +80,5 @@ func sessionLabel(at Place) (string, error) {
 	if endpoint == "" {
 		endpoint = "DEFAULT"
 	}
-	h := sha256.New()
-	for _, part := range []string{arn[4], arn[3], strings.TrimPrefix(arn[5], "runtime/"), endpoint, at.Session} {
-		fmt.Fprintf(h, "%d:%s", len(part), part)
-	}
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)[:16])), nil
+	return sessionurl.Label(arn[4], arn[3], strings.TrimPrefix(arn[5], "runtime/"), endpoint, at.Session), nil
 }

@@ -3,8 +3,8 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -19,16 +19,18 @@ type Sighting struct {
 // probeTime is how long an answer may take: what listens there may be anything.
 const probeTime = 3 * time.Second
 
-// Probe asks endpoint for something that needs a key, without one. An error
-// means that nothing speaks HTTP there, or not soon; Explain explains it.
-func Probe(ctx context.Context, endpoint string, proxy func(*http.Request) (*url.URL, error)) (Sighting, error) {
+// Probe asks endpoint for something that needs a key, without one. Over TLS, roots are
+// trusted in place of the system's unless they are nil. An error means that nothing
+// speaks HTTP there, or not soon; Explain explains it.
+func Probe(ctx context.Context, endpoint string, roots *x509.CertPool) (Sighting, error) {
 	base, err := ParseEndpoint(endpoint)
 	if err != nil {
 		return Sighting{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	t := transport(proxy)
+	t := transport(nil)
+	t.TLSClientConfig = tlsConfig(roots)
 	t.DisableKeepAlives = true
 	base.Path = "/_outcrop/v1/server"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String(), nil)

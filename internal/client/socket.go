@@ -12,12 +12,14 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/gorilla/websocket"
 )
 
 // sessionHeader names the session of a call, in its request and its answer.
 const sessionHeader = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+
+// userHeader names whom a call is for, of a caller who may vouch for them.
+const userHeader = "X-Amzn-Bedrock-AgentCore-Runtime-User-Id"
 
 // Place says which session of which agent a connection is for.
 type Place struct {
@@ -27,6 +29,8 @@ type Place struct {
 	Session string
 	// Qualifier is the endpoint; empty is DEFAULT.
 	Qualifier string
+	// User is whom the connection is for; empty is nobody in particular.
+	User string
 }
 
 // socketBuffer is what a frame of ours holds at most, in bytes, below the 64 KB
@@ -54,10 +58,16 @@ func (c *Client) socket(ctx context.Context, at Place, path string, query url.Va
 		return nil, nil, fmt.Errorf("connect to %s: %w", path, err)
 	}
 	req.Header.Set(sessionHeader, at.Session)
-	nothing := sha256.Sum256(nil)
-	key := aws.Credentials{AccessKeyID: c.target.AccessKeyID, SecretAccessKey: c.target.SecretAccessKey, SessionToken: c.target.SessionToken}
-	if err := c.signer.SignHTTP(ctx, key, req, hex.EncodeToString(nothing[:]), "bedrock-agentcore", c.target.Region, c.now()); err != nil {
-		return nil, nil, fmt.Errorf("sign connection to %s: %w", path, err)
+	if at.User != "" {
+		req.Header.Set(userHeader, at.User)
+	}
+	if c.target.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.target.Token)
+	} else {
+		nothing := sha256.Sum256(nil)
+		if err := c.sign(ctx, req, hex.EncodeToString(nothing[:]), "bedrock-agentcore"); err != nil {
+			return nil, nil, fmt.Errorf("sign connection to %s: %w", path, err)
+		}
 	}
 	if c.agent != "" {
 		req.Header.Set("User-Agent", c.agent)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Error is a refusal with the name a client's SDK knows, the HTTP status and a
@@ -68,10 +69,22 @@ func New(code string, status int, format string, args ...any) *Error {
 	return &Error{Code: code, Status: status, Message: fmt.Sprintf(format, args...)}
 }
 
+// BadRequest is New with the status that most of the modelled errors carry.
+func BadRequest(code, format string, args ...any) *Error {
+	return New(code, http.StatusBadRequest, format, args...)
+}
+
 // Validation refuses a value that can be put right by the caller.
 func Validation(format string, args ...any) *Error {
 	e := New("ValidationException", http.StatusBadRequest, format, args...)
 	e.Reason = ReasonFieldValidation
+	return e
+}
+
+// Invalid refuses the value of a member, which stands in the fieldList by its path.
+func Invalid(field, format string, args ...any) *Error {
+	e := Validation(format, args...)
+	e.Fields = []Field{{Name: field, Message: e.Message}}
 	return e
 }
 
@@ -137,4 +150,13 @@ func From(err error) *Error {
 func Is(err error, code string) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Code == code
+}
+
+// Clip is what a stranger wrote as a refusal may repeat it: most bytes of it, and no half
+// of a character.
+func Clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }

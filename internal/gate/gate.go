@@ -233,9 +233,9 @@ func (v *visitor) end() {
 
 type visitorKey struct{}
 
-// Context is for http.Server.ConnContext: requests find their connection by it,
+// Context is for http.Server.ConnContext: Handler finds a request's connection by it,
 // below TLS too.
-func (g *Gate) Context(ctx context.Context, c net.Conn) context.Context {
+func Context(ctx context.Context, c net.Conn) context.Context {
 	for {
 		switch below := c.(type) {
 		case guest:
@@ -248,8 +248,8 @@ func (g *Gate) Context(ctx context.Context, c net.Conn) context.Context {
 	}
 }
 
-// Handler tells requests from silence.
-func (g *Gate) Handler(next http.Handler) http.Handler {
+// Handler tells requests from silence, on the connections of every Gate.
+func Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v, ok := r.Context().Value(visitorKey{}).(*visitor)
 		if !ok {

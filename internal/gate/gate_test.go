@@ -27,13 +27,13 @@ func serve(t *testing.T, cfg gate.Config) (address string) {
 	}
 	g := gate.New(cfg)
 	s := &http.Server{
-		Handler: g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Handler: gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/known" {
 				gate.Known(r.Context())
 			}
 			_, _ = io.WriteString(w, "served")
 		})),
-		ConnContext: g.Context, ReadHeaderTimeout: 10 * time.Second,
+		ConnContext: gate.Context, ReadHeaderTimeout: 10 * time.Second,
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(g.Listen(l)) }()
@@ -129,10 +129,10 @@ func TestOtherKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := gate.New(gate.Config{Strangers: 2, Patience: time.Millisecond})
-	s := &http.Server{Handler: g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &http.Server{Handler: gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		gate.Known(r.Context())
 		_, _ = io.WriteString(w, "served")
-	})), ConnContext: g.Context, ReadHeaderTimeout: 10 * time.Second}
+	})), ConnContext: gate.Context, ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(g.Listen(l)) }()
 	defer func() {

@@ -71,7 +71,7 @@ func serve(t testing.TB, secure bool) *kit {
 		k.client = &tls.Config{RootCAs: roots, ServerName: "example.com"}
 	}
 	s := &http.Server{
-		Handler: door.Handler(told), ConnContext: door.Context, ReadHeaderTimeout: 10 * time.Second,
+		Handler: gate.Handler(told), ConnContext: gate.Context, ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(slog.NewTextHandler(k.log, nil), slog.LevelInfo),
 	}
 	ended := make(chan error, 1)

@@ -265,6 +265,9 @@ func FuzzUnpack(f *testing.F) {
 				continue
 			}
 			want, err := fs.ReadFile(oracle, e.path)
+			if errors.Is(err, zip.ErrChecksum) {
+				continue // of the descriptor behind the data; the directory's was right, or it were refused
+			}
 			if err != nil {
 				t.Fatalf("archive/zip cannot read %q: %v", e.path, err)
 			}

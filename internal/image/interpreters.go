@@ -69,14 +69,48 @@ var ErrIncomplete = errors.New("an interpreter did not answer in time")
 // It runs every candidate once, up to that point: expect half a second. With
 // ErrIncomplete, what it found counts all the same.
 func Interpreters(ctx context.Context, s Search) ([]Interpreter, []Problem, error) {
+	return newFinder(s).find(ctx)
+}
+
+// Declared is Interpreters of what the operator names alone, whatever else this host
+// has.
+func Declared(ctx context.Context, s Search) ([]Interpreter, []Problem, error) {
+	f := newFinder(s)
+	f.declared = true
+	return f.find(ctx)
+}
+
+// Nodes finds Node.js of any version: for each major one, the first that works, in the
+// order in which Interpreters looks. With ErrIncomplete, what it found counts all the same.
+func Nodes(ctx context.Context, s Search) ([]Interpreter, error) {
+	f := newFinder(s)
+	f.any = true
+	var found []Interpreter
+	for _, c := range f.candidates(Node, "") {
+		in, ok := f.check(ctx, c, Node, "")
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("find interpreters: %w", err)
+		}
+		major, _, _ := strings.Cut(in.Version, ".")
+		in.Runtime = "NODE_" + major
+		if ok && !slices.ContainsFunc(found, func(have Interpreter) bool { return have.Runtime == in.Runtime }) {
+			found = append(found, in)
+		}
+	}
+	if f.late {
+		return found, fmt.Errorf("find interpreters: %w", ErrIncomplete)
+	}
+	return found, nil
+}
+
+func newFinder(s Search) *finder {
 	if s.Timeout == 0 {
 		s.Timeout = 10 * time.Second
 	}
 	if s.Home != "" {
 		s.Hidden = append(slices.Clone(s.Hidden), s.Home)
 	}
-	f := finder{search: s, ask: ask, root: "/", asked: map[string]answer{}}
-	return f.find(ctx)
+	return &finder{search: s, ask: ask, root: "/", asked: map[string]answer{}}
 }
 
 // finder looks for interpreters once.
@@ -84,6 +118,8 @@ type finder struct {
 	search   Search
 	ask      func(ctx context.Context, l Language, executable string) (answer, error)
 	root     string // "/" but in tests
+	declared bool   // look at nothing else
+	any      bool   // any version will do
 	asked    map[string]answer
 	problems []Problem
 	// others are Node.js of other versions: there is one runtime of Node.js alone,
@@ -142,7 +178,7 @@ func (f *finder) check(ctx context.Context, c candidate, l Language, version str
 		f.note(executable, err.Error())
 		return Interpreter{}, false
 	}
-	if a.Version != version && !strings.HasPrefix(a.Version, version+".") {
+	if !f.any && a.Version != version && !strings.HasPrefix(a.Version, version+".") {
 		if l == Node {
 			f.others = append(f.others, Problem{executable, "it is Node.js " + a.Version + ", and the runtime is Node.js " + version})
 		}

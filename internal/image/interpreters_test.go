@@ -15,10 +15,11 @@ import (
 // fakeHost is a machine whose interpreters are empty ELF files that answer what the
 // test says.
 type fakeHost struct {
-	t       *testing.T
-	root    string
-	home    string
-	answers map[string]answer
+	declared bool // looks at what is declared alone
+	t        *testing.T
+	root     string
+	home     string
+	answers  map[string]answer
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
@@ -71,7 +72,7 @@ func (h *fakeHost) find(s Search) string {
 	h.t.Helper()
 	s.Home, s.Timeout = h.home, time.Minute
 	s.Hidden = append(s.Hidden, h.home, filepath.Join(h.root, "data"))
-	f := finder{search: s, root: h.root, asked: map[string]answer{}, ask: func(_ context.Context, _ Language, exe string) (answer, error) {
+	f := finder{search: s, root: h.root, declared: h.declared, asked: map[string]answer{}, ask: func(_ context.Context, _ Language, exe string) (answer, error) {
 		a, ok := h.answers[exe]
 		if !ok {
 			return a, errors.New("it does not run")
@@ -115,6 +116,10 @@ NODE_22 22.9.0 nvm R/home/me/.nvm/versions/node/v22.9.0/bin/node [R/home/me/.nvm
 	h.python("srv/python/bin/python3.11", "3.11.5")
 	if got := h.find(Search{Declared: []string{h.root + "/srv/python"}}); !strings.Contains(got, "PYTHON_3_11 3.11.5 declared R/srv/python/bin/python3.11") {
 		t.Errorf("a declared prefix does not come first:\n%s", got)
+	}
+	h.declared = true
+	if got := h.find(Search{Path: h.root + "/usr/bin", Declared: []string{h.root + "/srv/python"}}); got != "PYTHON_3_11 3.11.5 declared R/srv/python/bin/python3.11 [R/srv/python]\n" {
+		t.Errorf("of what is declared alone:\n%s", got)
 	}
 }
 

@@ -41,21 +41,40 @@ type Launch struct {
 // host's package directories are covered by an empty one besides, so that
 // /usr/bin/python3 called by its name finds none either.
 func (c *Cache) Launch(code *Code, in Interpreter, entryPoint []string) (Launch, error) {
+	l, language, executable, err := c.environment(code, in)
+	if err != nil {
+		return Launch{}, err
+	}
+	l.Args, err = entryArgs(code.Dir, language, executable, entryPoint)
+	return l, err
+}
+
+// LaunchProgram is Launch for a program of ours that the guest finds at a path of its
+// own, and that loads code itself.
+func (c *Cache) LaunchProgram(code *Code, in Interpreter, path string) (Launch, error) {
+	l, _, executable, err := c.environment(code, in)
+	l.Args = []string{executable, path}
+	return l, err
+}
+
+// environment is what code finds around it, and the executable that runs it.
+func (c *Cache) environment(code *Code, in Interpreter) (l Launch, language Language, executable string, err error) {
 	language, version, err := ParseRuntime(in.Runtime)
 	if err != nil {
-		return Launch{}, fmt.Errorf("launch code %s: %w", code.Digest, err)
+		return Launch{}, "", "", fmt.Errorf("launch code %s: %w", code.Digest, err)
 	}
-	l := Launch{Dir: sandbox.CodePath}
+	l = Launch{Dir: sandbox.CodePath}
 	for _, m := range in.Mounts {
 		l.Mounts = append(l.Mounts, sandbox.Mount{Source: m, Target: m})
 	}
-	executable, bin := in.Executable, filepath.Dir(in.Executable)
+	executable = in.Executable
+	bin := filepath.Dir(executable)
 	if language == Python {
 		bin = LangPath + "/bin"
 		executable = bin + "/python" + version
 		mounts, err := c.pythonMounts(in, version)
 		if err != nil {
-			return Launch{}, fmt.Errorf("launch code %s: %w", code.Digest, err)
+			return Launch{}, "", "", fmt.Errorf("launch code %s: %w", code.Digest, err)
 		}
 		l.Mounts = append(l.Mounts, mounts...)
 		l.Env = []string{
@@ -72,8 +91,7 @@ func (c *Cache) Launch(code *Code, in Interpreter, entryPoint []string) (Launch,
 	if len(in.Libraries) > 0 {
 		l.Env = append(l.Env, "LD_LIBRARY_PATH="+strings.Join(in.Libraries, ":"))
 	}
-	l.Args, err = entryArgs(code.Dir, language, executable, entryPoint)
-	return l, err
+	return l, language, executable, nil
 }
 
 // pythonMounts are the virtual environment and the covers.

@@ -55,13 +55,16 @@ func (f *finder) candidates(l Language, version string) []candidate {
 	if l == Node {
 		places, exact, loose = nodePlaces(), "node", []string{"nodejs"}
 	}
-	all := append([]string{exact}, loose...)
+	all, path := append([]string{exact}, loose...), f.search.Path
 	var list []candidate
 	for _, d := range f.search.Declared {
 		list = append(list, candidate{d, "declared"})
 		for _, name := range all {
 			list = append(list, candidate{filepath.Join(d, "bin", name), "declared"})
 		}
+	}
+	if f.declared {
+		places, path = nil, ""
 	}
 	for _, p := range places {
 		pattern, inHome := strings.CutPrefix(p.pattern, "~")
@@ -78,7 +81,7 @@ func (f *finder) candidates(l Language, version string) []candidate {
 			list = append(list, candidate{m, p.source})
 		}
 	}
-	for _, dir := range filepath.SplitList(f.search.Path) {
+	for _, dir := range filepath.SplitList(path) {
 		for _, name := range all {
 			if filepath.IsAbs(dir) {
 				list = append(list, candidate{filepath.Join(dir, name), "path"})

@@ -150,7 +150,7 @@ var profileName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,47}$`)
 // CheckName refuses what cannot be a profile's name.
 func CheckName(name string) error {
 	if !profileName.MatchString(name) {
-		return invalid("profileName", "Profile name %q must be a letter, then at most 47 letters, digits, '_' and '-'", name)
+		return fault.Invalid("profileName", "Profile name %q must be a letter, then at most 47 letters, digits, '_' and '-'", name)
 	}
 	return nil
 }
@@ -163,13 +163,13 @@ func (r *Registry) PutProfile(ctx context.Context, p Profile) (Configuration, er
 	}
 	switch {
 	case len(p.Rules) == 0:
-		return Configuration{}, invalid("rules", "Network profile '%s' needs at least one rule, such as 10.1.0.0/16:443: without any it reaches nothing", p.Name)
+		return Configuration{}, fault.Invalid("rules", "Network profile '%s' needs at least one rule, such as 10.1.0.0/16:443: without any it reaches nothing", p.Name)
 	case len(p.Servers) > MaxServers:
-		return Configuration{}, invalid("dnsServers", "Network profile '%s' has %d DNS servers; at most %d are asked", p.Name, len(p.Servers), MaxServers)
+		return Configuration{}, fault.Invalid("dnsServers", "Network profile '%s' has %d DNS servers; at most %d are asked", p.Name, len(p.Servers), MaxServers)
 	}
 	p.Rules = tidy(p.Rules)
 	if len(p.Rules) > MaxRules {
-		return Configuration{}, invalid("rules", "Network profile '%s' has %d rules; at most %d are kept: join ranges, or leave out ports", p.Name, len(p.Rules), MaxRules)
+		return Configuration{}, fault.Invalid("rules", "Network profile '%s' has %d rules; at most %d are kept: join ranges, or leave out ports", p.Name, len(p.Rules), MaxRules)
 	}
 	return r.change(ctx, func(c *Configuration) error {
 		at, exists := slices.BinarySearchFunc(c.Profiles, p.Name, func(have Profile, name string) int { return strings.Compare(have.Name, name) })
@@ -177,7 +177,7 @@ func (r *Registry) PutProfile(ctx context.Context, p Profile) (Configuration, er
 		case exists:
 			c.Profiles[at] = p
 		case len(c.Profiles) >= MaxProfiles:
-			return invalid("profileName", "There are %d network profiles already, which is the limit; delete one first", MaxProfiles)
+			return fault.Invalid("profileName", "There are %d network profiles already, which is the limit; delete one first", MaxProfiles)
 		default:
 			c.Profiles = slices.Insert(c.Profiles, at, p)
 		}
@@ -225,7 +225,7 @@ func (r *Registry) Map(ctx context.Context, profile string, subnets []string) (C
 			c.Subnets[id] = profile
 		}
 		if len(c.Subnets) > MaxSubnets {
-			return invalid("subnetIds", "%d subnets would be mapped; at most %d can be: unmap those that no runtime names", len(c.Subnets), MaxSubnets)
+			return fault.Invalid("subnetIds", "%d subnets would be mapped; at most %d can be: unmap those that no runtime names", len(c.Subnets), MaxSubnets)
 		}
 		return nil
 	})
@@ -252,11 +252,11 @@ func (r *Registry) Unmap(ctx context.Context, subnets []string) (Configuration, 
 // CheckSubnets refuses what cannot be subnets' ids.
 func CheckSubnets(list []string) error {
 	if len(list) == 0 {
-		return invalid("subnetIds", "At least one subnet must be named")
+		return fault.Invalid("subnetIds", "At least one subnet must be named")
 	}
 	for _, id := range list {
 		if !subnetID.MatchString(id) {
-			return invalid("subnetIds", "Subnet %q must be 'subnet-' and 8 to 17 letters and digits, such as subnet-0123456789abcdef0", id)
+			return fault.Invalid("subnetIds", "Subnet %q must be 'subnet-' and 8 to 17 letters and digits, such as subnet-0123456789abcdef0", id)
 		}
 	}
 	return nil
@@ -281,10 +281,4 @@ func listed(names []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
 	}
 	return strings.Join(names, ", ")
-}
-
-func invalid(field, format string, args ...any) error {
-	e := fault.Validation(format, args...)
-	e.Fields = []fault.Field{{Name: field, Message: e.Message}}
-	return e
 }

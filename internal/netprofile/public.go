@@ -39,9 +39,9 @@ func (r *Registry) ChangePublic(ctx context.Context, change PublicChange) (Confi
 		c.Hosts = merged(c.Hosts, change.AddHosts, change.RemoveHosts, strings.Compare)
 		switch {
 		case len(c.Ranges) > MaxRanges:
-			return invalid("addRanges", "%d ranges would be allowed; at most %d can be: join some", len(c.Ranges), MaxRanges)
+			return fault.Invalid("addRanges", "%d ranges would be allowed; at most %d can be: join some", len(c.Ranges), MaxRanges)
 		case len(c.Hosts) > MaxHosts:
-			return invalid("addHosts", "%d hosts would be allowed; at most %d can be: use *.SUFFIX", len(c.Hosts), MaxHosts)
+			return fault.Invalid("addHosts", "%d hosts would be allowed; at most %d can be: use *.SUFFIX", len(c.Hosts), MaxHosts)
 		}
 		return nil
 	})
@@ -51,7 +51,7 @@ func (r *Registry) ChangePublic(ctx context.Context, change PublicChange) (Confi
 func CheckHosts(list []string) error {
 	for _, h := range list {
 		if err := network.CheckHost(h); err != nil {
-			return invalid("addHosts", "Host %q: %v, such as api.example.com or *.example.com", h, err)
+			return fault.Invalid("addHosts", "Host %q: %v, such as api.example.com or *.example.com", h, err)
 		}
 	}
 	return nil

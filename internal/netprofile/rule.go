@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/sandbox/network"
 )
 
@@ -26,18 +27,18 @@ func ParseRule(text string) (Rule, error) {
 		}
 	}
 	if strings.Count(rest, ":") > 1 {
-		return Rule{}, invalid("rules", "Rule %q: %s", text, noIPv6)
+		return Rule{}, fault.Invalid("rules", "Rule %q: %s", text, noIPv6)
 	}
 	where, ports, limited := strings.Cut(rest, ":")
 	if limited {
 		var err error
 		if r.First, r.Last, err = parsePorts(ports); err != nil {
-			return Rule{}, invalid("rules", "Rule %q: %v; a rule is CIDR[:PORT[-PORT]][/tcp|/udp], such as 10.1.0.0/16:443", text, err)
+			return Rule{}, fault.Invalid("rules", "Rule %q: %v; a rule is CIDR[:PORT[-PORT]][/tcp|/udp], such as 10.1.0.0/16:443", text, err)
 		}
 	}
 	var err error
 	if r.Prefix, err = parseRange(where); err != nil {
-		return Rule{}, invalid("rules", "Rule %q: %v", text, err)
+		return Rule{}, fault.Invalid("rules", "Rule %q: %v", text, err)
 	}
 	return r, nil
 }
@@ -102,7 +103,7 @@ const noIPv6 = "sandboxes have no IPv6; name an IPv4 range"
 func ParseRange(text string) (netip.Prefix, error) {
 	p, err := parseRange(text)
 	if err != nil {
-		return p, invalid("ranges", "Range %q: %v", text, err)
+		return p, fault.Invalid("ranges", "Range %q: %v", text, err)
 	}
 	return p, nil
 }
@@ -139,12 +140,12 @@ func ParseServer(text string) (netip.AddrPort, error) {
 	if err != nil {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return at, invalid("dnsServers", "DNS server %q must be an address such as 10.1.0.2, or with a port 10.1.0.2:5353", text)
+			return at, fault.Invalid("dnsServers", "DNS server %q must be an address such as 10.1.0.2, or with a port 10.1.0.2:5353", text)
 		}
 		at = netip.AddrPortFrom(addr, network.DNS.Port())
 	}
 	if a := at.Addr(); at.Port() == 0 || a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
-		return netip.AddrPort{}, invalid("dnsServers", "DNS server %q is no address of one server; name it as 10.1.0.2 or 10.1.0.2:5353", text)
+		return netip.AddrPort{}, fault.Invalid("dnsServers", "DNS server %q is no address of one server; name it as 10.1.0.2 or 10.1.0.2:5353", text)
 	}
 	return at, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/auth/pin"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -21,6 +22,9 @@ type (
 		Tags         Tags                        `json:"tags,omitempty"`
 		PublicAccess *setting[PublicAccessBlock] `json:"publicAccess,omitempty"`
 		Ownership    *setting[Ownership]         `json:"ownership,omitempty"`
+		Lifecycle    []LifecycleRule             `json:"lifecycle,omitempty"`
+		Policy       string                      `json:"policy,omitempty"`
+		Pins         pin.Pins                    `json:"pins,omitempty"`
 	}
 	bucketResource = store.Resource[bucketSpec, bucketState]
 )
@@ -31,6 +35,9 @@ func buckets() store.Collection[bucketSpec, bucketState] {
 	return store.Collection[bucketSpec, bucketState]{Kind: "bucket"}
 }
 
+// BucketTopic changes when a bucket or a setting of one does.
+func BucketTopic() store.Topic { return buckets().Topic() }
+
 func bucketScope() store.Scope { return store.Scope{Account: store.Global, Region: store.Global} }
 
 func bucketOf(r bucketResource) Bucket {
@@ -38,6 +45,7 @@ func bucketOf(r bucketResource) Bucket {
 		Name: r.ID, Account: r.State.Account, Region: r.Spec.Region,
 		Created: r.Created, Versioning: r.State.Versioning, Tags: r.State.Tags,
 		PublicAccess: r.State.PublicAccess.or(PublicAccessBlock{true, true, true, true}), Ownership: r.State.Ownership.or(OwnerEnforced),
+		Lifecycle: r.State.Lifecycle, Policy: r.State.Policy, Pins: r.State.Pins,
 	}
 }
 
@@ -75,7 +83,7 @@ func (s *Storage) CreateBucket(ctx context.Context, account, region, name string
 		return Bucket{}, err
 	}
 	if account == "" || region == "" {
-		return Bucket{}, fault.New("InvalidRequest", 400, "A bucket needs an account and a region")
+		return Bucket{}, fault.BadRequest("InvalidRequest", "A bucket needs an account and a region")
 	}
 	if err := n.Tags.Check(MaxBucketTags); err != nil {
 		return Bucket{}, err

@@ -25,43 +25,38 @@ func addGarbage(tx store.Tx, kind byte, id []byte) error {
 // recover removes the files of writes that were under way when the process
 // before died, unless their transaction went through.
 func (s *Storage) recover(ctx context.Context) error {
-	incoming, err := s.segments.Incoming()
-	if err != nil {
+	if err := s.segments.Recover(func(id segment.ID) (bool, error) { return s.named(ctx, id) }); err != nil {
 		return err
-	}
-	for _, id := range incoming {
-		keep, err := s.named(ctx, id)
-		if err != nil {
-			return err
-		}
-		if err := s.segments.Settle(id, keep); err != nil {
-			return err
-		}
 	}
 	s.wake()
 	return nil
 }
 
-// expiry is how often uploads are looked at.
+// expiry is how often uploads and lifecycle rules are looked at.
 const expiry = time.Hour
 
-// Run removes garbage and idle uploads until ctx ends. Without it nothing is
+// Run removes garbage, idle uploads and what lifecycle rules name until ctx ends. Without it nothing is
 // wrong, but the disk fills.
 func (s *Storage) Run(ctx context.Context) error {
 	ticker := time.NewTicker(expiry)
 	defer ticker.Stop()
-	s.report(ctx, "abort idle uploads", s.ExpireUploads(ctx))
+	s.expire(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			s.report(ctx, "abort idle uploads", s.ExpireUploads(ctx))
+			s.expire(ctx)
 			s.wake() // garbage that failed before
 		case <-s.kick:
 			s.report(ctx, "collect garbage", s.Collect(ctx))
 		}
 	}
+}
+
+func (s *Storage) expire(ctx context.Context) {
+	s.report(ctx, "abort idle uploads", s.ExpireUploads(ctx))
+	s.report(ctx, "remove objects by lifecycle rules", s.ExpireObjects(ctx))
 }
 
 func (s *Storage) report(ctx context.Context, what string, err error) {

@@ -72,10 +72,7 @@ func (s *Storage) deleteSome(ctx context.Context, account, bucket string, list [
 			return err
 		}
 		for i, d := range list {
-			// No two delete markers have the same id.
-			own := random
-			binary.BigEndian.PutUint16(own[:], uint16(i)^binary.BigEndian.Uint16(own[:]))
-			deleted, err := deleteOne(tx, b, d, own)
+			deleted, err := deleteOne(tx, b, d, nth(random, i))
 			if f := new(fault.Error); errors.As(err, &f) {
 				deleted.Err = f
 			} else if err != nil {
@@ -89,6 +86,12 @@ func (s *Storage) deleteSome(ctx context.Context, account, bucket string, list [
 		s.wake()
 	}
 	return done, err
+}
+
+// nth is what makes the i-th of several delete markers: no two have the same id.
+func nth(random [stampRandom]byte, i int) [stampRandom]byte {
+	binary.BigEndian.PutUint16(random[:], uint16(i)^binary.BigEndian.Uint16(random[:]))
+	return random
 }
 
 // deleteOne returns a fault only when it has written nothing.

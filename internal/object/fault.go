@@ -27,7 +27,7 @@ func accessDenied() *fault.Error {
 }
 
 func invalidBucketName(name string) *fault.Error {
-	return with(fault.New("InvalidBucketName", http.StatusBadRequest, "The specified bucket is not valid."), "BucketName", name)
+	return with(fault.BadRequest("InvalidBucketName", "The specified bucket is not valid."), "BucketName", name)
 }
 
 func noSuchBucket(name string) *fault.Error {
@@ -71,44 +71,44 @@ func markerNotAllowed(key string) *fault.Error {
 }
 
 func keyTooLong(key string) *fault.Error {
-	return with(fault.New("KeyTooLongError", http.StatusBadRequest, "Your key is too long"),
+	return with(fault.BadRequest("KeyTooLongError", "Your key is too long"),
 		"Size", strconv.Itoa(len(key)), "MaxSizeAllowed", strconv.Itoa(MaxKeyLength))
 }
 
 func metadataTooLarge(size int) *fault.Error {
-	return with(fault.New("MetadataTooLarge", http.StatusBadRequest, "Your metadata headers exceed the maximum allowed metadata size"),
+	return with(fault.BadRequest("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size"),
 		"Size", strconv.Itoa(size), "MaxSizeAllowed", strconv.Itoa(MaxUserMetadata))
 }
 
 func entityTooLarge(size, limit int64) *fault.Error {
-	return with(fault.New("EntityTooLarge", http.StatusBadRequest, "Your proposed upload exceeds the maximum allowed size"),
+	return with(fault.BadRequest("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"),
 		"ProposedSize", strconv.FormatInt(size, 10), "MaxSizeAllowed", strconv.FormatInt(limit, 10))
 }
 
 func entityTooSmall(p CompletedPart, size int64) *fault.Error {
-	return with(fault.New("EntityTooSmall", http.StatusBadRequest, "Your proposed upload is smaller than the minimum allowed size"),
+	return with(fault.BadRequest("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"),
 		"ProposedSize", strconv.FormatInt(size, 10), "MinSizeAllowed", strconv.Itoa(MinPartSize),
 		"PartNumber", strconv.Itoa(p.Number), "ETag", p.ETag)
 }
 
 func incompleteBody() *fault.Error {
-	return fault.New("IncompleteBody", http.StatusBadRequest, "You did not provide the number of bytes specified by the Content-Length HTTP header")
+	return fault.BadRequest("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
 }
 
 func badDigest(what string) *fault.Error {
-	return fault.New("BadDigest", http.StatusBadRequest, "The %s you specified did not match what we received.", what)
+	return fault.BadRequest("BadDigest", "The %s you specified did not match what we received.", what)
 }
 
 func badChecksum(a checksum.Algorithm) *fault.Error {
-	return fault.New("BadDigest", http.StatusBadRequest, "The %s you specified did not match the calculated checksum.", a)
+	return fault.BadRequest("BadDigest", "The %s you specified did not match the calculated checksum.", a)
 }
 
 func invalidDigest(text string) *fault.Error {
-	return with(fault.New("InvalidDigest", http.StatusBadRequest, "The Content-MD5 you specified was invalid."), "Content-MD5", text)
+	return with(fault.BadRequest("InvalidDigest", "The Content-MD5 you specified was invalid."), "Content-MD5", text)
 }
 
 func invalidPart(upload string, p CompletedPart) *fault.Error {
-	return with(fault.New("InvalidPart", http.StatusBadRequest, "One or more of the specified parts could not be found.  "+
+	return with(fault.BadRequest("InvalidPart", "One or more of the specified parts could not be found.  "+
 		"The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."),
 		"UploadId", upload, "PartNumber", strconv.Itoa(p.Number), "ETag", p.ETag)
 }
@@ -119,7 +119,7 @@ func invalidPartOrder(upload string) *fault.Error {
 }
 
 func malformedXML() *fault.Error {
-	return fault.New("MalformedXML", http.StatusBadRequest, "The XML you provided was not well-formed or did not validate against our published schema")
+	return fault.BadRequest("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
 }
 
 func preconditionFailed(condition string) *fault.Error {
@@ -132,15 +132,15 @@ func notModified() *fault.Error {
 }
 
 func invalidStorageClass(class string) *fault.Error {
-	return with(fault.New("InvalidStorageClass", http.StatusBadRequest, "The storage class you specified is not valid"), "StorageClassRequested", class)
+	return with(fault.BadRequest("InvalidStorageClass", "The storage class you specified is not valid"), "StorageClassRequested", class)
 }
 
 func invalidArgument(name, value, text string) *fault.Error {
-	return with(fault.New("InvalidArgument", http.StatusBadRequest, "%s", text), "ArgumentName", name, "ArgumentValue", value)
+	return with(fault.BadRequest("InvalidArgument", "%s", text), "ArgumentName", name, "ArgumentValue", value)
 }
 
 func invalidRequest(format string, args ...any) *fault.Error {
-	return fault.New("InvalidRequest", http.StatusBadRequest, format, args...)
+	return fault.BadRequest("InvalidRequest", format, args...)
 }
 
 // InvalidRange refuses a range that has no byte of an object of that size.

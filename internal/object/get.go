@@ -115,7 +115,7 @@ type Part struct {
 // that was put in one piece has none.
 func (s *Storage) Parts(ctx context.Context, id ID, versionID string, after, limit int) (parts []Part, more bool, err error) {
 	if after < 0 || limit < 0 {
-		return nil, false, fault.New("InvalidArgument", 400, "Argument maxParts must be an integer between 0 and 2147483647")
+		return nil, false, fault.BadRequest("InvalidArgument", "Argument maxParts must be an integer between 0 and 2147483647")
 	}
 	reader, err := s.Get(ctx, id, versionID, ReadCondition{})
 	if err != nil {

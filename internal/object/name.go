@@ -48,11 +48,11 @@ func validBucketName(name string) bool {
 func CheckKey(key string) error {
 	switch {
 	case key == "":
-		return fault.New("InvalidRequest", 400, "A key cannot be empty")
+		return fault.BadRequest("InvalidRequest", "A key cannot be empty")
 	case len(key) > MaxKeyLength:
 		return keyTooLong(key)
 	case !utf8.ValidString(key):
-		return fault.New("InvalidURI", 400, "Couldn't parse the specified URI.")
+		return fault.BadRequest("InvalidURI", "Couldn't parse the specified URI.")
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/auth/pin"
 	"github.com/outcrop/outcrop/internal/object/checksum"
 	"github.com/outcrop/outcrop/internal/object/segment"
 	"github.com/outcrop/outcrop/internal/store"
@@ -139,6 +140,10 @@ type Bucket struct {
 	// PublicAccess and Ownership are nil where they were removed.
 	PublicAccess *PublicAccessBlock
 	Ownership    *Ownership
+	Lifecycle    []LifecycleRule
+	// Policy is empty where there is none.
+	Policy string
+	Pins   pin.Pins
 }
 
 // Metadata is what a writer says about an object and a reader is told again,

@@ -3,8 +3,8 @@ package object
 import (
 	"context"
 	"maps"
-	"net/http"
 
+	"github.com/outcrop/outcrop/internal/auth/pin"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -74,7 +74,7 @@ func (s *Storage) changeBucket(ctx context.Context, account, name, what string, 
 // errors of Bucket.
 func (s *Storage) SetVersioning(ctx context.Context, account, name string, v Versioning) error {
 	if v != Enabled && v != Suspended {
-		return fault.New("IllegalVersioningConfigurationException", http.StatusBadRequest, "The Versioning element must be specified")
+		return fault.BadRequest("IllegalVersioningConfigurationException", "The Versioning element must be specified")
 	}
 	return s.changeBucket(ctx, account, name, "versioning", func(b *bucketState) { b.Versioning = v })
 }
@@ -96,4 +96,10 @@ func (s *Storage) SetPublicAccessBlock(ctx context.Context, account, name string
 // SetOwnership keeps what is said of a bucket; nil removes it.
 func (s *Storage) SetOwnership(ctx context.Context, account, name string, o *Ownership) error {
 	return s.changeBucket(ctx, account, name, "ownership", func(b *bucketState) { b.Ownership = settingOf(o) })
+}
+
+// SetPolicy attaches a policy to a bucket, and whom it names; the empty text removes
+// it.
+func (s *Storage) SetPolicy(ctx context.Context, account, name, text string, pins pin.Pins) error {
+	return s.changeBucket(ctx, account, name, "policy", func(b *bucketState) { b.Policy, b.Pins = text, pins })
 }

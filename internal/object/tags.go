@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -33,16 +32,16 @@ func (t Tags) Check(most int) error {
 		if most == MaxBucketTags {
 			what = "Bucket tag count"
 		}
-		return fault.New("BadRequest", http.StatusBadRequest, "%s cannot be greater than %d", what, most)
+		return fault.BadRequest("BadRequest", "%s cannot be greater than %d", what, most)
 	}
 	for key, value := range t {
 		switch {
 		case strings.HasPrefix(key, "aws:"):
-			return with(fault.New("InvalidTag", http.StatusBadRequest, "System tags cannot be added/updated by requester"), "TagKey", key)
+			return with(fault.BadRequest("InvalidTag", "System tags cannot be added/updated by requester"), "TagKey", key)
 		case key == "" || !tagText(key, maxTagKey):
-			return with(fault.New("InvalidTag", http.StatusBadRequest, "The TagKey you have provided is invalid"), "TagKey", key)
+			return with(fault.BadRequest("InvalidTag", "The TagKey you have provided is invalid"), "TagKey", key)
 		case !tagText(value, maxTagValue):
-			return with(fault.New("InvalidTag", http.StatusBadRequest, "The TagValue you have provided is invalid"), "TagKey", key, "TagValue", value)
+			return with(fault.BadRequest("InvalidTag", "The TagValue you have provided is invalid"), "TagKey", key, "TagValue", value)
 		}
 	}
 	return nil

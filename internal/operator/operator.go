@@ -43,8 +43,11 @@ type Config struct {
 	Server       Server
 	Sessions     Sessions
 	Logs         Logs
+	Audit        Audit
 	Garbage      Garbage
 	Networks     Networks
+	Principals   Principals
+	Decider      Decider
 	Interpreters func(context.Context) ([]image.Interpreter, error)
 	// Sandbox says whether sandboxes can run: nil, or why not and the fix.
 	Sandbox func(context.Context) (engine, reason, fix string)
@@ -181,6 +184,10 @@ func (s *Service) GetRuntimeLogs(ctx context.Context, in *outcrop.GetRuntimeLogs
 	endpoint := "DEFAULT"
 	if in.EndpointName != nil {
 		endpoint = *in.EndpointName
+	}
+	// What was asked about is what is read: an ARN names a scope of its own.
+	if scope := pipeline.From(ctx).Scope; strings.HasPrefix(*in.AgentRuntimeId, "arn:") && !strings.Contains(*in.AgentRuntimeId, ":"+scope.Region+":"+scope.Account+":") {
+		return nil, fault.Invalid("agentRuntimeId", "%s is of another region or account than the request is signed for", *in.AgentRuntimeId)
 	}
 	group := telemetry.Group{Scope: pipeline.From(ctx).Scope, Name: s.cfg.LogGroup(*in.AgentRuntimeId, endpoint)}
 	var deadline <-chan time.Time

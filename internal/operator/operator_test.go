@@ -66,7 +66,7 @@ func newService(t *testing.T, list sessions, reason string) (*operator.Service, 
 		}
 	})
 	svc := operator.New(operator.Config{
-		Server: operator.Server{Version: "1.2.3", Account: scope.Account}, Sessions: list, Logs: db,
+		Server: operator.Server{Version: "1.2.3", Account: scope.Account}, Sessions: list, Logs: db, Audit: db,
 		Interpreters: func(context.Context) ([]image.Interpreter, error) {
 			return []image.Interpreter{{Runtime: "PYTHON_3_11", Version: "3.11.2", Machine: "x86_64", Libc: "glibc 2.36"}}, nil
 		},

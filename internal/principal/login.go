@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/auth"
@@ -33,11 +34,14 @@ type Login struct {
 type sealedLogin struct {
 	Version int    `json:"v"`
 	Key     string `json:"k,omitempty"` // an access key id, or else
-	Role    string `json:"r,omitempty"` // a session of a role
+	Role    string `json:"r,omitempty"` // a guest's session of a role
 	Name    string `json:"n,omitempty"`
-	Region  string `json:"g"`
-	Issued  int64  `json:"i"` // nanoseconds of Unix time
-	Expires int64  `json:"e"` // seconds
+	Entity  string `json:"d,omitempty"`
+	// Session is another session, but for its secret.
+	Session *sealedCredentials `json:"t,omitempty"`
+	Region  string             `json:"g"`
+	Issued  int64              `json:"i"` // nanoseconds of Unix time
+	Expires int64              `json:"e"` // seconds
 }
 
 const loginVersion = 1
@@ -52,12 +56,20 @@ func (d *Directory) MakeLogin(ctx context.Context, p auth.Principal, region stri
 	issued := d.cfg.Now().UTC()
 	expires := issued.Add(LoginLife).Truncate(time.Second)
 	l := sealedLogin{Version: loginVersion, Key: p.ID, Region: region, Issued: issued.UnixNano(), Expires: expires.Unix()}
-	if p.Kind == auth.AssumedRole {
+	switch {
+	case p.Session == nil:
+	case p.Session.Guest:
 		session, ok := d.sessions.named(p.ARN)
 		if !ok {
 			return secret.String{}, expires, fmt.Errorf("make login of %s: %w", p.ARN, ErrEnded)
 		}
-		l.Key, l.Role, l.Name = "", session.role, session.name
+		l.Key, l.Role, l.Name, l.Entity = "", session.role, session.name, p.Entity
+	default:
+		record, err := recordOf(p)
+		if err != nil {
+			return secret.String{}, expires, fmt.Errorf("make login of %s: %w", p.ARN, err)
+		}
+		l.Key, l.Session = "", &record
 	}
 	plain, err := json.Marshal(l)
 	if err != nil {
@@ -95,12 +107,16 @@ func (d *Directory) Login(ctx context.Context, password string) (Login, error) {
 	}
 	login := Login{Region: l.Region, Expires: time.Unix(l.Expires, 0).UTC()}
 	if l.Key == "" {
-		p, alive := d.sessions.find(sessionKey{l.Role, l.Name}, time.Unix(0, l.Issued))
-		if !alive {
-			return Login{}, ErrLogin
+		record := sealedCredentials{Role: l.Role, Name: l.Name, Entity: l.Entity, Issued: l.Issued}
+		if l.Session != nil {
+			record = *l.Session
+		}
+		p, err := d.holderOf(ctx, record)
+		if errors.Is(err, sigv4.ErrExpiredToken) || errors.Is(err, sigv4.ErrBadToken) {
+			return Login{}, fmt.Errorf("%w: %w", ErrLogin, err)
 		}
 		login.Principal = p
-		return login, nil
+		return login, err
 	}
 	k, err := d.Key(ctx, l.Key, "")
 	if errors.Is(err, sigv4.ErrUnknownKey) {
@@ -108,4 +124,17 @@ func (d *Directory) Login(ctx context.Context, password string) (Login, error) {
 	}
 	login.Principal = k.Principal
 	return login, err
+}
+
+// recordOf is what a token says of a session, but for its secret and its end.
+func recordOf(p auth.Principal) (c sealedCredentials, err error) {
+	c = sealedCredentials{Kind: ofUser, Entity: p.Entity, Issued: p.Session.Issued.UnixNano(), Name: p.ARN[strings.LastIndexByte(p.ARN, '/')+1:]}
+	switch p.Kind {
+	case auth.AssumedRole:
+		c.Kind = ofRole
+	case auth.FederatedUser:
+		c.Kind = ofFederated
+	}
+	c.Packed, _, err = pack(*p.Session)
+	return c, err
 }

@@ -20,11 +20,13 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	const role = "/agents/reader"
-	session, err := d.BeginRoleSession("arn:aws:iam::"+d.account.ID+":role"+role, "one")
+	session, err := d.BeginRoleSession(t.Context(), RoleUse{Role: "arn:aws:iam::" + d.account.ID + ":role" + role, Name: "one"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	assumed := auth.Principal{Kind: auth.AssumedRole, ARN: session.ARN(), Account: d.account.ID, ID: "ASIAAAAAAAAAAAAAAAAA"}
+	assumed := auth.Principal{
+		Kind: auth.AssumedRole, ARN: session.ARN(), Account: d.account.ID, ID: "ASIAAAAAAAAAAAAAAAAA", Session: &auth.Session{Guest: true},
+	}
 	passwords := map[auth.Kind]string{}
 	for _, p := range []auth.Principal{root.Principal, assumed} {
 		password, expires, err := d.MakeLogin(t.Context(), p, "eu-west-1")

@@ -1,10 +1,11 @@
-// Package principal owns who there is: the account, its access keys, and which
-// principal each key stands for; and the sessions of roles, whose temporary
-// credentials it makes and knows again.
+// Package principal owns who there is: the account, its users, groups and roles,
+// their policies and access keys; and the sessions of roles and users, whose
+// temporary credentials it makes and knows again.
 //
 // At the first start it makes one account and that account's root access key.
 // Secrets are sealed (package secret) before they are stored. It is the KeySource
-// that signatures are verified against.
+// that signatures are verified against, and tells an auth.Authorizer what policies
+// each principal has. What it refuses is a fault.Error with IAM's code.
 package principal
 
 import (
@@ -13,10 +14,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/policy"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
@@ -47,9 +48,10 @@ type accountState struct {
 
 // keyState is what is stored of an access key.
 type keyState struct {
-	Account string    `json:"account"`
-	ARN     string    `json:"arn"`
-	Kind    auth.Kind `json:"kind"`
+	Account string `json:"account"`
+	// ARN is the root's; a user's key has the user for its parent.
+	ARN  string    `json:"arn,omitempty"`
+	Kind auth.Kind `json:"kind"`
 	// Sealed is the secret access key.
 	Sealed []byte `json:"sealed"`
 	// Inactive keys are as good as unknown.
@@ -57,6 +59,18 @@ type keyState struct {
 }
 
 type none struct{}
+
+// changes wakes those who keep what they made of entities; see update.
+const changes = store.Topic("iam")
+
+// update runs fn in a transaction that changes entities.
+func (d *Directory) update(ctx context.Context, fn func(store.Tx) error) error {
+	return d.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		tx.Touch(changes)
+		tx.Touch(accessKeys().Topic()) // keys stand for users
+		return fn(tx)
+	})
+}
 
 // everywhere is the scope of both kinds: a signature names its key, not the
 // account.
@@ -86,10 +100,14 @@ type Config struct {
 
 // Directory knows the account and its access keys. It is safe for concurrent use.
 type Directory struct {
-	cfg      Config
-	account  Account
-	cache    cache
-	sessions living
+	cfg       Config
+	account   Account
+	keys      store.Cache[string, entry]
+	known     store.Cache[string, *known]
+	managed   store.Cache[string, *policy.Document]
+	documents documents
+	uses      uses
+	sessions  living
 }
 
 // Open returns the Directory of a store, which gets its account and root access
@@ -141,7 +159,7 @@ func firstAccount(r store.Reader) (Account, bool, error) {
 	return Account{ID: page.Items[0].ID, Root: page.Items[0].State.RootKey}, true, nil
 }
 
-// create makes the account and its root key in one transaction, unless another
+// create makes the account, its root key and AgentRole in one transaction, unless another
 // process has just done so.
 func (d *Directory) create(ctx context.Context) (created bool, err error) {
 	id, err := NewAccountID(d.cfg.Rand)
@@ -160,6 +178,10 @@ func (d *Directory) create(ctx context.Context) (created bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	roleID, err := newUniqueID(d.cfg.Rand, RoleHolder.rules().prefix)
+	if err != nil {
+		return false, err
+	}
 	err = d.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		there, found, err := firstAccount(tx)
 		if err != nil || found {
@@ -170,6 +192,9 @@ func (d *Directory) create(ctx context.Context) (created bool, err error) {
 		if _, err := accounts().Create(tx, store.Resource[none, accountState]{
 			Scope: everywhere(), ID: id, State: accountState{RootKey: keyID},
 		}); err != nil {
+			return err
+		}
+		if err := createAgentRole(tx, id, roleID); err != nil {
 			return err
 		}
 		_, err = accessKeys().Create(tx, store.Resource[none, keyState]{
@@ -207,17 +232,26 @@ func (d *Directory) Key(ctx context.Context, accessKeyID, token string) (sigv4.K
 	return sigv4.Key{Principal: e.principal, Secret: e.secret.Reveal()}, nil
 }
 
-// read returns an active key, from the cache if no access key has been written
-// since, or store.ErrNotFound.
+// read returns an active key, from the cache if no access key and no entity has been
+// written since, or store.ErrNotFound.
 func (d *Directory) read(ctx context.Context, id string) (entry, error) {
-	if e, ok := d.cache.get(id); ok {
+	if e, ok := d.keys.Get(id); ok {
 		return e, nil
 	}
-	// Asked for before reading, so that a write in between is not missed.
-	changed := d.cfg.Store.Changed(accessKeys().Topic())
+	watch := d.cfg.Store.Watch(accessKeys().Topic())
 	var r store.Resource[none, keyState]
+	e := entry{principal: auth.Principal{ID: id}}
+	p := &e.principal
 	err := d.cfg.Store.View(ctx, func(tx store.Reader) (err error) {
-		r, err = accessKeys().Get(tx, everywhere(), id)
+		if r, err = accessKeys().Get(tx, everywhere(), id); err != nil {
+			return err
+		}
+		p.Account, p.ARN, p.Kind = r.State.Account, r.State.ARN, r.State.Kind
+		if r.Parent == "" {
+			return nil
+		}
+		u, err := holders(UserHolder).Get(tx, d.scope(), r.Parent)
+		p.ARN, p.UserID, p.Entity = d.arn("user", u.State.Path, u.State.Name), u.ID, u.ID
 		return err
 	})
 	if err == nil && r.State.Inactive {
@@ -230,58 +264,12 @@ func (d *Directory) read(ctx context.Context, id string) (entry, error) {
 	if err != nil {
 		return entry{}, fmt.Errorf("read access key %s: %w", id, err)
 	}
-	e := entry{
-		principal: auth.Principal{Account: r.State.Account, ARN: r.State.ARN, ID: id, Kind: r.State.Kind},
-		secret:    value.Text(),
+	e.secret = value.Text()
+	if p.Kind == auth.Root {
+		p.UserID = p.Account
 	}
-	if r.State.Kind == auth.Root {
-		e.principal.UserID = r.State.Account
-	}
-	d.cache.put(id, e, changed)
+	d.keys.Put(id, e, watch)
 	return e, nil
-}
-
-// maxCached bounds the keys kept open in memory.
-const maxCached = 4096
-
-// cache holds opened keys until any access key is written, by this process or,
-// on a shared store, by another.
-type cache struct {
-	mu      sync.RWMutex
-	keys    map[string]entry
-	changed <-chan struct{}
-}
-
-func (c *cache) get(id string) (entry, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if closed(c.changed) {
-		return entry{}, false
-	}
-	e, ok := c.keys[id]
-	return e, ok
-}
-
-// put adds what was read after changed was asked for.
-func (c *cache) put(id string, e entry, changed <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if closed(changed) {
-		return
-	}
-	if c.keys == nil || closed(c.changed) || len(c.keys) >= maxCached {
-		c.keys, c.changed = map[string]entry{}, changed
-	}
-	c.keys[id] = e
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 var _ sigv4.KeySource = (*Directory)(nil)

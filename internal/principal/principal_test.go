@@ -21,6 +21,7 @@ import (
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 )
@@ -45,14 +46,7 @@ func (c *counting) count() int { c.mu.Lock(); defer c.mu.Unlock(); return c.view
 
 func config(t testing.TB, dir string) (Config, *counting) {
 	t.Helper()
-	ring, _, err := secret.EnsureKeyFile(filepath.Join(dir, "key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err := secret.NewBox(ring)
-	if err != nil {
-		t.Fatal(err)
-	}
+	box := secrettest.At(t, filepath.Join(dir, "key"))
 	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "outcrop.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -291,23 +285,6 @@ func TestCacheSeesWrites(t *testing.T) {
 	}
 	if _, err := d.Key(t.Context(), d.account.Root, ""); err != nil {
 		t.Errorf("the root key: %v", err)
-	}
-}
-
-func TestCacheIsBounded(t *testing.T) {
-	var c cache
-	never := make(chan struct{})
-	for i := range 3 * maxCached {
-		c.put(fmt.Sprint(i), entry{}, never)
-		if len(c.keys) > maxCached {
-			t.Fatalf("%d keys are kept", len(c.keys))
-		}
-	}
-	past := make(chan struct{})
-	close(past)
-	c.put("late", entry{}, past)
-	if _, ok := c.get("late"); ok {
-		t.Error("a key that was read before a write is kept")
 	}
 }
 

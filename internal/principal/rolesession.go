@@ -1,6 +1,7 @@
 package principal
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/policy"
+	"github.com/outcrop/outcrop/internal/auth/sigv4"
 )
 
 // Lifetime is how long temporary credentials live, as on AWS by default. They
@@ -28,8 +31,31 @@ const TemplateLifetime = 30 * time.Minute
 // ErrEnded says that a role session is over and gets no more credentials.
 var ErrEnded = errors.New("the role session has ended")
 
+// ErrTrust says that a role's trust policy does not let the service assume it.
+var ErrTrust = errors.New("its trust policy does not let the service assume it")
+
+// The principals that assume roles for guests.
+const (
+	AgentService    = "bedrock-agentcore.amazonaws.com" // the roles of agents
+	FunctionService = "lambda.amazonaws.com"            // those of Lambda's functions
+)
+
 // errRole says that something is not the ARN of a role that the account has.
 var errRole = errors.New("it is not the ARN of a role of this account")
+
+// RoleUse is what a role is assumed for.
+type RoleUse struct {
+	// Role is the ARN of the role, and Name tells the session from its others.
+	Role, Name string
+	// Source is the ARN of the resource that it is assumed for, which trust
+	// policies ask about (aws:SourceArn) so that nobody else's can have it.
+	Source string
+	// Service assumes it; empty is AgentService.
+	Service string
+	// Template: others are copied from the guest, with what it was given. That is good
+	// until it expires then, whatever becomes of the guest and of the server.
+	Template bool
+}
 
 // RoleSession is a session of a role, alive until End. Its credentials are
 // sealed into their own tokens and stored nowhere; they are good for as long as
@@ -42,8 +68,10 @@ var errRole = errors.New("it is not the ARN of a role of this account")
 // this process it is not.
 type RoleSession struct {
 	d         *Directory
+	use       RoleUse
 	key       sessionKey
 	principal auth.Principal
+	exists    bool
 
 	mu     sync.Mutex
 	ended  bool
@@ -53,31 +81,87 @@ type RoleSession struct {
 // sessionName is what AWS STS allows as the name of a role session.
 var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 
-// BeginRoleSession begins a session of the role with that ARN, which is of the
-// directory's account. name tells it from the role's other sessions; sessions of
-// one name are one principal, and alive while any of them is.
-func (d *Directory) BeginRoleSession(role, name string) (*RoleSession, error) {
-	p, err := d.assumed(role, name)
+// BeginRoleSession begins a session of a role of the directory's account, for an
+// agent. Sessions of one name are one principal, and alive while any of them is.
+//
+// A role that does not exist is let in, and its session allowed nothing, so that
+// what was deployed with roles that are elsewhere runs (docs/iam.md); see Exists. One
+// that exists must trust the service, or it is ErrTrust.
+func (d *Directory) BeginRoleSession(ctx context.Context, use RoleUse) (*RoleSession, error) {
+	p, err := d.assumed(use)
 	if err != nil {
-		return nil, fmt.Errorf("begin session %s of role %s: %w", name, role, err)
+		return nil, fmt.Errorf("begin session %s of role %s: %w", use.Name, use.Role, err)
 	}
-	key := sessionKey{role, name}
-	d.sessions.add(key, p, d.cfg.Now())
-	return &RoleSession{d: d, key: key, principal: p}, nil
+	s := &RoleSession{d: d, use: use, key: sessionKey{use.Role, use.Name}, principal: p}
+	if s.exists, err = d.CheckRole(ctx, use); err != nil {
+		return nil, fmt.Errorf("begin session %s of role %s: %w", use.Name, use.Role, err)
+	}
+	d.sessions.add(s.key, p, use, d.cfg.Now())
+	return s, nil
+}
+
+// CheckRole reports whether a role exists; one that does must trust the service for what
+// it is used for, or it is ErrTrust. The use's Name is not looked at.
+func (d *Directory) CheckRole(ctx context.Context, use RoleUse) (exists bool, err error) {
+	k, err := d.roleAt(ctx, use.Role)
+	if err != nil || k == nil {
+		return false, err
+	}
+	if !d.trustsService(k, use) {
+		return true, ErrTrust
+	}
+	return true, nil
+}
+
+// trustsService reports whether a role may be assumed for a resource of its account.
+func (d *Directory) trustsService(k *known, use RoleUse) bool {
+	source, service, region := use.Source, cmp.Or(use.Service, AgentService), ""
+	if part := strings.SplitN(source, ":", 6); len(part) == 6 {
+		region = part[3]
+	}
+	return d.trusts(k, policy.Principal{Kind: policy.Service, Names: []string{service}}, policy.Map{
+		"aws:sourceaccount": {d.account.ID}, "aws:sourcearn": {source}, "aws:requestedregion": {region},
+		"aws:principalisawsservice": {"true"}, "aws:principalservicename": {service},
+		"aws:currenttime": {d.cfg.Now().UTC().Format("2006-01-02T15:04:05Z")},
+	})
+}
+
+// trusts reports whether a role's trust policy lets somebody assume it.
+func (d *Directory) trusts(k *known, who policy.Principal, keys policy.Map) bool {
+	r := policy.Evaluate(policy.Policies{Resource: []*policy.Document{k.trust}, ResourceMustAllow: true}, policy.Request{
+		Principal: who, Action: "sts:AssumeRole", Resource: k.arn, Owner: d.account.ID, Keys: keys,
+	})
+	return r.Effect == policy.Allow
 }
 
 // ARN names the session as a principal.
 func (s *RoleSession) ARN() string { return s.principal.ARN }
 
-// Credentials returns new credentials that live for as long as given, or
-// ErrEnded.
+// Exists reports whether the role existed when the session began.
+func (s *RoleSession) Exists() bool { return s.exists }
+
+// Credentials returns new credentials that live for as long as given, of the role
+// as it is now. Errors: ErrEnded, ErrTrust.
 func (s *RoleSession) Credentials(ctx context.Context, life time.Duration) (Credentials, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return Credentials{}, fmt.Errorf("make credentials of %s: %w", s.principal.ARN, ErrEnded)
 	}
-	c, err := s.d.mint(ctx, s.key, life)
+	record := sealedCredentials{Role: s.use.Role, Name: s.use.Name, Template: s.use.Template}
+	k, err := s.d.roleAt(ctx, s.use.Role)
+	switch {
+	case err != nil:
+	case k == nil:
+	case !s.d.trustsService(k, s.use):
+		err = ErrTrust
+	default:
+		record.Entity = k.id
+	}
+	if err != nil {
+		return Credentials{}, fmt.Errorf("make credentials of %s: %w", s.principal.ARN, err)
+	}
+	c, err := s.d.mint(ctx, record, life)
 	if err != nil {
 		return Credentials{}, fmt.Errorf("make credentials of %s: %w", s.principal.ARN, err)
 	}
@@ -85,6 +169,30 @@ func (s *RoleSession) Credentials(ctx context.Context, life time.Duration) (Cred
 		s.latest = c.Expires
 	}
 	return c, nil
+}
+
+// Principal is who the session is now, for what the server itself does for it: with the
+// rights of its role, or none where that does not exist. Errors: ErrEnded, ErrTrust.
+func (s *RoleSession) Principal(ctx context.Context) (auth.Principal, error) {
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	p := s.principal
+	if ended {
+		return auth.Principal{}, fmt.Errorf("be %s: %w", p.ARN, ErrEnded)
+	}
+	k, err := s.d.roleAt(ctx, s.use.Role)
+	if err == nil && k != nil && !s.d.trustsService(k, s.use) {
+		err = ErrTrust
+	}
+	if err != nil {
+		return auth.Principal{}, fmt.Errorf("be %s: %w", p.ARN, err)
+	}
+	p.Session = &auth.Session{Issued: s.d.cfg.Now().UTC(), Guest: true}
+	if k != nil {
+		p.Entity, p.UserID, p.Session.Source = k.id, k.id+":"+s.use.Name, k.arn
+	}
+	return p, nil
 }
 
 // End ends the session; its credentials are refused from now on.
@@ -103,9 +211,9 @@ func (s *RoleSession) leave(keep bool) {
 	s.d.sessions.remove(s.key, keep, s.d.cfg.Now(), s.latest)
 }
 
-// assumed returns who a session of a role is.
-func (d *Directory) assumed(role, name string) (auth.Principal, error) {
-	part := strings.SplitN(role, ":", 6)
+// assumed returns who a guest's session of a role is, as far as names go.
+func (d *Directory) assumed(use RoleUse) (auth.Principal, error) {
+	part := strings.SplitN(use.Role, ":", 6)
 	if len(part) != 6 || part[0] != "arn" || part[2] != "iam" || part[3] != "" || part[4] != d.account.ID {
 		return auth.Principal{}, errRole
 	}
@@ -114,18 +222,47 @@ func (d *Directory) assumed(role, name string) (auth.Principal, error) {
 	if !ok || short == "" {
 		return auth.Principal{}, errRole
 	}
-	if !sessionName.MatchString(name) {
+	if !sessionName.MatchString(use.Name) {
 		return auth.Principal{}, errors.New("its name has other characters than a session's, or another length")
 	}
 	return auth.Principal{
-		Account: d.account.ID, Kind: auth.AssumedRole,
-		ARN:    "arn:" + part[1] + ":sts::" + d.account.ID + ":assumed-role/" + short + "/" + name,
-		UserID: RoleID(role) + ":" + name,
+		Account: d.account.ID, Kind: auth.AssumedRole, UserID: RoleID(use.Role) + ":" + use.Name,
+		ARN: "arn:" + part[1] + ":sts::" + d.account.ID + ":assumed-role/" + short + "/" + use.Name,
 	}, nil
 }
 
-// RoleID returns the unique id of the role with that ARN: AROA and 17 letters
-// of base32, the same for the same role always.
+// guest returns who has credentials that a guest was given. Their entity is the role's
+// unique id then, empty where it did not exist: one that was made since counts, and
+// one that was made anew under the same name is another.
+func (d *Directory) guest(ctx context.Context, c sealedCredentials, issued time.Time) (auth.Principal, error) {
+	role, name, entity := c.Role, c.Name, c.Entity
+	p, use, alive := d.sessions.find(sessionKey{role, name}, issued)
+	if !alive && c.Template {
+		var err error
+		if p, err = d.assumed(RoleUse{Role: role, Name: name}); err != nil {
+			return p, sigv4.ErrBadToken
+		}
+		alive = true
+	}
+	if !alive {
+		return p, sigv4.ErrExpiredToken
+	}
+	k, err := d.roleAt(ctx, role)
+	if err != nil {
+		return p, err
+	}
+	if entity != "" && (k == nil || k.id != entity) {
+		return p, sigv4.ErrBadToken
+	}
+	p.Session = &auth.Session{Issued: issued, Guest: true}
+	if k != nil && (entity != "" || d.trustsService(k, use)) {
+		p.Entity, p.UserID, p.Session.Source = k.id, k.id+":"+name, k.arn
+	}
+	return p, nil
+}
+
+// RoleID returns what stands for the unique id of a role that does not exist: AROA
+// and 17 letters of base32, the same for the same ARN always.
 func RoleID(arn string) string {
 	sum := sha256.Sum256([]byte("outcrop role id 1 " + arn))
 	return "AROA" + base32.StdEncoding.EncodeToString(sum[:])[:17]
@@ -143,6 +280,7 @@ type living struct {
 // liveSet are the sessions of one name, which are one principal.
 type liveSet struct {
 	principal auth.Principal
+	use       RoleUse   // what the role was assumed for
 	n         int       // alive
 	kept      bool      // the last of them retired
 	ended     time.Time // what was issued before is void
@@ -150,7 +288,7 @@ type liveSet struct {
 }
 
 // add counts one more session, and forgets those that left nothing behind.
-func (l *living) add(k sessionKey, p auth.Principal, now time.Time) {
+func (l *living) add(k sessionKey, p auth.Principal, use RoleUse, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.sets, func(_ sessionKey, s *liveSet) bool { return s.n == 0 && !now.Before(s.expiry) })
@@ -160,6 +298,7 @@ func (l *living) add(k sessionKey, p auth.Principal, now time.Time) {
 	if l.sets[k] == nil {
 		l.sets[k] = &liveSet{principal: p}
 	}
+	l.sets[k].use = use
 	l.sets[k].n++
 }
 
@@ -193,14 +332,14 @@ func (l *living) named(arn string) (sessionKey, bool) {
 	return sessionKey{}, false
 }
 
-// find returns who holds credentials that were issued at a time, if their
-// session is alive.
-func (l *living) find(k sessionKey, issued time.Time) (auth.Principal, bool) {
+// find returns who holds credentials that were issued at a time, and what for, if
+// their session is alive.
+func (l *living) find(k sessionKey, issued time.Time) (p auth.Principal, use RoleUse, alive bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s := l.sets[k]
 	if s == nil || s.n == 0 && !s.kept || issued.Before(s.ended) {
-		return auth.Principal{}, false
+		return auth.Principal{}, RoleUse{}, false
 	}
-	return s.principal, true
+	return s.principal, s.use, true
 }

@@ -46,7 +46,7 @@ func begun(t testing.TB) (d *Directory, s *RoleSession, c Credentials, k *clock,
 	k = &clock{t: testTime()}
 	cfg.Now = k.now
 	d, _ = open(t, cfg)
-	s, err := d.BeginRoleSession(testRole(d), testName)
+	s, err := d.BeginRoleSession(t.Context(), RoleUse{Role: testRole(d), Name: testName})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,10 @@ func TestTemporaryCredentials(t *testing.T) {
 		Account: d.account.ID, ID: c.AccessKeyID, Kind: auth.AssumedRole, UserID: RoleID(testRole(d)) + ":" + testName,
 		ARN: "arn:aws:sts::" + d.account.ID + ":assumed-role/hello-role/" + testName,
 	}
+	if at := key.Principal.Session; at == nil || !at.Issued.Equal(testTime()) || !at.Guest || at.Source != "" {
+		t.Errorf("session %+v", at)
+	}
+	key.Principal.Session = nil
 	if key.Principal != want || s.ARN() != want.ARN || key.Secret != c.Secret.Reveal() {
 		t.Errorf("principal %+v, want %+v", key.Principal, want)
 	}
@@ -170,7 +174,7 @@ func TestEndOfSession(t *testing.T) {
 		return err == nil
 	}
 	begin := func(d *Directory, name string) *RoleSession {
-		s, err := d.BeginRoleSession(testRole(d), name)
+		s, err := d.BeginRoleSession(t.Context(), RoleUse{Role: testRole(d), Name: name})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,18 +246,52 @@ func TestRetire(t *testing.T) {
 	if k.add(TemplateLifetime); !good(c) || good(short) {
 		t.Error("half an hour later they are not what their lives say")
 	}
-	again, err := d.BeginRoleSession(testRole(d), testName)
+	again, err := d.BeginRoleSession(t.Context(), RoleUse{Role: testRole(d), Name: testName})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if again.Retire(); !good(c) { // it was given nothing
 		t.Error("retiring for a second time took the credentials")
 	}
-	if again, err = d.BeginRoleSession(testRole(d), testName); err != nil {
+	if again, err = d.BeginRoleSession(t.Context(), RoleUse{Role: testRole(d), Name: testName}); err != nil {
 		t.Fatal(err)
 	}
 	if again.End(); good(c) {
 		t.Error("the session has gone on and ended, and what it held before is still good")
+	}
+}
+
+// TestTemplate: what guests were copied with is good until it expires, after a restart
+// and an end of the guest they were copied from too; another guest's is not.
+func TestTemplate(t *testing.T) {
+	d, _, _, k, _ := begun(t)
+	of := func(name string, template bool) Credentials {
+		t.Helper()
+		s, err := d.BeginRoleSession(t.Context(), RoleUse{Role: testRole(d), Name: name, Template: template})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.Credentials(t.Context(), TemplateLifetime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.End()
+		return c
+	}
+	template, other := of("a-template", true), of("a-guest", false)
+	restarted, _ := open(t, d.cfg)
+	for name, in := range map[string]*Directory{"this process": d, "the next": restarted} {
+		key, err := in.Key(t.Context(), template.AccessKeyID, template.SessionToken.Reveal())
+		if err != nil || !strings.HasSuffix(key.Principal.ARN, "/a-template") {
+			t.Errorf("%s: %s, %v", name, key.Principal.ARN, err)
+		}
+		if _, err := in.Key(t.Context(), other.AccessKeyID, other.SessionToken.Reveal()); !errors.Is(err, sigv4.ErrExpiredToken) {
+			t.Errorf("%s, of no template: %v", name, err)
+		}
+	}
+	k.add(TemplateLifetime)
+	if _, err := restarted.Key(t.Context(), template.AccessKeyID, template.SessionToken.Reveal()); !errors.Is(err, sigv4.ErrExpiredToken) {
+		t.Errorf("over: %v", err)
 	}
 }
 
@@ -266,14 +304,14 @@ func TestBeginRefuses(t *testing.T) {
 		{"arn:aws:iam::999999999999:role/r", testName}, {"arn:aws:sts::" + d.account.ID + ":role/r", testName},
 		{mine + "role/r", ""}, {mine + "role/r", "x"}, {mine + "role/r", "a/b"}, {mine + "role/r", "a:b"}, {mine + "role/r", strings.Repeat("n", 65)},
 	} {
-		if _, err := d.BeginRoleSession(tt[0], tt[1]); err == nil {
+		if _, err := d.BeginRoleSession(t.Context(), RoleUse{Role: tt[0], Name: tt[1]}); err == nil {
 			t.Errorf("began session %q of %q", tt[1], tt[0])
 		}
 	}
 	if len(d.sessions.sets) != 0 {
 		t.Error("a refusal left a session")
 	}
-	s, err := d.BeginRoleSession("arn:aws-cn:iam::"+d.account.ID+":role/r", "ab")
+	s, err := d.BeginRoleSession(t.Context(), RoleUse{Role: "arn:aws-cn:iam::" + d.account.ID + ":role/r", Name: "ab"})
 	if err != nil || s.ARN() != "arn:aws-cn:sts::"+d.account.ID+":assumed-role/r/ab" {
 		t.Errorf("%v, %v", s, err)
 	}

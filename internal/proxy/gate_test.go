@@ -14,7 +14,7 @@ import (
 // connection and says nothing there takes the place of others.
 func TestStrangers(t *testing.T) {
 	door := gate.New(gate.Config{Strangers: 8, Patience: time.Millisecond})
-	known := door.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	known := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		gate.Known(r.Context())
 		_, _ = io.WriteString(w, "served")
 	}))

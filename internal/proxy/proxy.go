@@ -87,7 +87,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog: slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
 	}
 	if door := p.cfg.Gate; door != nil {
-		server.Handler, server.ConnContext, l = door.Handler(p), door.Context, door.Listen(l)
+		server.Handler, server.ConnContext, l = gate.Handler(p), gate.Context, door.Listen(l)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

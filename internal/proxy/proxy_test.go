@@ -15,7 +15,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +24,8 @@ import (
 
 	"github.com/outcrop/outcrop/internal/awshost"
 	"github.com/outcrop/outcrop/internal/ca"
-	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/gate"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 )
 
 // A refused connection lingers for half a second, so that its client reads why.
@@ -60,7 +60,7 @@ func start(t testing.TB, api http.Handler, change func(*Proxy)) *kit {
 	k.addr = l.Addr().String()
 	server := &http.Server{Handler: api, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), ReadHeaderTimeout: 10 * time.Second}
 	if k.proxy.cfg.Gate != nil {
-		server.ConnContext = k.proxy.cfg.Gate.Context
+		server.ConnContext = gate.Context
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served, answered := make(chan error, 1), make(chan error, 1)
@@ -88,14 +88,7 @@ func start(t testing.TB, api http.Handler, change func(*Proxy)) *kit {
 func authority(t testing.TB) *ca.Authority {
 	t.Helper()
 	dir := t.TempDir()
-	ring, _, err := secret.EnsureKeyFile(filepath.Join(dir, "key.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err := secret.NewBox(ring)
-	if err != nil {
-		t.Fatal(err)
-	}
+	box := secrettest.Box(t)
 	a, err := ca.Open(context.Background(), ca.Config{Dir: dir, Box: box, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)

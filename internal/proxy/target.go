@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/awshost"
+	"github.com/outcrop/outcrop/internal/fault"
 )
 
 // target is where a client wants a connection to.
@@ -63,10 +64,4 @@ func numeric(name string) bool {
 	return ok && (err == nil || hex == "") || strings.Trim(last, "0123456789") == ""
 }
 
-func clip(s string) string {
-	const most = 100
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func clip(s string) string { return fault.Clip(s, 100) }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/auth/pin"
+	"github.com/outcrop/outcrop/internal/auth/policy"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/resourcepolicy"
 	"github.com/outcrop/outcrop/internal/store"
@@ -28,17 +30,27 @@ type Owner interface {
 	PolicyNames(scope store.Scope, path string) []string
 }
 
+// PolicyOwner is an Owner whose resources' policies may say less than others.
+type PolicyOwner interface {
+	// CheckPolicy refuses a policy that cannot be one of a resource that is there.
+	CheckPolicy(r store.Reader, scope store.Scope, path string, doc *policy.Document) error
+}
+
 // Service implements agentcorecontrol.Resources.
 type Service struct {
-	store  store.Store
-	owners map[string]Owner
+	store     store.Store
+	owners    map[string]Owner
+	directory pin.Directory
 }
 
 var _ agentcorecontrol.Resources = (*Service)(nil)
 
 // New returns the service. Owners are found by the first part of a path
-// ("runtime").
-func New(st store.Store, owners map[string]Owner) *Service { return &Service{st, owners} }
+// ("runtime"), and whom policies name by the directory; without one all are taken for
+// who they say.
+func New(st store.Store, owners map[string]Owner, directory pin.Directory) *Service {
+	return &Service{st, owners, directory}
+}
 
 // TagResource adds tags to a resource, in place of those with the same keys.
 func (s *Service) TagResource(ctx context.Context, in *agentcorecontrol.TagResourceRequest) (*agentcorecontrol.TagResourceResponse, error) {
@@ -94,26 +106,32 @@ func (s *Service) ListTagsForResource(ctx context.Context, in *agentcorecontrol.
 }
 
 // PutResourcePolicy attaches a policy to a resource, in place of an older one.
-//
-// Policies are not evaluated yet. One that allows opens nothing until then; one
-// that denies would not deny, and is refused.
 func (s *Service) PutResourcePolicy(ctx context.Context, in *agentcorecontrol.PutResourcePolicyRequest) (*agentcorecontrol.PutResourcePolicyResponse, error) {
 	at, err := s.policied(ctx, *in.ResourceArn)
 	if err != nil {
 		return nil, err
 	}
-	p, err := resourcepolicy.Parse(*in.Policy, at.names...)
+	doc, err := resourcepolicy.Parse(*in.Policy, at.names...)
 	if err != nil {
 		return nil, err
 	}
-	if p.Denies() {
-		return nil, fault.Validation("A resource policy that denies is not available yet: policies are stored and not evaluated, so it would not deny. Leave its Deny statements out")
+	pins, err := pin.Take(ctx, s.directory, doc)
+	if unknown, ok := errors.AsType[*pin.UnknownError](err); ok {
+		return nil, fault.Invalid("policy", "The policy is not valid: invalid principal in policy: %s", unknown.Error())
+	}
+	if err != nil {
+		return nil, err
 	}
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		if _, err := at.owner.Tags(tx, at.scope, at.path); err != nil {
 			return err
 		}
-		return resourcepolicy.Put(tx, at.scope, at.arn, *in.Policy)
+		if owner, ok := at.owner.(PolicyOwner); ok {
+			if err := owner.CheckPolicy(tx, at.scope, at.path, doc); err != nil {
+				return err
+			}
+		}
+		return resourcepolicy.Put(tx, at.scope, at.arn, *in.Policy, pins)
 	})
 	return &agentcorecontrol.PutResourcePolicyResponse{Policy: in.Policy}, err
 }
@@ -124,19 +142,21 @@ func (s *Service) GetResourcePolicy(ctx context.Context, in *agentcorecontrol.Ge
 	if err != nil {
 		return nil, err
 	}
-	out := &agentcorecontrol.GetResourcePolicyResponse{}
-	err = s.store.View(ctx, func(r store.Reader) error {
+	text, pins := "", pin.Pins(nil)
+	err = s.store.View(ctx, func(r store.Reader) (err error) {
 		if _, err := at.owner.Tags(r, at.scope, at.path); err != nil {
 			return err
 		}
-		text, err := resourcepolicy.Get(r, at.scope, at.arn)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		out.Policy = &text
+		text, pins, err = resourcepolicy.Get(r, at.scope, at.arn)
 		return err
 	})
-	return out, err
+	if errors.Is(err, store.ErrNotFound) {
+		return &agentcorecontrol.GetResourcePolicyResponse{}, nil
+	}
+	if err == nil {
+		text, err = pins.Text(ctx, s.directory, text)
+	}
+	return &agentcorecontrol.GetResourcePolicyResponse{Policy: &text}, err
 }
 
 // DeleteResourcePolicy takes a resource's policy away.
@@ -157,6 +177,9 @@ func (s *Service) DeleteResourcePolicy(ctx context.Context, in *agentcorecontrol
 	return &agentcorecontrol.DeleteResourcePolicyResponse{}, err
 }
 
+// service is whose resources these are, in ARNs.
+const service = "bedrock-agentcore"
+
 // place is where a resource is found.
 type place struct {
 	arn, path string
@@ -176,7 +199,7 @@ func (s *Service) find(ctx context.Context, arn string) (place, error) {
 	at := place{arn: arn, path: part[5], scope: scope}
 	kind, _, _ := strings.Cut(at.path, "/")
 	at.owner = s.owners[kind]
-	if at.owner == nil || part[1] != "aws" || part[3] != scope.Region || part[4] != scope.Account {
+	if at.owner == nil || part[1] != "aws" || part[2] != service || part[3] != scope.Region || part[4] != scope.Account {
 		return place{}, fault.NotFound("No resource found with the ARN '%s'", arn)
 	}
 	return at, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/api/protocol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/tag"
@@ -26,7 +27,8 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 		LifecycleConfiguration: in.LifecycleConfiguration, EnvironmentVariables: in.EnvironmentVariables,
 		FilesystemConfigurations: in.FilesystemConfigurations, CapacityProviderConfiguration: in.CapacityProviderConfiguration,
 		PlatformVersion: in.PlatformVersion, AllowedPorts: in.AllowedPorts,
-		HooksConfiguration: in.HooksConfiguration, ResourceConfigurations: in.ResourceConfigurations,
+		AuthorizerConfiguration: in.AuthorizerConfiguration,
+		HooksConfiguration:      in.HooksConfiguration, ResourceConfigurations: in.ResourceConfigurations,
 	}
 	if err := tag.Check(in.Tags); err != nil {
 		return nil, err
@@ -34,23 +36,29 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 	if err := checkSnapshot(nil, in.Tags); err != nil {
 		return nil, err
 	}
+	id := newID(*in.AgentRuntimeName)
+	if err := s.checkRole(ctx, scope, id, in.RoleArn); err != nil {
+		return nil, err
+	}
 	draft, err := s.draft(ctx, scope, update)
 	if err != nil {
 		return nil, err
 	}
-	id := newID(*in.AgentRuntimeName)
 	return store.Reply(ctx, s.cfg.Store, func(tx store.Tx) (*agentcorecontrol.CreateAgentRuntimeResponse, error) {
 		now := tx.Now()
 		if err := room(tx, s.docs.runtimes, scope, "", s.cfg.Quotas.Runtimes, "Region "+scope.Region+" has as many agent runtimes as it may have", "runtimes"); err != nil {
 			return nil, err
 		}
 		doc, err := s.docs.runtimes.Create(tx, runtimeDoc{Scope: scope, ID: id, Name: *in.AgentRuntimeName, Spec: runtimeSpec{in.Tags}, State: runtimeState{
-			Status: agentcorecontrol.AgentRuntimeStatusCREATING, Version: 1, LastUpdated: now, Description: text(in.Description),
+			Status: agentcorecontrol.AgentRuntimeStatusCREATING, Version: 1, LastUpdated: now, Description: wire.Text(in.Description),
 		}})
 		if errors.Is(err, store.ErrExists) {
 			return nil, fault.Conflict("An agent with the specified name '%s' already exists", *in.AgentRuntimeName)
 		}
 		if err != nil {
+			return nil, err
+		}
+		if err := identify(tx, scope, id); err != nil {
 			return nil, err
 		}
 		if err := s.addVersion(ctx, tx, scope, id, 1, draft); err != nil {
@@ -63,6 +71,7 @@ func (s *Service) CreateAgentRuntime(ctx context.Context, in *agentcorecontrol.C
 		}
 		return &agentcorecontrol.CreateAgentRuntimeResponse{
 			AgentRuntimeArn: new(ARN(scope, id)), AgentRuntimeId: &id, AgentRuntimeVersion: new("1"), CreatedAt: &doc.Created, Status: &doc.State.Status,
+			WorkloadIdentityDetails: identityDetails(scope, id),
 		}, nil
 	})
 }
@@ -75,6 +84,9 @@ func (s *Service) UpdateAgentRuntime(ctx context.Context, in *agentcorecontrol.U
 		_, err := s.docs.runtime(r, scope, id)
 		return err
 	})
+	if err == nil {
+		err = s.checkRole(ctx, scope, id, in.RoleArn)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +107,7 @@ func (s *Service) UpdateAgentRuntime(ctx context.Context, in *agentcorecontrol.U
 		}
 		doc.State.Version++
 		doc.State.Status, doc.State.FailureReason = agentcorecontrol.AgentRuntimeStatusUPDATING, ""
-		doc.State.LastUpdated, doc.State.Description = tx.Now(), text(in.Description)
+		doc.State.LastUpdated, doc.State.Description = tx.Now(), wire.Text(in.Description)
 		if doc, err = s.docs.runtimes.Replace(tx, doc); err != nil {
 			return nil, err
 		}
@@ -113,6 +125,7 @@ func (s *Service) UpdateAgentRuntime(ctx context.Context, in *agentcorecontrol.U
 		return &agentcorecontrol.UpdateAgentRuntimeResponse{
 			AgentRuntimeArn: new(ARN(scope, id)), AgentRuntimeId: &id, AgentRuntimeVersion: new(strconv.Itoa(doc.State.Version)),
 			CreatedAt: &doc.Created, LastUpdatedAt: &doc.State.LastUpdated, Status: &doc.State.Status,
+			WorkloadIdentityDetails: identityDetails(scope, id),
 		}, nil
 	})
 }
@@ -155,6 +168,7 @@ func (s *Service) describe(ctx context.Context, rt runtimeDoc, v versionDoc, ask
 	idle, life := lifecycle(out.LifecycleConfiguration)
 	out.AgentRuntimeArn, out.AgentRuntimeId, out.AgentRuntimeName = new(ARN(rt.Scope, rt.ID)), &rt.ID, &rt.Name
 	out.AgentRuntimeVersion, out.CreatedAt = &n, &rt.Created
+	out.WorkloadIdentityDetails = identityDetails(rt.Scope, rt.ID)
 	out.LifecycleConfiguration = &agentcorecontrol.LifecycleConfiguration{IdleRuntimeSessionTimeout: &idle, MaxLifetime: &life}
 	out.EnvironmentVariables = env
 	out.Status, out.LastUpdatedAt = &rt.State.Status, &rt.State.LastUpdated
@@ -162,7 +176,7 @@ func (s *Service) describe(ctx context.Context, rt runtimeDoc, v versionDoc, ask
 	if asked {
 		out.Status, out.LastUpdatedAt, reason = &v.State.Status, &v.State.LastUpdated, v.State.FailureReason
 	}
-	out.FailureReason = optional(reason)
+	out.FailureReason = wire.Optional(reason)
 	return out, nil
 }
 
@@ -171,9 +185,9 @@ func (s *Service) ListAgentRuntimes(ctx context.Context, in *agentcorecontrol.Li
 	scope := pipeline.From(ctx).Scope
 	out := &agentcorecontrol.ListAgentRuntimesResponse{AgentRuntimes: []agentcorecontrol.AgentRuntime{}}
 	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
-		list, err := s.docs.runtimes.List(r, scope, "", page(in.MaxResults, in.NextToken))
+		list, err := s.docs.runtimes.List(r, scope, "", wire.Page(in.MaxResults, in.NextToken, store.DefaultPageSize))
 		if err != nil {
-			return listFault(err)
+			return wire.PageFault(err)
 		}
 		for _, doc := range list.Items {
 			out.AgentRuntimes = append(out.AgentRuntimes, agentcorecontrol.AgentRuntime{
@@ -182,7 +196,7 @@ func (s *Service) ListAgentRuntimes(ctx context.Context, in *agentcorecontrol.Li
 				LastUpdatedAt: new(doc.State.LastUpdated), Status: new(doc.State.Status),
 			})
 		}
-		out.NextToken = optional(list.Next)
+		out.NextToken = wire.Optional(list.Next)
 		return nil
 	})
 	return out, err
@@ -236,7 +250,7 @@ func (s *Service) draft(ctx context.Context, scope store.Scope, in *agentcorecon
 	if err != nil {
 		return draft{}, err
 	}
-	pin, err := made.pin(ctx, scope)
+	pin, err := made.pin(ctx, scope, wire.Text(in.RoleArn))
 	if err != nil {
 		return draft{}, err
 	}
@@ -267,11 +281,4 @@ func (s *Service) addVersion(ctx context.Context, tx store.Tx, scope store.Scope
 
 func busy(id, status string) error {
 	return fault.Conflict("Agent runtime '%s' is %s; wait until it has settled", id, status)
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

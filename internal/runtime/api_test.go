@@ -142,6 +142,14 @@ func (k kit) refused(err error, code, fragment string) {
 	}
 }
 
+// authorizer fills in where the issuer is.
+func authorizer(c types.CustomJWTAuthorizerConfiguration) types.AuthorizerConfiguration {
+	if c.DiscoveryUrl == nil {
+		c.DiscoveryUrl = aws.String("https://issuer.example/.well-known/openid-configuration")
+	}
+	return &types.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: c}
+}
+
 func TestCreate(t *testing.T) {
 	k := newKit(t, runtimetest.Options{Idle: true})
 	t.Run("works", func(t *testing.T) {
@@ -152,7 +160,8 @@ func TestCreate(t *testing.T) {
 		if want := "arn:aws:bedrock-agentcore:us-west-2:111122223333:runtime/" + *out.AgentRuntimeId; *out.AgentRuntimeArn != want {
 			t.Errorf("ARN %s, want %s", *out.AgentRuntimeArn, want)
 		}
-		if out.Status != types.AgentRuntimeStatusCreating || *out.AgentRuntimeVersion != "1" || out.CreatedAt == nil || out.WorkloadIdentityDetails != nil {
+		if out.Status != types.AgentRuntimeStatusCreating || *out.AgentRuntimeVersion != "1" || out.CreatedAt == nil ||
+			*out.WorkloadIdentityDetails.WorkloadIdentityArn != "arn:aws:bedrock-agentcore:us-west-2:111122223333:workload-identity-directory/default/workload-identity/"+*out.AgentRuntimeId {
 			t.Errorf("%+v", out)
 		}
 	})
@@ -179,9 +188,26 @@ func TestCreate(t *testing.T) {
 		{"no image's name", "'agentRuntimeArtifact.containerConfiguration.containerUri' failed to satisfy constraint", func(in *control.CreateAgentRuntimeInput) {
 			in.AgentRuntimeArtifact = container("two words")
 		}},
-		{"authorizer", "authorizerConfiguration", func(in *control.CreateAgentRuntimeInput) {
-			in.AuthorizerConfiguration = &types.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: types.CustomJWTAuthorizerConfiguration{
-				DiscoveryUrl: aws.String("https://issuer/.well-known/openid-configuration"), AllowedClients: []string{"c"}}}
+		{"authorizer that lets all in", "must have at least one of allowedAudience, allowedClients, allowedScopes and customClaims", func(in *control.CreateAgentRuntimeInput) {
+			in.AuthorizerConfiguration = authorizer(types.CustomJWTAuthorizerConfiguration{})
+		}},
+		{"authorizer at no URL", "discoveryUrl", func(in *control.CreateAgentRuntimeInput) {
+			in.AuthorizerConfiguration = authorizer(types.CustomJWTAuthorizerConfiguration{
+				DiscoveryUrl: aws.String("ftp://issuer/.well-known/openid-configuration"), AllowedClients: []string{"c"}})
+		}},
+		{"authorizer of a claim that cannot match", "a STRING claim is matched by EQUALS", func(in *control.CreateAgentRuntimeInput) {
+			in.AuthorizerConfiguration = authorizer(types.CustomJWTAuthorizerConfiguration{CustomClaims: []types.CustomClaimValidationType{{
+				InboundTokenClaimName: aws.String("team"), InboundTokenClaimValueType: types.InboundTokenClaimValueTypeString,
+				AuthorizingClaimMatchValue: &types.AuthorizingClaimMatchValueType{
+					ClaimMatchOperator: types.ClaimMatchOperatorTypeContains, ClaimMatchValue: &types.ClaimMatchValueTypeMemberMatchValueString{Value: "a"}}}}})
+		}},
+		{"authorizer that advertises what it does not know", "'b' is not among the allowedScopes", func(in *control.CreateAgentRuntimeInput) {
+			in.AuthorizerConfiguration = authorizer(types.CustomJWTAuthorizerConfiguration{
+				AllowedScopes: []string{"a"}, AdvertisedScopeMapping: map[string]string{"b": "c"}})
+		}},
+		{"authorizer behind a private endpoint", "--allow-private", func(in *control.CreateAgentRuntimeInput) {
+			in.AuthorizerConfiguration = authorizer(types.CustomJWTAuthorizerConfiguration{AllowedClients: []string{"c"},
+				PrivateEndpoint: &types.PrivateEndpointMemberSelfManagedLatticeResource{Value: &types.SelfManagedLatticeResourceMemberResourceConfigurationIdentifier{Value: "rcfg-0123456789abcdef0"}}})
 		}},
 		{"vpc without its network", "networkModeConfig is required when networkMode is VPC", func(in *control.CreateAgentRuntimeInput) {
 			in.NetworkConfiguration = &types.NetworkConfiguration{NetworkMode: types.NetworkModeVpc}

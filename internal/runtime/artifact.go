@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/sandbox"
@@ -20,10 +21,11 @@ import (
 // the wire's union (spec/runtime.md 2.3). Refusals are fault.Errors that name what
 // is missing and the way out.
 type artifact interface {
-	// pin looks at Create and Update whether what is named is there, and returns
-	// what fixes it as far as that is known without fetching it: it becomes
-	// versionState.Pin.
-	pin(ctx context.Context, scope store.Scope) (string, error)
+	// pin looks at Create and Update whether what is named is there and may be read, and
+	// returns what fixes it as far as that is known without fetching it: it becomes
+	// versionState.Pin. A version that was pinned stays good, whatever becomes of the
+	// right to read it: it is its runtime's by then, as what was pulled or copied is.
+	pin(ctx context.Context, scope store.Scope, role string) (string, error)
 	// open brings a version's content onto this host, that of versionState.Digest
 	// once there is one, and says how a session is started from it. The caller
 	// releases it.
@@ -58,7 +60,7 @@ func (s *Service) artifact(a *agentcorecontrol.AgentRuntimeArtifact) (artifact, 
 	if a.ContainerConfiguration != nil {
 		return container{s, a.ContainerConfiguration}, nil
 	}
-	return nil, invalid("agentRuntimeArtifact", "agentRuntimeArtifact must have a codeConfiguration or a containerConfiguration")
+	return nil, fault.Invalid("agentRuntimeArtifact", "agentRuntimeArtifact must have a codeConfiguration or a containerConfiguration")
 }
 
 // artifactOf is the one of a version.
@@ -81,16 +83,17 @@ type code struct {
 // (spec/runtime.md 12).
 const codeStartLimit = 30 * time.Second
 
-// pin is the version of the zip's object, where its bucket keeps versions.
-func (c code) pin(ctx context.Context, scope store.Scope) (string, error) {
+// pin is the version of the zip's object, where its bucket keeps versions. Its right to be
+// read is the caller's, and was asked for with those of the call.
+func (c code) pin(ctx context.Context, scope store.Scope, _ string) (string, error) {
 	if _, err := c.interpreter(ctx); err != nil {
 		return "", err
 	}
 	at := c.Code.S3
 	if at == nil {
-		return "", invalid("agentRuntimeArtifact.codeConfiguration.code.s3", "code.s3 must name the zip")
+		return "", fault.Invalid("agentRuntimeArtifact.codeConfiguration.code.s3", "code.s3 must name the zip")
 	}
-	zip, err := c.s.cfg.Objects.Open(ctx, scope, *at.Bucket, *at.Prefix, text(at.VersionId))
+	zip, err := c.s.cfg.Objects.Open(ctx, scope, *at.Bucket, *at.Prefix, wire.Text(at.VersionId))
 	if err != nil {
 		return "", codeFault(at, err)
 	}
@@ -215,8 +218,7 @@ func (c code) interpreter(ctx context.Context) (image.Interpreter, error) {
 		have = strings.Join(names, ", ")
 	}
 	_, fix := image.Absence(*c.Runtime)
-	return image.Interpreter{}, invalid("agentRuntimeArtifact.codeConfiguration.runtime",
-		"This host has no interpreter for "+*c.Runtime+". It has: "+have+". To add it: "+fix+". `outcrop doctor` shows where they were looked for")
+	return image.Interpreter{}, fault.Invalid("agentRuntimeArtifact.codeConfiguration.runtime", "%s", "This host has no interpreter for "+*c.Runtime+". It has: "+have+". To add it: "+fix+". `outcrop doctor` shows where they were looked for")
 }
 
 func codeBasis(digest string, fit image.Fit, in image.Interpreter) string {

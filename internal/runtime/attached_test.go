@@ -109,7 +109,9 @@ func TestPolicies(t *testing.T) {
 	}
 	k.refused(put(arn(id), allow("*")), "ValidationException", "must be exactly '"+arn(id)+"'")
 	k.refused(put(prod, allow(arn(id))), "ValidationException", "must be exactly '"+prod+"'")
-	k.refused(put(arn(id), strings.Replace(allow(arn(id)), "Allow", "Deny", 1)), "ValidationException", "so it would not deny")
+	if err := put(arn(id), strings.Replace(allow(arn(id)), "Allow", "Deny", 1)); err != nil {
+		t.Errorf("a policy that denies: %v", err)
+	}
 	k.refused(put(arn("nobody-0123456789"), allow(arn("nobody-0123456789"))), "ResourceNotFoundException", "No agent runtime found")
 	_, provider := k.provider("pool")
 	k.refused(put(provider, allow(provider)), "ValidationException", "takes no resource policy")

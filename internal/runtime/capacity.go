@@ -11,6 +11,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/api/protocol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/tag"
@@ -50,7 +51,7 @@ func (s *Service) CreateCapacityProvider(ctx context.Context, in *agentcorecontr
 			return nil, err
 		}
 		doc, err := s.docs.providers.Create(tx, providerDoc{Scope: scope, ID: id, Name: *in.Name,
-			Spec:  providerSpec{Configuration: configuration, Description: text(in.Description), Tags: in.Tags},
+			Spec:  providerSpec{Configuration: configuration, Description: wire.Text(in.Description), Tags: in.Tags},
 			State: providerState{Status: agentcorecontrol.CapacityProviderStatusCREATING, LastUpdated: tx.Now()}})
 		if errors.Is(err, store.ErrExists) {
 			return nil, fault.Conflict("A capacity provider with the name '%s' already exists", *in.Name)
@@ -83,7 +84,7 @@ func (s *Service) describeProvider(ctx context.Context, scope store.Scope, id st
 		return nil, fmt.Errorf("read configuration of %s: %w", doc.ID, err)
 	}
 	out.CapacityProviderId, out.CapacityProviderArn, out.Name = &doc.ID, new(ProviderARN(doc.Scope, doc.ID)), &doc.Name
-	out.Status, out.Description = &doc.State.Status, optional(doc.Spec.Description)
+	out.Status, out.Description = &doc.State.Status, wire.Optional(doc.Spec.Description)
 	out.CreatedAt, out.LastUpdatedAt = &doc.Created, &doc.State.LastUpdated
 	return out, nil
 }
@@ -93,9 +94,9 @@ func (s *Service) ListCapacityProviders(ctx context.Context, in *agentcorecontro
 	var out *agentcorecontrol.ListCapacityProvidersOutput
 	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
 		out = &agentcorecontrol.ListCapacityProvidersOutput{CapacityProviders: []agentcorecontrol.CapacityProviderSummary{}}
-		list, err := s.docs.providers.List(r, pipeline.From(ctx).Scope, "", page(in.MaxResults, in.NextToken))
+		list, err := s.docs.providers.List(r, pipeline.From(ctx).Scope, "", wire.Page(in.MaxResults, in.NextToken, store.DefaultPageSize))
 		if err != nil {
-			return listFault(err)
+			return wire.PageFault(err)
 		}
 		for _, doc := range list.Items {
 			out.CapacityProviders = append(out.CapacityProviders, agentcorecontrol.CapacityProviderSummary{
@@ -103,7 +104,7 @@ func (s *Service) ListCapacityProviders(ctx context.Context, in *agentcorecontro
 				Status: &doc.State.Status, LastUpdatedAt: &doc.State.LastUpdated,
 			})
 		}
-		out.NextToken = optional(list.Next)
+		out.NextToken = wire.Optional(list.Next)
 		return nil
 	})
 	return out, err
@@ -114,7 +115,7 @@ func (s *Service) UpdateCapacityProvider(ctx context.Context, in *agentcorecontr
 	return store.Reply(ctx, s.cfg.Store, func(tx store.Tx) (*agentcorecontrol.UpdateCapacityProviderOutput, error) {
 		doc, err := s.changeProvider(tx, pipeline.From(ctx).Scope, *in.CapacityProviderId, agentcorecontrol.CapacityProviderStatusUPDATING, func(d *providerDoc) {
 			if in.Description != nil {
-				d.Spec.Description = text(in.Description.OptionalValue)
+				d.Spec.Description = wire.Text(in.Description.OptionalValue)
 			}
 		})
 		if err != nil {
@@ -177,9 +178,9 @@ func (s *Service) ListAgentRuntimeVersionsByCapacityProvider(ctx context.Context
 		if _, err := s.docs.provider(r, scope, id); err != nil {
 			return unmodelled(err, "capacityProviderId")
 		}
-		list, err := s.docs.placements.List(r, scope, id, page(in.MaxResults, in.NextToken))
+		list, err := s.docs.placements.List(r, scope, id, wire.Page(in.MaxResults, in.NextToken, store.DefaultPageSize))
 		if err != nil {
-			return listFault(err)
+			return wire.PageFault(err)
 		}
 		for _, p := range list.Items {
 			v, err := s.docs.versions.Get(r, scope, versionID(p.Spec.Runtime, p.Spec.Version))
@@ -190,7 +191,7 @@ func (s *Service) ListAgentRuntimeVersionsByCapacityProvider(ctx context.Context
 				AgentRuntimeArn: new(ARN(scope, p.Spec.Runtime)), AgentRuntimeVersion: new(strconv.Itoa(p.Spec.Version)), Status: &v.State.Status,
 			})
 		}
-		out.NextToken = optional(list.Next)
+		out.NextToken = wire.Optional(list.Next)
 		return nil
 	})
 	return out, err
@@ -215,11 +216,11 @@ func (s *Service) place(tx store.Tx, scope store.Scope, id string, n int, c *age
 	doc, err := s.docs.providers.Get(tx, scope, provider)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && arn != ProviderARN(scope, provider):
-		return "", invalid(field, "The capacity provider '"+arn+"' does not exist")
+		return "", fault.Invalid(field, "%s", "The capacity provider '"+arn+"' does not exist")
 	case err != nil:
 		return "", err
 	case doc.State.Status != agentcorecontrol.CapacityProviderStatusREADY && doc.State.Status != agentcorecontrol.CapacityProviderStatusUPDATING:
-		return "", invalid(field, "The capacity provider '"+arn+"' is "+doc.State.Status+"; wait until it is READY")
+		return "", fault.Invalid(field, "%s", "The capacity provider '"+arn+"' is "+doc.State.Status+"; wait until it is READY")
 	}
 	_, err = s.docs.placements.Create(tx, placementDoc{Scope: scope, ID: provider + "/" + versionID(id, n), Parent: provider, Spec: placement{id, n}})
 	return provider, err

@@ -50,21 +50,38 @@ var awsURI = regexp.MustCompile(`^(?:([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazon
 // awsArchitecture is the one that AWS runs.
 const awsArchitecture = "arm64"
 
-// pin is the image's name by its digest, whatever its tag stands for later.
-func (c container) pin(ctx context.Context, scope store.Scope) (string, error) {
+// pin is the image's name by its digest, whatever its tag stands for later. Who may not
+// pull it does not learn whether it is there.
+func (c container) pin(ctx context.Context, scope store.Scope, role string) (string, error) {
 	if c.s.cfg.Strict && !awsURI.MatchString(*c.ContainerUri) {
-		return "", invalid(containerField, containerField+" must name an image of Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG, on a server that is strict (outcrop serve --strict)")
+		return "", fault.Invalid(containerField, "%s must name an image of Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG, on a server that is strict (outcrop serve --strict)", containerField)
+	}
+	reference := c.s.canonical(scope, *c.ContainerUri)
+	if err := c.mayPull(ctx, reference, role); err != nil {
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
 	defer cancel()
-	found, err := c.s.cfg.Images.Resolve(ctx, c.s.canonical(scope, *c.ContainerUri), oci.Credentials{})
+	found, err := c.s.cfg.Images.Resolve(ctx, reference, oci.Credentials{})
 	if err != nil {
 		return "", c.refused(err)
 	}
 	if c.s.cfg.Strict && !slices.ContainsFunc(found.Platforms, func(p string) bool { return strings.HasPrefix(p, "linux/"+awsArchitecture) }) {
-		return "", invalid(containerField, architectureText(*c.ContainerUri, awsArchitecture))
+		return "", fault.Invalid(containerField, "%s", architectureText(*c.ContainerUri, awsArchitecture))
 	}
 	return found.Pinned, nil
+}
+
+// mayPull asks whether the agents of a role may have an image.
+func (c container) mayPull(ctx context.Context, reference, role string) error {
+	host, repository, err := c.s.cfg.Images.Repository(reference)
+	if err != nil {
+		return c.refused(err)
+	}
+	if c.s.cfg.Pulls == nil {
+		return nil
+	}
+	return c.s.cfg.Pulls.CheckPull(ctx, Pull{Role: role, URI: *c.ContainerUri, Host: host, Repository: repository})
 }
 
 // canonical is the reference that an image is known by here.
@@ -99,10 +116,9 @@ func (c container) refused(err error) error {
 		}
 		text = registry.NoImage(name, id).Message
 	case errors.Is(err, oci.ErrDenied) && aws != nil:
-		text = fmt.Sprintf("Access denied while validating ECR URI '%s'. The execution role requires permissions for ecr:GetAuthorizationToken, ecr:BatchGetImage, and ecr:GetDownloadUrlForLayer operations. "+
-			"This server asks Amazon ECR with the credentials of its docker configuration (outcrop serve --registry-config).", uri)
+		return PullFault(uri, "This server asks Amazon ECR with the credentials of its docker configuration (outcrop serve --registry-config).").Because(err)
 	}
-	return invalid(containerField, text).Because(err)
+	return fault.Invalid(containerField, "%s", text).Because(err)
 }
 
 func (c container) open(ctx context.Context, v versionDoc) (*boot, error) {

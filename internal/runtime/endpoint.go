@@ -9,6 +9,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/tag"
@@ -42,7 +43,7 @@ func (s *Service) CreateAgentRuntimeEndpoint(ctx context.Context, in *agentcorec
 			return nil, err
 		}
 		doc, err := s.docs.endpoints.Create(tx, endpointDoc{Scope: scope, ID: endpointID(id, name), Name: name, Parent: id,
-			Spec: endpointSpec{Description: text(in.Description), Tags: in.Tags},
+			Spec: endpointSpec{Description: wire.Text(in.Description), Tags: in.Tags},
 			State: endpointState{
 				ID: newID(name), Status: agentcorecontrol.AgentRuntimeEndpointStatusCREATING, Target: n, LastUpdated: tx.Now(),
 			}})
@@ -110,7 +111,7 @@ func (s *Service) GetAgentRuntimeEndpoint(ctx context.Context, in *agentcorecont
 	e := describeEndpoint(doc)
 	return &agentcorecontrol.GetAgentRuntimeEndpointResponse{
 		AgentRuntimeArn: e.AgentRuntimeArn, AgentRuntimeEndpointArn: e.AgentRuntimeEndpointArn, Name: e.Name, Id: e.Id, Status: e.Status,
-		LiveVersion: e.LiveVersion, TargetVersion: e.TargetVersion, Description: e.Description, FailureReason: optional(doc.State.FailureReason),
+		LiveVersion: e.LiveVersion, TargetVersion: e.TargetVersion, Description: e.Description, FailureReason: wire.Optional(doc.State.FailureReason),
 		CreatedAt: e.CreatedAt, LastUpdatedAt: e.LastUpdatedAt,
 	}, nil
 }
@@ -123,7 +124,7 @@ func describeEndpoint(doc endpointDoc) agentcorecontrol.AgentRuntimeEndpoint {
 	}
 	return agentcorecontrol.AgentRuntimeEndpoint{
 		AgentRuntimeArn: new(ARN(doc.Scope, doc.Parent)), AgentRuntimeEndpointArn: new(EndpointARN(doc.Scope, doc.Parent, doc.Name)),
-		Name: &doc.Name, Id: &id, Status: &doc.State.Status, Description: optional(doc.Spec.Description),
+		Name: &doc.Name, Id: &id, Status: &doc.State.Status, Description: wire.Optional(doc.Spec.Description),
 		LiveVersion: wireVersion(doc.State.Live), TargetVersion: wireVersion(doc.State.Target),
 		CreatedAt: &doc.Created, LastUpdatedAt: new(changed(doc)),
 	}
@@ -139,14 +140,14 @@ func (s *Service) ListAgentRuntimeEndpoints(ctx context.Context, in *agentcoreco
 		if _, err := s.docs.runtime(r, scope, id); err != nil {
 			return unmodelled(err, "agentRuntimeId")
 		}
-		list, err := s.docs.endpoints.List(r, scope, id, page(in.MaxResults, in.NextToken))
+		list, err := s.docs.endpoints.List(r, scope, id, wire.Page(in.MaxResults, in.NextToken, store.DefaultPageSize))
 		if err != nil {
-			return listFault(err)
+			return wire.PageFault(err)
 		}
 		for _, doc := range list.Items {
 			out.RuntimeEndpoints = append(out.RuntimeEndpoints, describeEndpoint(doc))
 		}
-		out.NextToken = optional(list.Next)
+		out.NextToken = wire.Optional(list.Next)
 		return nil
 	})
 	return out, err
@@ -166,7 +167,7 @@ func (s *Service) UpdateAgentRuntimeEndpoint(ctx context.Context, in *agentcorec
 		case err != nil:
 			return nil, err
 		case name == DefaultEndpoint && in.AgentRuntimeVersion != nil:
-			return nil, invalid("agentRuntimeVersion", "The endpoint 'DEFAULT' follows the newest version that is READY and cannot be pinned; make an endpoint of your own for that (CreateAgentRuntimeEndpoint)")
+			return nil, fault.Invalid("agentRuntimeVersion", "The endpoint 'DEFAULT' follows the newest version that is READY and cannot be pinned; make an endpoint of your own for that (CreateAgentRuntimeEndpoint)")
 		case rt.State.Status == agentcorecontrol.AgentRuntimeStatusDELETING:
 			return nil, busy(id, rt.State.Status)
 		case !settled(doc.State.Status):
@@ -248,12 +249,4 @@ func wireVersion(n int) *string {
 		return nil
 	}
 	return new(strconv.Itoa(n))
-}
-
-// optional is absent for an empty text.
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

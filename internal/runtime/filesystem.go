@@ -1,13 +1,13 @@
 package runtime
 
 import (
-	"fmt"
 	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/sandbox"
 )
@@ -39,21 +39,21 @@ func (s *Service) checkFiles(in *agentcorecontrol.UpdateAgentRuntimeRequest) err
 		at := path.Clean(*mount)
 		switch {
 		case !strings.HasPrefix(at, "/mnt/"): // the model lets /mnt/.. through
-			return invalid(field, field+": mountPath '"+*mount+"' is not below /mnt")
+			return fault.Invalid(field, "%s", field+": mountPath '"+*mount+"' is not below /mnt")
 		case storages > 1:
-			return invalid(field, field+": at most one sessionStorage is allowed")
+			return fault.Invalid(field, "%s: at most one sessionStorage is allowed", field)
 		case slices.Contains(taken, at):
-			return invalid(field, field+": mountPath '"+*mount+"' is given twice")
+			return fault.Invalid(field, "%s", field+": mountPath '"+*mount+"' is given twice")
 		}
 		taken = append(taken, at)
 		if arn == nil {
 			continue
 		}
-		if n := in.NetworkConfiguration; s.cfg.Strict && n != nil && text(n.NetworkMode) != agentcorecontrol.NetworkModeVPC {
-			return invalid(field, field+": access points are for networkMode VPC on a server that is strict (outcrop serve --strict)")
+		if n := in.NetworkConfiguration; s.cfg.Strict && n != nil && wire.Text(n.NetworkMode) != agentcorecontrol.NetworkModeVPC {
+			return fault.Invalid(field, "%s: access points are for networkMode VPC on a server that is strict (outcrop serve --strict)", field)
 		}
 		if s.cfg.AccessPoints[*arn] == "" {
-			return invalid(field, fmt.Sprintf("%s: no directory stands for access point '%s' here; the operator names one: outcrop serve --access-point %s=DIRECTORY", field, *arn, *arn))
+			return fault.Invalid(field, "%s: no directory stands for access point '%s' here; the operator names one: outcrop serve --access-point %s=DIRECTORY", field, *arn, *arn)
 		}
 	}
 	return nil
@@ -83,7 +83,7 @@ func (s *Service) accessPoints(list []agentcorecontrol.FilesystemConfiguration) 
 func storagePath(list []agentcorecontrol.FilesystemConfiguration) string {
 	for _, f := range list {
 		if f.SessionStorage != nil {
-			return path.Clean(text(f.SessionStorage.MountPath))
+			return path.Clean(wire.Text(f.SessionStorage.MountPath))
 		}
 	}
 	return ""

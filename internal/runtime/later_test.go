@@ -2,8 +2,12 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"testing"
 
+	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
 )
@@ -29,5 +33,28 @@ func TestPruneBacksOff(t *testing.T) {
 	job.Waits = 1 << 40
 	if err := (prune{}).later(item, job); err.Error() != "not ready, again in 1m0s" {
 		t.Error(err)
+	}
+}
+
+// TestNotNow: a rehearsal is repeated where it has shown nothing of the agent.
+func TestNotNow(t *testing.T) {
+	start := &session.StartError{}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{nil, "<nil>"},
+		{fmt.Errorf("make template: %w", session.ErrLimit), work.Later(roomPause).Error()},
+		{fmt.Errorf("make template: %w", session.ErrClosed), work.Later(snapshotPause).Error()},
+		{start, start.Error()},
+		{sandbox.ErrUnsavable, sandbox.ErrUnsavable.Error()},
+	} {
+		got := notNow(tt.err)
+		if fmt.Sprint(got) != tt.want {
+			t.Errorf("%v: %v, want %s", tt.err, got, tt.want)
+		}
+		if repeated := tt.want != fmt.Sprint(tt.err); !repeated && !errors.Is(got, tt.err) {
+			t.Errorf("%v became %v", tt.err, got)
+		}
 	}
 }

@@ -119,6 +119,15 @@ func ARN(scope store.Scope, id string) string {
 	return "arn:aws:bedrock-agentcore:" + scope.Region + ":" + scope.Account + ":runtime/" + id
 }
 
+// ParseARN returns the scope of the ARN of a runtime, or of what is below one.
+func ParseARN(arn string) (store.Scope, bool) {
+	part := strings.SplitN(arn, ":", 6)
+	if len(part) != 6 || part[0] != "arn" || part[2] != "bedrock-agentcore" || !strings.HasPrefix(part[5], "runtime/") {
+		return store.Scope{}, false
+	}
+	return store.Scope{Account: part[4], Region: part[3]}, true
+}
+
 // EndpointARN is the name of an endpoint to the world.
 func EndpointARN(scope store.Scope, id, name string) string {
 	return ARN(scope, id) + "/runtime-endpoint/" + name

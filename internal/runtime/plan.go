@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
@@ -83,7 +84,9 @@ func (s *Service) plan(ctx context.Context, key session.Key, rt runtimeDoc, v ve
 			out.close(e)
 		},
 	}
-	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), server.env(s.cfg.GuestAPI, ARN(key.Scope, key.Owner)), userEnv(env))
+	trusted, bundle := trust(s.cfg.GuestBundle)
+	plan.Spec.Mounts = slices.Concat(plan.Spec.Mounts, bundle)
+	plan.Spec.Env = merge(on.spec.Env, platformEnv(rt, key), guestEnv(s.cfg.GuestAPI), trusted, server.env(s.cfg.GuestAPI, ARN(key.Scope, key.Owner)), userEnv(env))
 	plan.Spec.Stdout, plan.Spec.Stderr, plan.Spec.Limits = out.stdout, out.stderr, s.limits(spec.ResourceConfigurations)
 	plan.Spec.Volumes = shared
 	plan.Spec.Passthrough = s.passesThrough(rt.Name)
@@ -95,8 +98,8 @@ func (s *Service) plan(ctx context.Context, key session.Key, rt runtimeDoc, v ve
 	nobody.ID = spareID
 	plan.Spare = func(ctx context.Context) (session.Plan, error) { return s.Plan(ctx, nobody, "") }
 	guest := Guest{
-		Scope: key.Scope, Role: text(spec.RoleArn), RoleSession: roleSession(key), Template: key.ID == templateID,
-		Network: net, ContainerToken: env[containerToken], Note: out.note,
+		Scope: key.Scope, ARN: ARN(key.Scope, key.Owner), Role: wire.Text(spec.RoleArn), RoleSession: roleSession(key), Template: key.ID == templateID,
+		Network: net, Elsewhere: Elsewhere(env), ContainerToken: env[containerToken], Note: out.note,
 	}
 	if err := s.surround(ctx, &plan, guest); err != nil {
 		on.release()

@@ -85,7 +85,7 @@ func (s Server) probe() func(context.Context, http.RoundTripper) error {
 	if s.Protocol != agentcorecontrol.ServerProtocolMCP {
 		return session.HTTPProbe(s.Port, pingPath)
 	}
-	return func(ctx context.Context, guest http.RoundTripper) error { return s.answers(ctx, guest) }
+	return func(ctx context.Context, guest http.RoundTripper) error { return s.Answers(ctx, guest) }
 }
 
 // health asks the agent how it is.
@@ -98,7 +98,7 @@ func (s Server) health() func(context.Context, http.RoundTripper) (session.Healt
 		if h, err := status(ctx, guest); err == nil {
 			return h, nil // one that has it may say that it is busy
 		}
-		return session.Health{}, s.answers(ctx, guest)
+		return session.Health{}, s.Answers(ctx, guest)
 	}
 }
 
@@ -106,7 +106,9 @@ func (s Server) health() func(context.Context, http.RoundTripper) (session.Healt
 // bytes.
 const maxPing = 4 << 10
 
-func (s Server) answers(ctx context.Context, guest http.RoundTripper) error {
+// Answers asks the agent for anything: whatever it says on its protocol's port is an
+// answer. The error is the transport's.
+func (s Server) Answers(ctx context.Context, guest http.RoundTripper) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL(pingPath), nil)
 	if err != nil {
 		return err

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/garbage"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
@@ -105,9 +107,17 @@ func (s *Service) codeUsage(ctx context.Context) (codeUsage, error) {
 			starting[name{i.Key.Scope, i.Key.Owner}] = true
 		}
 	}
+	others := map[string]bool{}
+	if s.cfg.OtherCode != nil {
+		var err error
+		if others, err = s.cfg.OtherCode(ctx); err != nil {
+			return u, err
+		}
+	}
 	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
 		clear(u.runs)
 		clear(u.idle)
+		maps.Copy(u.runs, others)
 		for e, err := range s.docs.endpoints.All(r) {
 			if err != nil {
 				return err
@@ -172,7 +182,7 @@ func (s *Service) CodeObjects(ctx context.Context) (map[CodeObject]bool, error) 
 			}
 			if a := spec.AgentRuntimeArtifact; a != nil && a.CodeConfiguration != nil && a.CodeConfiguration.Code != nil && a.CodeConfiguration.Code.S3 != nil {
 				at := a.CodeConfiguration.Code.S3
-				all[CodeObject{text(at.Bucket), text(at.Prefix)}] = true
+				all[CodeObject{wire.Text(at.Bucket), wire.Text(at.Prefix)}] = true
 			}
 		}
 		return nil

@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/inbound"
 )
 
 // check holds the rules of a configuration that the model cannot express; the
@@ -19,6 +21,9 @@ func (s *Service) check(in *agentcorecontrol.UpdateAgentRuntimeRequest) error {
 		if err := checkHeaders(c.RequestHeaderAllowlist, in.AuthorizerConfiguration != nil); err != nil {
 			return err
 		}
+	}
+	if err := inbound.Check(in.AuthorizerConfiguration); err != nil {
+		return err
 	}
 	if err := checkServer(in.ProtocolConfiguration, in.AllowedPorts); err != nil {
 		return err
@@ -36,7 +41,7 @@ func (s *Service) check(in *agentcorecontrol.UpdateAgentRuntimeRequest) error {
 		return err
 	}
 	if m := in.MetadataConfiguration; m != nil && !*m.RequireMMDSV2 {
-		return invalid("metadataConfiguration.requireMMDSV2", "metadataConfiguration.requireMMDSV2 must be true: the metadata service answers version 2 alone")
+		return fault.Invalid("metadataConfiguration.requireMMDSV2", "metadataConfiguration.requireMMDSV2 must be true: the metadata service answers version 2 alone")
 	}
 	return checkEnvironment(in.EnvironmentVariables)
 }
@@ -49,9 +54,9 @@ func checkLifecycle(l *agentcorecontrol.LifecycleConfiguration, strict bool) err
 	idle, life := lifecycle(l)
 	switch {
 	case idle > life:
-		return invalid("lifecycleConfiguration.idleRuntimeSessionTimeout", "idleRuntimeSessionTimeout must be less than or equal to maxLifetime")
+		return fault.Invalid("lifecycleConfiguration.idleRuntimeSessionTimeout", "idleRuntimeSessionTimeout must be less than or equal to maxLifetime")
 	case strict && life > strictLife:
-		return invalid("lifecycleConfiguration.maxLifetime", fmt.Sprintf("maxLifetime must be at most %d on a server that is strict (outcrop serve --strict)", strictLife))
+		return fault.Invalid("lifecycleConfiguration.maxLifetime", "maxLifetime must be at most %d on a server that is strict (outcrop serve --strict)", strictLife)
 	}
 	return nil
 }
@@ -62,7 +67,7 @@ func checkEnvironment(env map[string]string) error {
 	}
 	for name := range env {
 		if strings.ContainsAny(name, "=\x00") || strings.ContainsRune(env[name], 0) {
-			return invalid("environmentVariables", "environmentVariables: a name must not contain '=' and neither a name nor a value a NUL byte")
+			return fault.Invalid("environmentVariables", "environmentVariables: a name must not contain '=' and neither a name nor a value a NUL byte")
 		}
 	}
 	return nil
@@ -76,7 +81,7 @@ const reservedPort = 8443
 // members.
 func checkServer(c *agentcorecontrol.ProtocolConfiguration, ports []agentcorecontrol.AllowedPort) error {
 	if c != nil && c.Port != nil && *c.Port == reservedPort {
-		return invalid("protocolConfiguration.port", fmt.Sprintf("protocolConfiguration.port must not be %d, which is reserved", reservedPort))
+		return fault.Invalid("protocolConfiguration.port", "protocolConfiguration.port must not be %d, which is reserved", reservedPort)
 	}
 	type span struct{ from, to int32 }
 	var taken []span
@@ -91,11 +96,11 @@ func checkServer(c *agentcorecontrol.ProtocolConfiguration, ports []agentcorecon
 		}
 		switch {
 		case s.from > s.to:
-			return invalid(field, fmt.Sprintf("%s: the range %d to %d is empty; from must be at most to", field, s.from, s.to))
+			return fault.Invalid(field, "%s: the range %d to %d is empty; from must be at most to", field, s.from, s.to)
 		case s.from <= reservedPort && reservedPort <= s.to:
-			return invalid(field, fmt.Sprintf("%s must not hold %d, which is reserved; give the ranges before and after it", field, reservedPort))
+			return fault.Invalid(field, "%s must not hold %d, which is reserved; give the ranges before and after it", field, reservedPort)
 		case slices.ContainsFunc(taken, func(t span) bool { return s.from <= t.to && t.from <= s.to }):
-			return invalid(field, fmt.Sprintf("%s: %d to %d overlaps with an entry before it", field, s.from, s.to))
+			return fault.Invalid(field, "%s: %d to %d overlaps with an entry before it", field, s.from, s.to)
 		}
 		taken = append(taken, s)
 	}
@@ -120,9 +125,9 @@ func checkMemory(want []agentcorecontrol.ResourceConfiguration, most int64) erro
 	const field = "resourceConfigurations.1.member.minimumMemoryInMiB"
 	switch bytes := minimumMemory(want); {
 	case bytes <= 0:
-		return invalid(field, field+" must be at least 1")
+		return fault.Invalid(field, "%s must be at least 1", field)
 	case most > 0 && bytes > most:
-		return invalid(field, fmt.Sprintf("%s must be at most %d, what the sandboxes of this server have together (its memory, or outcrop serve --max-memory)", field, most>>20))
+		return fault.Invalid(field, "%s must be at most %d, what the sandboxes of this server have together (its memory, or outcrop serve --max-memory)", field, most>>20)
 	}
 	return nil
 }
@@ -133,11 +138,11 @@ func checkNetwork(c *agentcorecontrol.NetworkConfiguration) error {
 	if c == nil {
 		return nil
 	}
-	switch vpc := text(c.NetworkMode) == agentcorecontrol.NetworkModeVPC; {
+	switch vpc := wire.Text(c.NetworkMode) == agentcorecontrol.NetworkModeVPC; {
 	case vpc && c.NetworkModeConfig == nil:
-		return invalid(field, field+" is required when networkMode is VPC: it names 1 to 16 subnets and 1 to 16 securityGroups")
+		return fault.Invalid(field, "%s is required when networkMode is VPC: it names 1 to 16 subnets and 1 to 16 securityGroups", field)
 	case !vpc && c.NetworkModeConfig != nil:
-		return invalid(field, field+" is for networkMode VPC; leave it out when networkMode is "+text(c.NetworkMode))
+		return fault.Invalid(field, "%s", field+" is for networkMode VPC; leave it out when networkMode is "+wire.Text(c.NetworkMode))
 	}
 	return nil
 }
@@ -153,24 +158,32 @@ func checkHeaders(names []string, jwt bool) error {
 		field := "requestHeaderConfiguration.requestHeaderAllowlist"
 		switch {
 		case seen[lower]:
-			return invalid(field, fmt.Sprintf("Header '%s' is listed twice; names are compared without regard to case", name))
+			return fault.Invalid(field, "Header '%s' is listed twice; names are compared without regard to case", name)
 		case lower == "authorization" && !jwt:
-			return invalid(field, "Header 'Authorization' can be passed on only by a runtime with a customJWTAuthorizer")
+			return fault.Invalid(field, "Header 'Authorization' can be passed on only by a runtime with a customJWTAuthorizer")
 		case strings.HasPrefix(lower, "x-amz-"):
-			return invalid(field, fmt.Sprintf("Header '%s' is reserved: names that start with X-Amz- cannot be passed on", name))
+			return fault.Invalid(field, "%sheader '%s' is reserved: names that start with X-Amz- cannot be passed on", notSatisfied(names), name)
 		case strings.HasPrefix(lower, "x-amzn-") && !strings.HasPrefix(lower, customHeader):
-			return invalid(field, fmt.Sprintf("Header '%s' is reserved: of the names that start with X-Amzn- only X-Amzn-Bedrock-AgentCore-Runtime-Custom-* can be passed on", name))
+			return fault.Invalid(field, "%sheader '%s' is reserved: of the names that start with X-Amzn- only X-Amzn-Bedrock-AgentCore-Runtime-Custom-* can be passed on", notSatisfied(names), name)
 		case restricted(lower):
-			return invalid(field, fmt.Sprintf("Header '%s' is restricted and cannot be passed on", name))
+			return fault.Invalid(field, "%sheader '%s' is restricted and cannot be passed on", notSatisfied(names), name)
 		}
 		seen[lower] = true
 	}
 	return nil
 }
 
+// notSatisfied is how AWS begins to say that an allow-list has a header that cannot be
+// passed on: people search for it.
+func notSatisfied(names []string) string {
+	return "Value '[" + strings.Join(names, ", ") + "]' failed to satisfy constraint: "
+}
+
 // restricted reports whether a header name is on the list of spec/runtime.md 2.6.
 func restricted(lower string) bool {
-	if strings.HasPrefix(lower, "access-control-") {
+	// The second is ours: what agents read their workload access token from comes from
+	// nobody else.
+	if strings.HasPrefix(lower, "access-control-") || lower == "workloadaccesstoken" {
 		return true
 	}
 	return slices.Contains(strings.Fields(restrictedHeaders), lower)
@@ -186,9 +199,3 @@ const restrictedHeaders = `proxy-authorization www-authenticate accept accept-ch
 	x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip x-requested-with x-csrf-token true-client-ip x-client-ip x-cluster-client-ip
 	x-originating-ip x-source-ip x-original-url x-original-host x-rewrite-url cf-ray cf-connecting-ip x-amz-cf-id x-cache x-served-by link
 	sec-websocket-key sec-websocket-accept sec-websocket-version sec-websocket-protocol sec-websocket-extensions`
-
-func invalid(field, text string) *fault.Error {
-	e := fault.Validation("%s", text)
-	e.Fields = []fault.Field{{Name: field, Message: text}}
-	return e
-}

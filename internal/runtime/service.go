@@ -15,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/image/oci"
+	"github.com/outcrop/outcrop/internal/inbound"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/session"
@@ -55,6 +56,9 @@ type Config struct {
 	Secrets  *secret.Box
 	Sessions *session.Manager
 	Logs     telemetry.Appender
+	// OtherCode are the digests of code in Code that others than runtimes have; nil: nobody
+	// has any.
+	OtherCode func(context.Context) (map[string]bool, error)
 	// Interpreters finds what this host can run; it is asked once.
 	Interpreters func(context.Context) ([]image.Interpreter, error)
 	// Limits bound each session; a zero one is the engine's. Its MemoryBytes is what
@@ -67,9 +71,18 @@ type Config struct {
 	// Guests makes what is around a new session; nil leaves it alone, and without
 	// a network.
 	Guests Guests
+	// Roles knows which execution roles may be used; nil lets all.
+	Roles Roles
+	// Pulls knows which images execution roles may have; nil lets them have all.
+	Pulls Pulls
+	// Issuers are asked once for that of a new version's authorizer; nil asks nobody.
+	Issuers Issuers
 	// GuestAPI is the URL at which guests reach this server over their own wire;
 	// empty where they have none.
 	GuestAPI string
+	// GuestBundle is a file of this machine with the certificates that guests trust, in
+	// PEM; empty: those of their images.
+	GuestBundle string
 	// Passthrough are the names of the runtimes whose guests get the network stack of
 	// the machine's kernel (sandbox.Spec.Passthrough), AllRuntimes every one. It is the
 	// operator's choice: nothing that a caller sends leads there.
@@ -96,6 +109,7 @@ type Service struct {
 	wanted       chan payload  // snapshots that sessions wish for
 	making       chan struct{} // holds one while a snapshot is made
 	pulls        chan struct{} // holds one for each work item that opens an image
+	doors        store.Cache[doorKey, *inbound.Authorizer]
 }
 
 // shapes are the indexes of the shapes that specs are read and written as.

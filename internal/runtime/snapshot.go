@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ func checkSnapshot(env, tags map[string]string) error {
 		"environmentVariables." + snapshotVariable: env[snapshotVariable], "tags." + snapshotTag: tags[snapshotTag],
 	} {
 		if v != "" && !slices.Contains([]string{snapshotOn, snapshotOff, snapshotSafe}, v) {
-			return invalid(field, fmt.Sprintf("%s must be %s, %s or %s", field, snapshotOn, snapshotOff, snapshotSafe))
+			return fault.Invalid(field, "%s must be %s, %s or %s", field, snapshotOn, snapshotOff, snapshotSafe)
 		}
 	}
 	return nil
@@ -136,6 +135,9 @@ func (s *Service) want(job payload) {
 
 // Run writes down what sessions wish for, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	if err := s.identifyAll(ctx); err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("give older runtimes their workload identities", "error", err)
+	}
 	// Before somebody waits for it: it takes a while on a busy machine.
 	if _, err := s.interpreters(ctx); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("look for interpreters", "error", err)
@@ -258,13 +260,9 @@ func (h makeSnapshot) Do(ctx context.Context, item *work.Item) error {
 		return nil
 	}
 	begun := s.cfg.Now()
-	err = s.cfg.Sessions.MakeTemplate(ctx, key, plan)
+	err = notNow(s.cfg.Sessions.MakeTemplate(ctx, key, plan))
 	var start *session.StartError
 	switch {
-	case errors.Is(err, session.ErrLimit):
-		return work.Later(roomPause)
-	case errors.Is(err, session.ErrClosed): // the next server makes it
-		return work.Later(snapshotPause)
 	case errors.As(err, &start):
 		return s.noSnapshot(ctx, item, job, snapshotState{Reason: start.Why()})
 	case errors.Is(err, sandbox.ErrUnsavable):
@@ -274,6 +272,18 @@ func (h makeSnapshot) Do(ctx context.Context, item *work.Item) error {
 	}
 	s.cfg.Log.Info("snapshot made", "runtime", job.ID, "version", job.Version, "took", s.cfg.Now().Sub(begun).Round(time.Millisecond))
 	return s.hasSnapshot(ctx, item, job)
+}
+
+// notNow has a rehearsal repeated that got no room, or, by the next server, one that
+// this server's end cut off. Other outcomes stay as they are.
+func notNow(err error) error {
+	switch {
+	case errors.Is(err, session.ErrLimit):
+		return work.Later(roomPause)
+	case errors.Is(err, session.ErrClosed):
+		return work.Later(snapshotPause)
+	}
+	return err
 }
 
 // unwrapped is the reason without the words that every such error has.

@@ -84,30 +84,13 @@ func (c collections) provider(r store.Reader, scope store.Scope, id string) (pro
 	return doc, err
 }
 
-// page is the part of a listing that the wire asks for.
-func page(size *int32, token *string) store.Page {
-	p := store.Page{Size: store.DefaultPageSize, Token: text(token)}
-	if size != nil {
-		p.Size = int(*size)
-	}
-	return p
-}
-
-// listFault words what is wrong with a page.
-func listFault(err error) error {
-	if errors.Is(err, store.ErrBadToken) {
-		return invalid("nextToken", "nextToken is not one that this operation returned")
-	}
-	return err
-}
-
 // unmodelled words what is not there for an operation whose model knows no
 // ResourceNotFoundException.
 func unmodelled(err error, field string) error {
 	if !fault.Is(err, "ResourceNotFoundException") {
 		return err
 	}
-	return invalid(field, fault.From(err).Message)
+	return fault.Invalid(field, "%s", fault.From(err).Message)
 }
 
 // workKey keeps the items of one runtime in order.

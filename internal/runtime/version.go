@@ -7,6 +7,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
@@ -22,9 +23,9 @@ func (s *Service) ListAgentRuntimeVersions(ctx context.Context, in *agentcorecon
 		if err != nil {
 			return err
 		}
-		list, err := s.docs.versions.List(r, scope, id, page(in.MaxResults, in.NextToken))
+		list, err := s.docs.versions.List(r, scope, id, wire.Page(in.MaxResults, in.NextToken, store.DefaultPageSize))
 		if err != nil {
-			return listFault(err)
+			return wire.PageFault(err)
 		}
 		for _, v := range list.Items {
 			described, err := s.describeVersion(rt, v)
@@ -33,7 +34,7 @@ func (s *Service) ListAgentRuntimeVersions(ctx context.Context, in *agentcorecon
 			}
 			out.AgentRuntimes = append(out.AgentRuntimes, described)
 		}
-		out.NextToken = optional(list.Next)
+		out.NextToken = wire.Optional(list.Next)
 		return nil
 	})
 	return out, err

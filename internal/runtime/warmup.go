@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
-	"github.com/outcrop/outcrop/internal/work"
 )
 
 // warmupLimit is how long a warm-up may take (BuildLifecycleHooks of AWS's model).
@@ -41,10 +39,10 @@ func checkWarmup(c *agentcorecontrol.RuntimeHooksConfiguration, server Server) e
 	}
 	const field = "hooksConfiguration.build.warmup.action.httpPost"
 	if w.Port == reservedPort {
-		return invalid(field+".port", fmt.Sprintf("%s.port must not be %d, which is reserved", field, reservedPort))
+		return fault.Invalid(field+".port", "%s.port must not be %d, which is reserved", field, reservedPort)
 	}
 	if taken := []string{server.Path, pingPath, SocketPath}; w.Port == server.Port && slices.Contains(taken, w.Path) {
-		return invalid(field+".path", fmt.Sprintf("%s.path must not be %s, where the agent serves already; give the hook a path or a port of its own", field, w.Path))
+		return fault.Invalid(field+".path", "%s.path must not be %s, where the agent serves already; give the hook a path or a port of its own", field, w.Path)
 	}
 	return nil
 }
@@ -73,15 +71,11 @@ func (s *Service) warmUp(ctx context.Context, job payload, v versionDoc) error {
 	if plan.Template {
 		rehearse = s.cfg.Sessions.MakeTemplate
 	}
-	err = rehearse(ctx, key, plan)
+	err = notNow(rehearse(ctx, key, plan))
 	var start *session.StartError
 	switch {
 	case errors.Is(err, sandbox.ErrUnsavable): // it is warm; that its sessions start cold is told with the next snapshot
 		return nil
-	case errors.Is(err, session.ErrLimit):
-		return work.Later(roomPause)
-	case errors.Is(err, session.ErrClosed): // the next server does it
-		return work.Later(snapshotPause)
 	case errors.Is(err, session.ErrNotWarm) && errors.As(err, &start):
 		return fault.Validation("The warm-up hook failed: %s. See the log of session '%s'", start.Last, templateID).Because(err)
 	case errors.As(err, &start):

@@ -17,6 +17,7 @@ import (
 	"github.com/outcrop/outcrop/internal/resourcepolicy"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
+	"github.com/outcrop/outcrop/internal/workload"
 )
 
 // The kinds of this service's work items.
@@ -28,8 +29,9 @@ const (
 	deleteEndpointKind = "runtime.delete-endpoint"
 	providerKind       = "runtime.capacity-provider"
 	pruneKind          = "runtime.prune"
-	// snapshotKind comes after READY and changes no status.
+	// These come after READY and change no status.
 	snapshotKind = "runtime.snapshot"
+	issuerKind   = "runtime.issuer"
 )
 
 // payload is what an item says about its job.
@@ -64,6 +66,8 @@ func enqueue(tx store.Tx, kind string, job payload) error {
 		key += "/endpoint/" + job.Endpoint
 	case deleteVersionKind:
 		key += "/version/" + strconv.Itoa(job.Version)
+	case issuerKind: // which may take its time to be found out of reach
+		key += "/issuer"
 	}
 	_, err = tx.EnqueueWork(store.Work{Kind: kind, Key: key, Payload: body})
 	return err
@@ -74,7 +78,7 @@ func (s *Service) Handlers() map[string]work.Handler {
 	return map[string]work.Handler{
 		prepareKind: prepare{s}, deleteKind: remove{s}, deleteVersionKind: removeVersion{s},
 		rollKind: roll{s}, deleteEndpointKind: removeEndpoint{s},
-		providerKind: settleProvider{s}, pruneKind: prune{s}, snapshotKind: makeSnapshot{s},
+		providerKind: settleProvider{s}, pruneKind: prune{s}, issuerKind: findIssuer{s}, snapshotKind: makeSnapshot{s},
 	}
 }
 
@@ -93,6 +97,10 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 		return permanent(err)
 	}
 	defer on.release()
+	spec, err := s.configuration(v)
+	if err != nil {
+		return permanent(err)
+	}
 	v.State.Digest = on.digest
 	if err := s.warmUp(ctx, job, v); err != nil {
 		return permanent(err)
@@ -119,6 +127,11 @@ func (p prepare) Do(ctx context.Context, item *work.Item) error {
 		})
 		if err != nil {
 			return err
+		}
+		if spec.AuthorizerConfiguration != nil {
+			if err := enqueue(tx, issuerKind, job); err != nil {
+				return err
+			}
 		}
 		if s.cfg.Sessions.Templates() {
 			job.Endpoint = DefaultEndpoint
@@ -263,7 +276,7 @@ func (d remove) Do(ctx context.Context, item *work.Item) error {
 				return err
 			}
 		}
-		if err := errors.Join(gone(s.docs.runtimes.Delete(tx, job.Scope, job.ID)), resourcepolicy.Forget(tx, job.Scope, ARN(job.Scope, job.ID))); err != nil {
+		if err := errors.Join(gone(s.docs.runtimes.Delete(tx, job.Scope, job.ID)), gone(workload.Delete(tx, job.Scope, job.ID)), resourcepolicy.Forget(tx, job.Scope, ARN(job.Scope, job.ID))); err != nil {
 			return err
 		}
 		if len(job.Digests) > 0 {

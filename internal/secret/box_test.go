@@ -17,26 +17,14 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 )
 
 var owner = secret.Owner{Scope: "123456789012/us-east-1", Kind: "access-key", ID: "AKIA"}
 
-func newBox(t testing.TB, path string) *secret.Box {
-	t.Helper()
-	ring, _, err := secret.EnsureKeyFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err := secret.NewBox(ring)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return box
-}
-
 func TestSealAndOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
-	box := newBox(t, path)
+	box := secrettest.At(t, path)
 	for _, value := range []string{"", "x", strings.Repeat("long ", 100000)} {
 		sealed, err := box.Seal(t.Context(), owner, secret.NewString(value).Bytes())
 		if err != nil {
@@ -50,7 +38,7 @@ func TestSealAndOpen(t *testing.T) {
 			t.Errorf("the same value sealed alike, %v", err)
 		}
 		// Another process with the same file.
-		got, err := newBox(t, path).Open(t.Context(), owner, sealed)
+		got, err := secrettest.At(t, path).Open(t.Context(), owner, sealed)
 		if err != nil || got.Text().Reveal() != value {
 			t.Errorf("%d bytes came back as %d, %v", len(value), len(got.Reveal()), err)
 		}
@@ -59,7 +47,7 @@ func TestSealAndOpen(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
-	box := newBox(t, filepath.Join(dir, "key"))
+	box := secrettest.At(t, filepath.Join(dir, "key"))
 	sealed, err := box.Seal(t.Context(), owner, secret.NewString("value").Bytes())
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +69,7 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		refused(fmt.Sprintf("owner %+v", o), box, o, sealed)
 	}
-	refused("another key", newBox(t, filepath.Join(dir, "other")), owner, sealed)
+	refused("another key", secrettest.At(t, filepath.Join(dir, "other")), owner, sealed)
 	refused("nothing", box, owner, nil)
 	for i := range sealed {
 		changed := bytes.Clone(sealed)
@@ -136,8 +124,8 @@ func TestKeyFile(t *testing.T) {
 		if err := os.WriteFile(p, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := secret.EnsureKeyFile(p); err == nil {
-			t.Errorf("%s was taken for a key file", name)
+		if _, _, err := secret.EnsureKeyFile(p); !errors.Is(err, secret.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
 		} else if len(content) > 1 && strings.Contains(err.Error(), "value") {
 			t.Errorf("%s: the error shows the content: %v", name, err)
 		}
@@ -194,7 +182,7 @@ func TestKeyFileRace(t *testing.T) {
 func TestRotation(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "key")
-	old := newBox(t, path)
+	old := secrettest.At(t, path)
 	sealed, err := old.Seal(t.Context(), owner, secret.NewString("before").Bytes())
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +213,7 @@ func TestRotation(t *testing.T) {
 	if err := os.WriteFile(path, rotated.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	box := newBox(t, path)
+	box := secrettest.At(t, path)
 	if got, err := box.Open(t.Context(), owner, sealed); err != nil || got.Text().Reveal() != "before" {
 		t.Errorf("the old key's secret: %v", err)
 	}
@@ -266,7 +254,7 @@ func TestRemoteKeeperGivenUp(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	box := newBox(f, filepath.Join(f.TempDir(), "key"))
+	box := secrettest.Box(f)
 	sealed, err := box.Seal(f.Context(), owner, secret.NewString("value").Bytes())
 	if err != nil {
 		f.Fatal(err)
@@ -284,7 +272,7 @@ func FuzzOpen(f *testing.F) {
 }
 
 func BenchmarkBox(b *testing.B) {
-	box := newBox(b, filepath.Join(b.TempDir(), "key"))
+	box := secrettest.Box(b)
 	value := secret.NewString(strings.Repeat("k", 40)).Bytes()
 	sealed, err := box.Seal(b.Context(), owner, value)
 	if err != nil {

@@ -20,6 +20,10 @@ import (
 // maxKeyFile bounds what is read as a key file, in bytes.
 const maxKeyFile = 64 << 10
 
+// ErrDamaged says that what should be a key file is none. The error is an
+// fs.PathError, too, which names the file.
+var ErrDamaged = errors.New("it is not a key file, or is damaged")
+
 // Keyring is a Keeper with its keys in memory. It opens what any of its keys
 // encrypted and encrypts with the primary one, so a key is replaced by adding
 // another and making it primary.
@@ -37,7 +41,7 @@ func (k *Keyring) DecryptWithContext(_ context.Context, ciphertext, associatedDa
 
 // OpenKeyFile reads the keyring in the file at path, a Tink keyset in JSON. A
 // file that others than its owner can read or write is refused. A file that is
-// not there is fs.ErrNotExist.
+// not there is fs.ErrNotExist, one that is no keyset ErrDamaged.
 func OpenKeyFile(path string) (*Keyring, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -45,7 +49,7 @@ func OpenKeyFile(path string) (*Keyring, error) {
 	}
 	switch mode := info.Mode(); {
 	case !mode.IsRegular() || info.Size() > maxKeyFile:
-		return nil, fmt.Errorf("open key file %s: it is not a key file", path)
+		return nil, &fs.PathError{Op: "open key file", Path: path, Err: ErrDamaged}
 	case mode.Perm()&0o077 != 0:
 		return nil, fmt.Errorf("open key file %s: others can read or write it (mode %04o): "+
 			"if nobody has, run chmod 600 on it; otherwise its secrets are known and must be replaced", path, mode.Perm())
@@ -56,11 +60,11 @@ func OpenKeyFile(path string) (*Keyring, error) {
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(raw)))
 	if err != nil {
-		return nil, fmt.Errorf("open key file %s: %w", path, err)
+		return nil, &fs.PathError{Op: "open key file", Path: path, Err: fmt.Errorf("%w: %w", ErrDamaged, err)}
 	}
 	keys, err := aead.New(handle)
 	if err != nil {
-		return nil, fmt.Errorf("open key file %s: %w", path, err)
+		return nil, &fs.PathError{Op: "open key file", Path: path, Err: fmt.Errorf("%w: %w", ErrDamaged, err)}
 	}
 	return &Keyring{keys}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing/iotest"
 
 	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 )
 
 func sealed(t testing.TB, box *secret.Box, o secret.Owner, text []byte) []byte {
@@ -39,7 +40,7 @@ func unsealed(t testing.TB, box *secret.Box, o secret.Owner, from io.Reader) ([]
 
 func TestStream(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
-	box := newBox(t, path)
+	box := secrettest.At(t, path)
 	for _, size := range []int{0, 1, 1<<20 - 100, 1 << 20, 3<<20 + 7} {
 		text := bytes.Repeat([]byte("long "), size/5+1)[:size]
 		s := sealed(t, box, owner, text)
@@ -49,7 +50,7 @@ func TestStream(t *testing.T) {
 		if bytes.Equal(s, sealed(t, box, owner, text)) {
 			t.Errorf("%d bytes sealed alike", size)
 		}
-		got, err := unsealed(t, newBox(t, path), owner, iotest.HalfReader(bytes.NewReader(s)))
+		got, err := unsealed(t, secrettest.At(t, path), owner, iotest.HalfReader(bytes.NewReader(s)))
 		if err != nil || !bytes.Equal(got, text) {
 			t.Errorf("%d bytes came back as %d, %v", size, len(got), err)
 		}
@@ -58,7 +59,7 @@ func TestStream(t *testing.T) {
 
 func TestStreamRefuses(t *testing.T) {
 	dir := t.TempDir()
-	box := newBox(t, filepath.Join(dir, "key"))
+	box := secrettest.At(t, filepath.Join(dir, "key"))
 	text := []byte(strings.Repeat("x", 2<<20))
 	s := sealed(t, box, owner, text)
 	refused := func(what string, b *secret.Box, o secret.Owner, s []byte) {
@@ -69,7 +70,7 @@ func TestStreamRefuses(t *testing.T) {
 		}
 	}
 	refused("another owner", box, secret.Owner{Scope: owner.Scope, Kind: owner.Kind, ID: "AKIB"}, s)
-	refused("another key", newBox(t, filepath.Join(dir, "other")), owner, s)
+	refused("another key", secrettest.At(t, filepath.Join(dir, "other")), owner, s)
 	refused("a value", box, owner, func() []byte { v, _ := box.Seal(t.Context(), owner, secret.NewString("x").Bytes()); return v }())
 	for _, at := range []int{0, 1, 2, 3, 40, 100, 150, 200, 1 << 20, len(s) - 1} {
 		changed := bytes.Clone(s)
@@ -99,7 +100,7 @@ func TestStreamRefuses(t *testing.T) {
 
 // TestStreamErrorsBelow: what the disk says is not taken for damage.
 func TestStreamErrorsBelow(t *testing.T) {
-	box := newBox(t, filepath.Join(t.TempDir(), "key"))
+	box := secrettest.Box(t)
 	s := sealed(t, box, owner, make([]byte, 2<<20))
 	broken := errors.New("input/output error")
 	for _, at := range []int{0, 10, 1000, 1 << 20} {
@@ -133,7 +134,7 @@ func (f *full) Write(p []byte) (int, error) {
 }
 
 func FuzzOpenStream(f *testing.F) {
-	box := newBox(f, filepath.Join(f.TempDir(), "key"))
+	box := secrettest.Box(f)
 	s := sealed(f, box, owner, []byte("value"))
 	f.Add(s)
 	f.Add([]byte{2, 0, 0})
@@ -149,7 +150,7 @@ func FuzzOpenStream(f *testing.F) {
 }
 
 func BenchmarkStream(b *testing.B) {
-	box := newBox(b, filepath.Join(b.TempDir(), "key"))
+	box := secrettest.Box(b)
 	text := bytes.Repeat([]byte("0123456789abcdef"), 64<<20/16)
 	s := sealed(b, box, owner, text)
 	b.Run("seal", func(b *testing.B) {

@@ -111,9 +111,7 @@ func (s *session) run(plan Planner, leaving []departure) {
 		}
 		close(s.ready)
 	}
-	if s.plan.Ended != nil {
-		s.plan.Ended(s.ending(why, slept))
-	}
+	s.plan.end(s.ending(why, slept))
 }
 
 // ending words how the session ended.

@@ -72,7 +72,7 @@ type Manager struct {
 	mu       sync.Mutex
 	sessions map[Key]*session
 	asleep   map[Key]*sleeper
-	lost     map[Key]bool                    // ran when another process ended, and were not asked for since
+	lost     map[Key]Status                  // in which another process left them, for those that cannot go on and were not asked for since
 	makers   map[*session]context.CancelFunc // of templates
 	spares   []*spare                        // that nobody has taken, and those that are being made
 	wishes   map[Key]*wish                   // for spares, by endpointOf
@@ -85,7 +85,7 @@ type Manager struct {
 // NewManager returns a Manager. Recover takes up what another process left.
 func NewManager(cfg Config) *Manager {
 	return &Manager{
-		cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, lost: map[Key]bool{},
+		cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, lost: map[Key]Status{},
 		makers: map[*session]context.CancelFunc{}, wishes: map[Key]*wish{}, wished: make(chan struct{}, 1),
 	}
 }

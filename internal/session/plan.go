@@ -91,6 +91,12 @@ func (p *Plan) note(text string) {
 	}
 }
 
+func (p *Plan) end(e End) {
+	if p.Ended != nil {
+		p.Ended(e)
+	}
+}
+
 // Health is what a guest says of itself (spec/runtime.md 8.6).
 type Health struct {
 	// Busy: it works although no request runs, and must not be taken for idle.

@@ -161,8 +161,10 @@ func deleteDocument(tx store.Tx, key Key, epoch int64) error {
 }
 
 // Recover takes up the sessions that another process of this node left: those
-// that hibernate can be woken, those that ran are lost, and files that nobody
-// refers to are removed. It is called before the first Acquire.
+// that hibernate can be woken, those that ran are lost, and so are those whose file is
+// not there, as after a restore; files that nobody refers to are removed. It is
+// called before the first Acquire. A disk that is full keeps it from nothing but
+// removing the documents of the lost, which the next process finds again.
 func (m *Manager) Recover(ctx context.Context) error {
 	if m.cfg.Store == nil {
 		if m.cfg.Hibernated != nil {
@@ -172,24 +174,18 @@ func (m *Manager) Recover(ctx context.Context) error {
 	}
 	var keep []snapshot.Key
 	var found []*sleeper
-	var lost []sessionState
-	err := m.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		keep, found, lost = nil, nil, nil
-		for doc, err := range sessions().All(tx) {
+	var over []sessionState
+	err := m.cfg.Store.View(ctx, func(r store.Reader) error {
+		keep, found, over = nil, nil, nil
+		for doc, err := range sessions().All(r) {
 			if err != nil {
 				return err
 			}
 			if m.recoverable(doc.State) {
 				d := &sleeper{m: m, state: doc.State}
 				keep, found = append(keep, d.file()), append(found, d)
-				continue
-			}
-			abandoned, err := m.abandoned(tx, doc.State.Key)
-			if err != nil {
-				return err
-			}
-			if abandoned {
-				lost = append(lost, doc.State)
+			} else {
+				over = append(over, doc.State)
 			}
 		}
 		return nil
@@ -200,13 +196,16 @@ func (m *Manager) Recover(ctx context.Context) error {
 	if m.cfg.Hibernated != nil {
 		m.cfg.Hibernated.Retain(keep)
 	}
-	if err := m.bury(ctx, lost); err != nil {
+	lost, err := m.bury(store.Freeing(ctx), over)
+	if errors.Is(err, store.ErrFull) {
+		m.cfg.Log.Warn("remove the records of lost sessions: the next server will", "error", err)
+	} else if err != nil {
 		return fmt.Errorf("recover sessions: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, st := range lost {
-		m.lost[st.Key] = true
+		m.lost[st.Key] = st.Status
 	}
 	for _, d := range found {
 		m.lay(d)
@@ -214,24 +213,40 @@ func (m *Manager) Recover(ctx context.Context) error {
 	return nil
 }
 
-// bury says in the logs of sessions that a dead process ran that they are over,
+// bury says in the logs of those sessions that nobody else runs that they are over,
 // and removes their documents once that is on the disk: a process that dies in
-// between leaves it to the next to say.
-func (m *Manager) bury(ctx context.Context, lost []sessionState) error {
-	if len(lost) == 0 {
+// between leaves it to the next to say. It returns which they are.
+func (m *Manager) bury(ctx context.Context, over []sessionState) (lost []sessionState, err error) {
+	if len(over) == 0 {
+		return nil, nil
+	}
+	err = m.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		lost = nil
+		for _, st := range over {
+			abandoned, err := m.abandoned(tx, st.Key)
+			if err != nil {
+				return err
+			}
+			if abandoned {
+				lost = append(lost, st)
+			}
+		}
 		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	for _, st := range lost {
-		m.cfg.Log.Info("a session ended with the server that ran it", "session", st.Key.ID, "owner", st.Key.Owner)
-		m.note(st.Key, "session ended: the server that ran it ended")
+		m.cfg.Log.Info("a session was lost", "session", st.Key.ID, "owner", st.Key.Owner, "reason", whyLost(st.Status))
+		m.note(st.Key, "session ended: "+whyLost(st.Status))
 	}
 	if m.cfg.Noted != nil {
 		if err := m.cfg.Noted(ctx); err != nil {
 			m.cfg.Log.Warn("note that sessions ended: the next server will", "error", err)
-			return ctx.Err()
+			return lost, ctx.Err()
 		}
 	}
-	return m.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	return lost, m.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		for _, st := range lost {
 			if err := deleteDocument(tx, st.Key, st.Epoch); err != nil {
 				return err
@@ -252,16 +267,28 @@ func (m *Manager) note(key Key, text string) {
 // once.
 func (s *session) mourn() {
 	s.m.mu.Lock()
-	lost := s.m.lost[s.key]
+	was, lost := s.m.lost[s.key]
 	delete(s.m.lost, s.key)
 	s.m.mu.Unlock()
 	if lost {
-		s.plan.note("the session starts afresh: the server that ran it ended")
+		s.plan.note("the session starts afresh: " + whyLost(was))
 	}
 }
 
+// whyLost is what became of a session that was in this status when its process ended.
+func whyLost(was Status) string {
+	if was == Hibernated {
+		return "the file in which it hibernated is gone"
+	}
+	return "the server that ran it ended"
+}
+
 func (m *Manager) recoverable(state sessionState) bool {
-	return state.Status == Hibernated && m.cfg.Hibernated != nil
+	if state.Status != Hibernated || m.cfg.Hibernated == nil {
+		return false
+	}
+	_, there := m.cfg.Hibernated.Stat(fileKey(state.Key, state.File))
+	return there
 }
 
 // abandoned reports whether nobody runs a session of which there is a document,

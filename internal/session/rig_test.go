@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/outcrop/outcrop/internal/sandbox/sandboxfake"
-	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/session/storage"
 	"github.com/outcrop/outcrop/internal/snapshot"
@@ -116,14 +116,7 @@ func (r *rig) start() {
 	if r.store, err = sqlite.Open(ctx, filepath.Join(r.dir, "outcrop.db"), sqlite.Options{}); err != nil {
 		r.Fatal(err)
 	}
-	ring, _, err := secret.EnsureKeyFile(filepath.Join(r.dir, "key"))
-	if err != nil {
-		r.Fatal(err)
-	}
-	box, err := secret.NewBox(ring)
-	if err != nil {
-		r.Fatal(err)
-	}
+	box := secrettest.At(r, filepath.Join(r.dir, "key"))
 	log := slog.New(slog.DiscardHandler)
 	open := func(kind string, memory, room int64) *snapshot.Store {
 		s, err := snapshot.New(ctx, snapshot.Config{

@@ -10,6 +10,7 @@ import (
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/store/faulty"
 )
 
 // statuses are the sessions' by id.
@@ -203,6 +204,29 @@ func TestFullDisk(t *testing.T) {
 		if got := r.ask("a", "/get"); got != "x" {
 			t.Errorf("it remembers %q", got)
 		}
+	})
+}
+
+// TestFullDiskAtTheStart: a server starts although it cannot write that sessions
+// were lost, and leaves that to the next one.
+func TestFullDiskAtTheStart(t *testing.T) {
+	with(t, func(r *rig) {
+		r.ask("a", "/set?x")
+		r.change = func(c *session.Config) {
+			c.Store = faulty.New(c.Store, func(call faulty.Call) faulty.Fault {
+				if call.Write {
+					return faulty.Fault{Before: store.ErrFull}
+				}
+				return faulty.Fault{}
+			})
+		}
+		r.kill()
+		if got := r.ask("a", "/get"); got != "" {
+			t.Errorf("it remembers %q", got)
+		}
+		r.change = nil
+		r.kill()
+		r.noted("a: session ended: the server that ran it ended")
 	})
 }
 

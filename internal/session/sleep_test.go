@@ -539,6 +539,30 @@ func TestExpiredWhileAway(t *testing.T) {
 	})
 }
 
+// TestGoneWhileAway: what a restored data directory has no file of is not listed, takes
+// no room, and begins anew with its storage.
+func TestGoneWhileAway(t *testing.T) {
+	with(t, func(r *rig) {
+		r.asleep()
+		r.end()
+		if err := os.RemoveAll(filepath.Join(r.dir, "sessions")); err != nil {
+			r.Fatal(err)
+		}
+		r.start()
+		if got := r.List(all); len(got) != 0 {
+			t.Errorf("listed: %+v", got)
+		}
+		if done, err := r.Prune(r.Context(), session.PruneOptions{DryRun: true}); err != nil || done != (session.Pruned{}) {
+			t.Errorf("prune would end %+v, %v", done, err)
+		}
+		r.noted("a: session ended: the file in which it hibernated is gone")
+		if got := r.ask("a", "/get"); got != "" {
+			t.Errorf("it remembers %q", got)
+		}
+		r.noted("the session starts afresh: the file in which it hibernated is gone")
+	})
+}
+
 // TestDamagedWhileAsleep: the log says what is wrong, and nothing of our files.
 func TestDamagedWhileAsleep(t *testing.T) {
 	with(t, func(r *rig) {

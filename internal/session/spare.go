@@ -153,9 +153,7 @@ func (sp *spare) finish() {
 
 // release gives back what its plan holds.
 func (sp *spare) release() {
-	if sp.plan.Ended != nil {
-		sp.plan.Ended(End{})
-	}
+	sp.plan.end(End{})
 }
 
 // adopt makes the spare that was set aside for the session its sandbox, if it is a

@@ -97,12 +97,14 @@ func (m *Manager) HasTemplate(key Key, plan Plan) bool {
 // MakeTemplate boots a guest as Try does, saves it and ends it; older templates of
 // the endpoint go, those of versions that it has left included.
 //
-// Errors: those of Try, sandbox.ErrUnsavable, and those of the disk.
+// Errors: those of Try, sandbox.ErrUnsavable, and those of the disk. A manager that
+// has no templates boots nothing for its ErrUnsavable.
 func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) error {
-	return m.rehearse(ctx, key, plan, "its snapshot was taken", func(s *session) error {
-		if !m.Templates() {
-			return fmt.Errorf("make template of %s: the engine saves no guests: %w", key.Owner, sandbox.ErrUnsavable)
-		}
+	if !m.Templates() {
+		plan.end(End{}) // nothing has run
+		return fmt.Errorf("make template of %s: the engine saves no guests: %w", key.Owner, sandbox.ErrUnsavable)
+	}
+	err := m.rehearse(ctx, key, plan, "its snapshot was taken", func(s *session) error {
 		saved, err := s.box.Save(ctx, true)
 		if err != nil {
 			return err
@@ -113,9 +115,12 @@ func (m *Manager) MakeTemplate(ctx context.Context, key Key, plan Plan) error {
 			return errors.Join(err, saved.Close())
 		}
 		m.cfg.Templates.DropOthers(at)
-		m.WantSpares(key, plan)
 		return nil
 	})
+	if err == nil {
+		m.WantSpares(key, plan) // now that this guest's place is free for one
+	}
+	return err
 }
 
 // Try boots a guest as a session of key's owner and endpoint would, waits until it
@@ -130,13 +135,10 @@ func (m *Manager) Try(ctx context.Context, key Key, plan Plan) error {
 // rehearse boots a guest that serves nobody, and ends it when then is done with it.
 func (m *Manager) rehearse(ctx context.Context, key Key, plan Plan, why string, then func(*session) error) (err error) {
 	defer func() {
-		if plan.Ended == nil {
-			return
-		}
 		if err != nil {
 			why = err.Error()
 		}
-		plan.Ended(End{Why: why})
+		plan.end(End{Why: why})
 	}()
 	s := newSession(ctx, m, key)
 	ctx, cancel := context.WithCancel(ctx)

@@ -167,6 +167,22 @@ func TestMakeTemplateFails(t *testing.T) {
 	})
 }
 
+// TestNoTemplates: a manager without a place for them boots nothing for nothing.
+func TestNoTemplates(t *testing.T) {
+	with(t, func(r *rig) {
+		r.end()
+		r.change = func(cfg *session.Config) { cfg.Templates = nil }
+		r.start()
+		if err := r.MakeTemplate(r.Context(), key("snapshot"), r.plan); !errors.Is(err, sandbox.ErrUnsavable) {
+			t.Errorf("MakeTemplate = %v", err)
+		}
+		r.noted("ended: ")
+		if n := len(r.engine.Specs()); n != 0 {
+			t.Errorf("%d guests were booted", n)
+		}
+	})
+}
+
 // TestTemplateGivenUp with its owner and with the server, neither of which waits
 // for a guest that is not ready.
 func TestTemplateGivenUp(t *testing.T) {

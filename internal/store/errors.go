@@ -29,7 +29,8 @@ var (
 	ErrFull = errors.New("disk is full")
 	// ErrNewer says that the data was written by a newer version of the program.
 	ErrNewer = errors.New("data was written by a newer version")
-	// ErrForeign says that the file is not one of ours or is damaged.
+	// ErrForeign says that the file is not one of ours or is damaged. The error is
+	// an fs.PathError, too, which names the file.
 	ErrForeign = errors.New("file is not a store of this program")
 	// ErrInUse says that another process has the store open.
 	ErrInUse = errors.New("store is in use by another process")

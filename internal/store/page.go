@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // The bounds of a page.
@@ -70,7 +71,8 @@ func PagePosition(listing, token string) (int64, error) {
 		return 0, nil
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) != tokenSize || b[0] != pageVersion {
+	// The decoder leaves line ends out: such a token is none that was made here.
+	if err != nil || strings.ContainsAny(token, "\r\n") || len(b) != tokenSize || b[0] != pageVersion {
 		return 0, fmt.Errorf("open page token: %w", ErrBadToken)
 	}
 	position := int64(binary.BigEndian.Uint64(b[1:]))

@@ -59,6 +59,10 @@ type Store interface {
 	// A wake-up may be spurious. Nothing has to be released.
 	Changed(topic Topic) <-chan struct{}
 
+	// Watch begins to watch topic, for a cache: what is read afterwards may be kept
+	// as long as the Watch holds. Nothing has to be released.
+	Watch(topic Topic) Watch
+
 	// Close waits for the transactions under way, refuses later ones with
 	// ErrClosed and releases the files. A second call does nothing.
 	Close() error

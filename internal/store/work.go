@@ -42,6 +42,8 @@ type WorkReader interface {
 	Work(id int64) (Work, error)
 	// WorkOf lists the items of a key in their order.
 	WorkOf(key string) ([]Work, error)
+	// CountWork counts the items whose keys begin with a text.
+	CountWork(prefix string) (int, error)
 	// NextWork is the earliest time at which owner's ClaimWork may find an item
 	// of these kinds; false when there is none at all.
 	NextWork(owner Owner, kinds []string) (time.Time, bool, error)

@@ -17,9 +17,7 @@ const Max = 50
 func Check(tags map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		if strings.HasPrefix(strings.ToLower(key), "aws:") {
-			e := fault.Validation("The tag key '%s' is reserved: keys that begin with aws: belong to AWS", key)
-			e.Fields = []fault.Field{{Name: "tags", Message: e.Message}}
-			return e
+			return fault.Invalid("tags", "The tag key '%s' is reserved: keys that begin with aws: belong to AWS", key)
 		}
 	}
 	return nil

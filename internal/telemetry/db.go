@@ -38,7 +38,9 @@ type Options struct {
 	LogBytes int64
 	// AuditAge is how long audit records are kept; 0 is 90 days.
 	AuditAge time.Duration
-	// AuditRecords is the most that are kept; 0 is a million.
+	// AuditRecords is the most that are kept; 0 is a million. Half of them may be of
+	// calls that nobody signed (sign-ins to user pools, and calls with a token):
+	// anybody can make such calls, too.
 	AuditRecords int64
 	// StrangerRecords is how many of them may be of calls by nobody who is
 	// known, the newest; 0 is 10,000. Anybody can make such calls, who must not
@@ -256,6 +258,9 @@ func (d *DB) flush(ctx context.Context, durable int64) error {
 	for group := range groups {
 		d.topics.Wake(groupTopic(group))
 	}
+	if len(b.audits) > 0 {
+		d.topics.Wake(auditTopic)
+	}
 	return nil
 }
 
@@ -316,6 +321,13 @@ func (d *DB) read(ctx context.Context, fn func(*dbfile.Conn) error) error {
 // Changed returns a channel that is closed after the next event of group has
 // been stored; see store.Store.Changed for how to use it.
 func (d *DB) Changed(group Group) <-chan struct{} { return d.topics.Changed(groupTopic(group)) }
+
+// AuditChanged returns a channel that is closed after the next audit record has been
+// stored, of any account.
+func (d *DB) AuditChanged() <-chan struct{} { return d.topics.Changed(auditTopic) }
+
+// auditTopic is no group's: those begin with an account.
+const auditTopic store.Topic = "audit"
 
 func groupTopic(g Group) store.Topic { return store.Topic(g.String()) }
 

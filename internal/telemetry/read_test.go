@@ -305,6 +305,29 @@ func TestTrimKeepsTheNewestThatFit(t *testing.T) {
 	}
 }
 
+// TestUnsignedPushNobodyOut: calls without a signature that are somebody's, as sign-ins to
+// a user pool or with a token, anybody can make as well. They have half of the room.
+func TestUnsignedPushNobodyOut(t *testing.T) {
+	d := open(t, t.TempDir(), telemetry.Options{AuditRecords: 500, Now: func() time.Time { return begin }})
+	for i := range 3000 {
+		r := record(fmt.Sprint(i))
+		if i >= 200 {
+			r.AccessKeyID = ""
+		}
+		if err := d.Audit(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush(t, d)
+	if err := d.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	records, _, err := d.Records(t.Context(), telemetry.AuditQuery{Scope: home, Limit: 1000})
+	if n := len(records); err != nil || n != 450 || records[0].RequestID != "2999" || records[n-1].RequestID != "0" {
+		t.Fatalf("%d records are left, %v", n, err)
+	}
+}
+
 // TestStrangersPushNobodyOut: calls by nobody who is known leave no more than
 // their share, and never cost the record of anybody else.
 func TestStrangersPushNobodyOut(t *testing.T) {

@@ -85,6 +85,8 @@ type Record struct {
 	Resources []string
 	// ErrorCode is the modelled error's name, or empty when the call succeeded.
 	ErrorCode string
+	// ErrorMessage is what the caller was told about it.
+	ErrorMessage string
 	// Status is the HTTP status of the answer.
 	Status int
 	// ReadOnly says that the operation changes nothing.

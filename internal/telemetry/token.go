@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // A page token is a position in one listing, bound to it by a digest. It is
@@ -19,7 +20,8 @@ func sealToken(listing string, position []byte) string {
 
 func openToken(listing, token string) ([]byte, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) < sealSize || !bytes.Equal(b[:sealSize], seal(listing, b[sealSize:])) {
+	// The decoder leaves line ends out: such a token is none that was made here.
+	if err != nil || strings.ContainsAny(token, "\r\n") || len(b) < sealSize || !bytes.Equal(b[:sealSize], seal(listing, b[sealSize:])) {
 		return nil, fmt.Errorf("open page token: %w", ErrBadToken)
 	}
 	return b[sealSize:], nil

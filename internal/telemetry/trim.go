@@ -183,10 +183,14 @@ func (d *DB) trimStreams(ctx context.Context) error {
 }
 
 // trimAudit removes records that are too old or too many, those of strangers
-// first.
+// first, and of calls without a signature.
 func (d *DB) trimAudit(ctx context.Context) error {
 	if err := d.removeRecords(ctx, math.MaxInt64, `SELECT id FROM audit WHERE account = '' AND region = ''
 		ORDER BY time DESC, id DESC LIMIT ? OFFSET ?`, d.options.StrangerRecords); err != nil {
+		return err
+	}
+	if err := d.removeRecords(ctx, math.MaxInt64, `SELECT id FROM audit WHERE access_key_id = '' AND account <> ''
+		ORDER BY id DESC LIMIT ? OFFSET ?`, d.options.AuditRecords/2); err != nil {
 		return err
 	}
 	// Only the oldest are looked at.

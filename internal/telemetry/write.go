@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/store"
@@ -42,12 +43,7 @@ func (d *DB) write(b batch) (map[Group]struct{}, error) {
 				return fmt.Errorf("write stream: %w", err)
 			}
 		}
-		for _, r := range b.audits {
-			if err := writeAudit(conn, r); err != nil {
-				return err
-			}
-		}
-		return nil
+		return writeAudits(conn, b.audits)
 	})
 	return groups, err
 }
@@ -133,23 +129,51 @@ func groupID(conn *dbfile.Conn, g Group) (id int64, err error) {
 	return id, err
 }
 
-func writeAudit(conn *dbfile.Conn, r Record) error {
+// auditRows are how many records one statement writes, as long as there are so many: more
+// than half of what a record costs alone is the statement.
+const auditRows = 16
+
+const (
+	insertAudit = `INSERT INTO audit (time, request_id, account, region, principal, access_key_id, event, source,
+		source_ip, user_agent, resources, error_code, error_message, status, read_only) VALUES `
+	auditRow = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+)
+
+func writeAudits(conn *dbfile.Conn, records []Record) error {
+	many := insertAudit + strings.Repeat(auditRow+", ", auditRows-1) + auditRow
+	var args []any
+	for len(records) > 0 {
+		n, statement := 1, insertAudit+auditRow
+		if len(records) >= auditRows {
+			n, statement = auditRows, many
+		}
+		args = args[:0]
+		for i := range records[:n] {
+			var err error
+			if args, err = appendAudit(args, &records[i]); err != nil {
+				return err
+			}
+		}
+		if _, err := conn.Exec(statement, args...); err != nil {
+			return fmt.Errorf("write audit records: %w", err)
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// appendAudit appends a record's columns.
+func appendAudit(args []any, r *Record) ([]any, error) {
 	named := make([]string, 0, min(len(r.Resources), maxAuditResources))
 	for _, arn := range r.Resources[:cap(named)] {
 		named = append(named, clip(arn))
 	}
 	resources, err := json.Marshal(named)
 	if err != nil {
-		return fmt.Errorf("encode audit record: %w", err)
+		return nil, fmt.Errorf("encode audit record: %w", err)
 	}
-	_, err = conn.Exec(`INSERT INTO audit (time, request_id, account, region, principal, access_key_id, event, source,
-		source_ip, user_agent, resources, error_code, status, read_only) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		micros(r.Time), clip(r.RequestID), clip(r.Scope.Account), clip(r.Scope.Region), clip(r.Principal), clip(r.AccessKeyID),
-		clip(r.Event), clip(r.Source), clip(r.SourceIP), clip(r.UserAgent), string(resources), clip(r.ErrorCode), r.Status, r.ReadOnly)
-	if err != nil {
-		return fmt.Errorf("write audit record: %w", err)
-	}
-	return nil
+	return append(args, micros(r.Time), clip(r.RequestID), clip(r.Scope.Account), clip(r.Scope.Region), clip(r.Principal), clip(r.AccessKeyID),
+		clip(r.Event), clip(r.Source), clip(r.SourceIP), clip(r.UserAgent), string(resources), clip(r.ErrorCode), clip(r.ErrorMessage), r.Status, r.ReadOnly), nil
 }
 
 // A caller chooses some of the texts of a record, so each is bounded, and so is

@@ -107,3 +107,24 @@ func (b *strangerBody) Close() error {
 	b.hold.release()
 	return b.ReadCloser.Close()
 }
+
+// Bounded returns the body of a request whose caller is proven otherwise, such as by a
+// token: nothing is kept of it, and it holds most bytes or fewer. The error of a Read
+// beyond that is a fault.Error in the family's words.
+func Bounded(f Family, body io.ReadCloser, most int64) io.ReadCloser {
+	return &boundedBody{Closer: body, family: f, reader: limitReader{r: body, left: most, max: most}}
+}
+
+type boundedBody struct {
+	io.Closer
+	family Family
+	reader limitReader
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.reader.Read(p)
+	if err != nil && err != io.EOF {
+		return n, b.family.Fault(err)
+	}
+	return n, err
+}

@@ -14,29 +14,32 @@ import (
 
 	model "github.com/outcrop/outcrop/internal/api/model/ecr"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/pin"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image/registry"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
-// Logins makes the passwords of the registry.
-type Logins interface {
+// Directory knows who there is, and makes the passwords of the registry.
+type Directory interface {
+	pin.Directory
 	// MakeLogin makes a password for a principal, good in a region until a time.
 	MakeLogin(ctx context.Context, p auth.Principal, region string) (secret.String, time.Time, error)
 }
 
 // Service implements the generated interface over one image registry.
 type Service struct {
-	images *registry.Storage
-	logins Logins
+	images    *registry.Storage
+	directory Directory
 }
 
 var _ model.Images = (*Service)(nil)
 
 // New returns the front of images.
-func New(images *registry.Storage, logins Logins) *Service { return &Service{images, logins} }
+func New(images *registry.Storage, directory Directory) *Service { return &Service{images, directory} }
 
 // GetAuthorizationToken hands out the password with which docker logs in.
 func (s *Service) GetAuthorizationToken(ctx context.Context, in *model.GetAuthorizationTokenRequest) (*model.GetAuthorizationTokenResponse, error) {
@@ -46,7 +49,7 @@ func (s *Service) GetAuthorizationToken(ctx context.Context, in *model.GetAuthor
 			return nil, otherRegistry(id, c.Scope)
 		}
 	}
-	password, expires, err := s.logins.MakeLogin(ctx, c.Principal, c.Scope.Region)
+	password, expires, err := s.directory.MakeLogin(ctx, c.Principal, c.Scope.Region)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func otherRegistry(id string, own store.Scope) error {
 // accounts here.
 func name(ctx context.Context, registryID, repository *string) (registry.Name, error) {
 	c := pipeline.From(ctx)
-	n := registry.Name{Scope: c.Scope, Repository: text(repository)}
+	n := registry.Name{Scope: c.Scope, Repository: wire.Text(repository)}
 	if registryID != nil && *registryID != c.Scope.Account {
 		other := n
 		other.Account = *registryID
@@ -95,7 +98,7 @@ func name(ctx context.Context, registryID, repository *string) (registry.Name, e
 // named is the repository with an ARN.
 func named(ctx context.Context, arn *string) (registry.Name, error) {
 	c := pipeline.From(ctx)
-	part := strings.SplitN(text(arn), ":", 6)
+	part := strings.SplitN(wire.Text(arn), ":", 6)
 	n := registry.Name{Scope: c.Scope}
 	ok := len(part) == 6 && part[0] == "arn" && part[2] == "ecr"
 	if ok {
@@ -145,19 +148,4 @@ func pageSize(n *int32) int {
 		return 100
 	}
 	return int(*n)
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// optional is nil for the empty string.
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

@@ -41,6 +41,17 @@ func (oneLogin) MakeLogin(_ context.Context, p auth.Principal, region string) (s
 	return secret.NewString("password of " + p.ID + " in " + region), testTime().Add(12 * time.Hour), nil
 }
 
+// UniqueID knows one role.
+func (oneLogin) UniqueID(_ context.Context, principal string) (string, bool, error) {
+	if principal == "arn:aws:iam::"+account+":role/puller" {
+		return "AROAAAAAAAAAAAAAAAAAP", true, nil
+	}
+	return "", strings.Contains(principal, account), nil
+}
+
+// ARN knows no role any more.
+func (oneLogin) ARN(context.Context, string) (string, error) { return "", nil }
+
 // kit is the front over a registry, called with the JSON of the wire.
 type kit struct {
 	t        testing.TB
@@ -192,6 +203,10 @@ func TestConversation(t *testing.T) {
 	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"no"}`)
 	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"{\"Version\":\"2012-10-17\",\"Statement\":[]}"}`)
 	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"{\"Statement\":{\"Effect\":\"Deny\"}}"}`)
+	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Deny\",\"Principal\":{\"AWS\":\"arn:aws:iam::111122223333:role/none\"},\"Action\":\"ecr:BatchDeleteImage\"}]}"}`)
+	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Deny\",\"Principal\":{\"AWS\":\"arn:aws:iam::111122223333:role/puller\"},\"Action\":\"ecr:BatchDeleteImage\"}]}"}`)
+	say("GetRepositoryPolicy", `{"repositoryName":"team/agent"}`)
+	say("SetRepositoryPolicy", `{"repositoryName":"team/agent","policyText":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"ecr:BatchDeleteImage\"}]}"}`)
 	say("GetRepositoryPolicy", repo)
 	say("DeleteRepositoryPolicy", repo)
 	say("DeleteRepositoryPolicy", repo)

@@ -3,10 +3,10 @@ package ecr
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 
 	model "github.com/outcrop/outcrop/internal/api/model/ecr"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image/registry"
 )
@@ -39,7 +39,7 @@ func (s *Service) list(ctx context.Context, registryID, repository, tagged, stat
 	if err != nil {
 		return nil, nil, err
 	}
-	which := map[string]registry.Tagged{model.TagStatusTAGGED: registry.OnlyTagged, model.TagStatusUNTAGGED: registry.OnlyUntagged}[text(tagged)]
+	which := map[string]registry.Tagged{model.TagStatusTAGGED: registry.OnlyTagged, model.TagStatusUNTAGGED: registry.OnlyUntagged}[wire.Text(tagged)]
 	last, err := decode(token)
 	if err != nil {
 		return nil, nil, err
@@ -52,7 +52,7 @@ func (s *Service) list(ctx context.Context, registryID, repository, tagged, stat
 		return nil, nil, invalidToken(err)
 	}
 	most := pageSize(size)
-	if s := text(status); s == model.ImageStatusFilterARCHIVED || s == model.ImageStatusFilterACTIVATING {
+	if s := wire.Text(status); s == model.ImageStatusFilterARCHIVED || s == model.ImageStatusFilterACTIVATING {
 		most = 0 // no image is ever archived
 	}
 	images, more, err := s.images.Images(ctx, n, which, after, most)
@@ -90,7 +90,7 @@ func (s *Service) DescribeImages(ctx context.Context, in *model.DescribeImagesRe
 		out.ImageDetails = append(out.ImageDetails, model.ImageDetail{
 			RegistryId: &n.Account, RepositoryName: &n.Repository, ImageDigest: new(string(i.Digest)), ImageTags: i.Tags,
 			ImageSizeInBytes: &i.Size, ImagePushedAt: &i.Pushed, ImageManifestMediaType: &i.MediaType,
-			ArtifactMediaType: optional(i.ArtifactType), SubjectManifestDigest: optional(string(i.Subject)),
+			ArtifactMediaType: wire.Optional(i.ArtifactType), SubjectManifestDigest: wire.Optional(string(i.Subject)),
 			ImageStatus: new(model.ImageStatusACTIVE),
 		})
 	}
@@ -120,9 +120,9 @@ func refusal(err error) error {
 	}
 	switch f.Code {
 	case registry.CodeInvalidDigest, registry.CodeInvalidTag, registry.CodeMissingID:
-		return fault.New(registry.CodeInvalid, http.StatusBadRequest, "%s", f.Message)
+		return fault.BadRequest(registry.CodeInvalid, "%s", f.Message)
 	case registry.CodeTagMismatch:
-		return fault.New(registry.CodeImageNotFound, http.StatusBadRequest, "%s", f.Message)
+		return fault.BadRequest(registry.CodeImageNotFound, "%s", f.Message)
 	}
 	return err
 }
@@ -138,11 +138,11 @@ func failure(id registry.ImageID, f *fault.Error) model.ImageFailure {
 }
 
 func imageID(id model.ImageIdentifier) registry.ImageID {
-	return registry.ImageID{Digest: registry.Digest(text(id.ImageDigest)), Tag: text(id.ImageTag)}
+	return registry.ImageID{Digest: registry.Digest(wire.Text(id.ImageDigest)), Tag: wire.Text(id.ImageTag)}
 }
 
 func identifier(id registry.ImageID) model.ImageIdentifier {
-	return model.ImageIdentifier{ImageDigest: optional(string(id.Digest)), ImageTag: optional(id.Tag)}
+	return model.ImageIdentifier{ImageDigest: wire.Optional(string(id.Digest)), ImageTag: wire.Optional(id.Tag)}
 }
 
 // BatchGetImage returns manifests.
@@ -164,7 +164,7 @@ func (s *Service) BatchGetImage(ctx context.Context, in *model.BatchGetImageRequ
 			return nil, err
 		}
 		if size += len(raw); size > maxAnswer {
-			return nil, fault.New(registry.CodeLimit, http.StatusBadRequest, "The manifests have more than %d bytes together; ask for fewer at once", maxAnswer)
+			return nil, fault.BadRequest(registry.CodeLimit, "The manifests have more than %d bytes together; ask for fewer at once", maxAnswer)
 		}
 		out.Images = append(out.Images, image(n, i, asked.ImageTag, raw))
 	}
@@ -187,9 +187,9 @@ func (s *Service) PutImage(ctx context.Context, in *model.PutImageRequest) (*mod
 	if err != nil {
 		return nil, err
 	}
-	id := registry.ImageID{Digest: registry.Digest(text(in.ImageDigest)), Tag: text(in.ImageTag)}
-	raw := []byte(text(in.ImageManifest))
-	i, fresh, err := s.images.Put(ctx, n, id, text(in.ImageManifestMediaType), raw)
+	id := registry.ImageID{Digest: registry.Digest(wire.Text(in.ImageDigest)), Tag: wire.Text(in.ImageTag)}
+	raw := []byte(wire.Text(in.ImageManifest))
+	i, fresh, err := s.images.Put(ctx, n, id, wire.Text(in.ImageManifestMediaType), raw)
 	if err != nil {
 		return nil, refusal(err)
 	}

@@ -3,38 +3,35 @@ package ecr
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
-	"slices"
 
 	model "github.com/outcrop/outcrop/internal/api/model/ecr"
+	"github.com/outcrop/outcrop/internal/api/wire"
+	"github.com/outcrop/outcrop/internal/auth/pin"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image/registry"
+	"github.com/outcrop/outcrop/internal/resourcepolicy"
 )
 
-// Policies are kept as they are sent, and nothing more: docs/registry.md.
-
-// effects are those of a policy's statements, of which there are one or a list.
-type effects []struct{ Effect string }
-
-// UnmarshalJSON reads either.
-func (e *effects) UnmarshalJSON(raw []byte) error {
-	if raw[0] != '[' {
-		raw = slices.Concat([]byte("["), raw, []byte("]"))
+// checkPolicy refuses what is no policy of a repository or names somebody who is not
+// there, and pins whom it names. Its statements name no resource: they are about the
+// repository.
+func (s *Service) checkPolicy(ctx context.Context, text string, n registry.Name) (pin.Pins, error) {
+	doc, err := resourcepolicy.Compile(text, n.ARN())
+	if err != nil {
+		return nil, invalidPolicy("PolicyText", "Invalid repository policy provided: "+err.Error())
 	}
-	return json.Unmarshal(raw, (*[]struct{ Effect string })(e))
+	pins, err := pin.Take(ctx, s.directory, doc)
+	if unknown, ok := errors.AsType[*pin.UnknownError](err); ok {
+		return nil, invalidPolicy("PolicyText", "Invalid repository policy provided: "+unknown.Error())
+	}
+	return pins, err
 }
 
-// checkPolicy refuses what is no policy, and one that denies: nothing evaluates
-// policies yet, so it would not deny. One that allows opens nothing until then.
-func checkPolicy(policy string) error {
-	var p struct{ Statement effects }
-	if json.Unmarshal([]byte(policy), &p) != nil {
-		return invalidPolicy("PolicyText", "Invalid repository policy provided")
-	}
-	if slices.Contains(p.Statement, struct{ Effect string }{"Deny"}) {
-		return invalidPolicy("PolicyText", "A policy that denies is not available yet: policies are stored and not evaluated, so it would not deny. Leave its Deny statements out")
-	}
-	return nil
+// policyText is the policy of a repository for whoever reads it.
+func (s *Service) policyText(ctx context.Context, r registry.Settings) (string, error) {
+	return r.Pins.Text(ctx, s.directory, r.Policy)
 }
 
 func checkLifecycle(policy string) error {
@@ -46,7 +43,7 @@ func checkLifecycle(policy string) error {
 }
 
 func invalidPolicy(member, constraint string) error {
-	return fault.New(registry.CodeInvalid, http.StatusBadRequest, "Invalid parameter at '%s' failed to satisfy constraint: '%s'", member, constraint)
+	return fault.BadRequest(registry.CodeInvalid, "Invalid parameter at '%s' failed to satisfy constraint: '%s'", member, constraint)
 }
 
 func noPolicy(n registry.Name) error {
@@ -65,11 +62,12 @@ func (s *Service) SetRepositoryPolicy(ctx context.Context, in *model.SetReposito
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPolicy(text(in.PolicyText)); err != nil {
+	pins, err := s.checkPolicy(ctx, wire.Text(in.PolicyText), n)
+	if err != nil {
 		return nil, err
 	}
 	_, err = s.images.Change(ctx, n, func(s *registry.Settings) error {
-		s.Policy = text(in.PolicyText)
+		s.Policy, s.Pins = wire.Text(in.PolicyText), pins
 		return nil
 	})
 	return &model.SetRepositoryPolicyResponse{RegistryId: &n.Account, RepositoryName: &n.Repository, PolicyText: in.PolicyText}, err
@@ -85,7 +83,11 @@ func (s *Service) GetRepositoryPolicy(ctx context.Context, in *model.GetReposito
 	if err == nil && r.Policy == "" {
 		err = noPolicy(n)
 	}
-	return &model.GetRepositoryPolicyResponse{RegistryId: &n.Account, RepositoryName: &n.Repository, PolicyText: &r.Policy}, err
+	if err != nil {
+		return nil, err
+	}
+	text, err := s.policyText(ctx, r.Settings)
+	return &model.GetRepositoryPolicyResponse{RegistryId: &n.Account, RepositoryName: &n.Repository, PolicyText: &text}, err
 }
 
 // DeleteRepositoryPolicy forgets it.
@@ -94,14 +96,19 @@ func (s *Service) DeleteRepositoryPolicy(ctx context.Context, in *model.DeleteRe
 	if err != nil {
 		return nil, err
 	}
-	var old string
+	var old registry.Settings
 	_, err = s.images.Change(ctx, n, func(s *registry.Settings) error {
-		if old, s.Policy = s.Policy, ""; old == "" {
+		if old = *s; old.Policy == "" {
 			return noPolicy(n)
 		}
+		s.Policy, s.Pins = "", nil
 		return nil
 	})
-	return &model.DeleteRepositoryPolicyResponse{RegistryId: &n.Account, RepositoryName: &n.Repository, PolicyText: &old}, err
+	if err != nil {
+		return nil, err
+	}
+	text, err := s.policyText(ctx, old)
+	return &model.DeleteRepositoryPolicyResponse{RegistryId: &n.Account, RepositoryName: &n.Repository, PolicyText: &text}, err
 }
 
 // PutLifecyclePolicy keeps which images are to go. None goes by it.
@@ -110,11 +117,11 @@ func (s *Service) PutLifecyclePolicy(ctx context.Context, in *model.PutLifecycle
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLifecycle(text(in.LifecyclePolicyText)); err != nil {
+	if err := checkLifecycle(wire.Text(in.LifecyclePolicyText)); err != nil {
 		return nil, err
 	}
 	_, err = s.images.Change(ctx, n, func(s *registry.Settings) error {
-		s.LifecyclePolicy = text(in.LifecyclePolicyText)
+		s.LifecyclePolicy = wire.Text(in.LifecyclePolicyText)
 		return nil
 	})
 	return &model.PutLifecyclePolicyResponse{RegistryId: &n.Account, RepositoryName: &n.Repository, LifecyclePolicyText: in.LifecyclePolicyText}, err

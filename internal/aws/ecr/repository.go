@@ -8,6 +8,7 @@ import (
 
 	model "github.com/outcrop/outcrop/internal/api/model/ecr"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image/registry"
 	"github.com/outcrop/outcrop/internal/store"
@@ -67,13 +68,13 @@ func mutability(value *string, exclusions []model.ImageTagMutabilityExclusionFil
 	}
 	var list []string
 	for _, f := range exclusions {
-		list = append(list, text(f.Filter))
+		list = append(list, wire.Text(f.Filter))
 	}
 	return m, list, nil
 }
 
 func scanOnPush(c *model.ImageScanningConfiguration) bool {
-	return c != nil && c.ScanOnPush != nil && *c.ScanOnPush
+	return c != nil && wire.True(c.ScanOnPush)
 }
 
 // DescribeRepositories lists repositories, or tells of some by name.
@@ -96,19 +97,19 @@ func (s *Service) DescribeRepositories(ctx context.Context, in *model.DescribeRe
 		}
 		return out, nil
 	}
-	list, next, err := s.images.Repositories(ctx, n.Scope, store.Page{Size: pageSize(in.MaxResults), Token: text(in.NextToken)})
+	list, next, err := s.images.Repositories(ctx, n.Scope, store.Page{Size: pageSize(in.MaxResults), Token: wire.Text(in.NextToken)})
 	if err != nil {
 		return nil, badToken(err)
 	}
 	for _, r := range list {
 		out.Repositories = append(out.Repositories, *repository(ctx, r))
 	}
-	out.NextToken = optional(next)
+	out.NextToken = wire.Optional(next)
 	return out, nil
 }
 
 func together(a, b, with string) error {
-	return fault.New(registry.CodeInvalid, http.StatusBadRequest, "Invalid parameter: '%s' and '%s' cannot be used with '%s', which is answered in one page", a, b, with)
+	return fault.BadRequest(registry.CodeInvalid, "Invalid parameter: '%s' and '%s' cannot be used with '%s', which is answered in one page", a, b, with)
 }
 
 // DeleteRepository deletes a repository; force takes its images too.
@@ -117,7 +118,7 @@ func (s *Service) DeleteRepository(ctx context.Context, in *model.DeleteReposito
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.images.DeleteRepository(ctx, n, in.Force != nil && *in.Force)
+	r, err := s.images.DeleteRepository(ctx, n, wire.True(in.Force))
 	if err != nil {
 		return nil, err
 	}
@@ -167,11 +168,11 @@ func merged(old map[string]string, tags []model.Tag) (map[string]string, error) 
 	}
 	seen := map[string]bool{}
 	for _, t := range tags {
-		key := text(t.Key)
+		key := wire.Text(t.Key)
 		if seen[key] {
-			return nil, fault.New(registry.CodeInvalidResourceTag, http.StatusBadRequest, "The tag '%s' is given twice", key)
+			return nil, fault.BadRequest(registry.CodeInvalidResourceTag, "The tag '%s' is given twice", key)
 		}
-		seen[key], out[key] = true, text(t.Value)
+		seen[key], out[key] = true, wire.Text(t.Value)
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/object/checksum"
 )
@@ -15,13 +16,13 @@ func (s *Service) GetObjectAttributes(ctx context.Context, in *model.GetObjectAt
 	if err != nil {
 		return nil, err
 	}
-	id, version := c.id(in.Bucket, in.Key), text(in.VersionId)
+	id, version := c.id(in.Bucket, in.Key), wire.Text(in.VersionId)
 	info, err := s.objects.Head(ctx, id, version, object.ReadCondition{})
 	if err != nil {
 		return nil, s.readFault(ctx, id, version, err)
 	}
 	asks := func(name string) bool { return slices.Contains(in.ObjectAttributes, name) }
-	out := &model.GetObjectAttributesOutput{LastModified: &info.Modified, VersionId: optional(info.VersionID)}
+	out := &model.GetObjectAttributesOutput{LastModified: &info.Modified, VersionId: wire.Optional(info.VersionID)}
 	if asks(model.ObjectAttributesETag) {
 		out.ETag = &info.ETag // without quotes, here alone
 	}
@@ -32,7 +33,7 @@ func (s *Service) GetObjectAttributes(ctx context.Context, in *model.GetObjectAt
 		out.StorageClass = new(model.StorageClassSTANDARD)
 	}
 	if asks(model.ObjectAttributesChecksum) && info.Checksum.Value != "" {
-		sum := &model.Checksum{ChecksumType: optional(string(info.Checksum.Type))}
+		sum := &model.Checksum{ChecksumType: wire.Optional(string(info.Checksum.Type))}
 		sums{&sum.ChecksumCRC32, &sum.ChecksumCRC32C, &sum.ChecksumCRC64NVME, &sum.ChecksumSHA1, &sum.ChecksumSHA256}.
 			set(info.Checksum.Algorithm, checksum.TrimParts(info.Checksum.Value)) // the number of parts is beside it
 		out.Checksum = sum

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
 )
@@ -37,7 +38,7 @@ func (s *Service) CreateBucket(ctx context.Context, in *model.CreateBucketReques
 			return nil, err
 		}
 	}
-	b, err := s.objects.CreateBucket(ctx, c.account, region, text(in.Bucket), begins)
+	b, err := s.objects.CreateBucket(ctx, c.account, region, wire.Text(in.Bucket), begins)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func createConfiguration(c *model.CreateBucketConfiguration) (constraint string,
 	case c.Location != nil || c.Bucket != nil:
 		return "", notImplemented("CreateBucketConfiguration.Bucket", "there are no directory buckets")
 	}
-	return text(c.LocationConstraint), nil
+	return wire.Text(c.LocationConstraint), nil
 }
 
 // bucketRegion is the region of a new bucket: the one that was signed for, which
@@ -65,7 +66,7 @@ func bucketRegion(signed, constraint string) (string, error) {
 	case "EU":
 		want = "eu-west-1"
 	case classicRegion:
-		e := fault.New("InvalidLocationConstraint", http.StatusBadRequest, "The specified location-constraint is not valid")
+		e := fault.BadRequest("InvalidLocationConstraint", "The specified location-constraint is not valid")
 		e.Members = map[string]string{"LocationConstraint": constraint}
 		return "", e
 	}
@@ -87,7 +88,7 @@ func (s *Service) DeleteBucket(ctx context.Context, in *model.DeleteBucketReques
 	if err != nil {
 		return nil, err
 	}
-	return &model.Nothing{}, s.objects.DeleteBucket(ctx, c.account, text(in.Bucket))
+	return &model.Nothing{}, s.objects.DeleteBucket(ctx, c.account, wire.Text(in.Bucket))
 }
 
 // HeadBucket says whether the caller has the bucket.
@@ -110,11 +111,11 @@ func (s *Service) ListBuckets(ctx context.Context, in *model.ListBucketsRequest)
 	if err != nil {
 		return nil, err
 	}
-	l := object.BucketList{Prefix: text(in.Prefix), Region: text(in.BucketRegion), Max: maxBuckets}
+	l := object.BucketList{Prefix: wire.Text(in.Prefix), Region: wire.Text(in.BucketRegion), Max: maxBuckets}
 	if in.MaxBuckets != nil {
 		l.Max = int(*in.MaxBuckets)
 	}
-	if t := text(in.ContinuationToken); t != "" {
+	if t := wire.Text(in.ContinuationToken); t != "" {
 		after, err := base64.RawURLEncoding.Strict().DecodeString(t)
 		if err != nil || object.CheckBucketName(string(after)) != nil {
 			return nil, invalidArgument("continuation-token", t, "The continuation token provided is incorrect")
@@ -153,7 +154,7 @@ func (s *Service) GetBucketVersioning(ctx context.Context, in *model.GetBucketVe
 	if err != nil {
 		return nil, err
 	}
-	return &model.GetBucketVersioningOutput{Status: optional(string(b.Versioning))}, nil
+	return &model.GetBucketVersioningOutput{Status: wire.Optional(string(b.Versioning))}, nil
 }
 
 // PutBucketVersioning enables or suspends versioning.
@@ -166,8 +167,8 @@ func (s *Service) PutBucketVersioning(ctx context.Context, in *model.PutBucketVe
 	if v == nil {
 		return nil, malformedXML()
 	}
-	if strings.EqualFold(text(v.MFADelete), "Enabled") {
+	if strings.EqualFold(wire.Text(v.MFADelete), "Enabled") {
 		return nil, notImplemented("VersioningConfiguration.MfaDelete", "deletion cannot be tied to a second factor")
 	}
-	return &model.Nothing{}, s.objects.SetVersioning(ctx, c.account, text(in.Bucket), object.Versioning(text(v.Status)))
+	return &model.Nothing{}, s.objects.SetVersioning(ctx, c.account, wire.Text(in.Bucket), object.Versioning(wire.Text(v.Status)))
 }

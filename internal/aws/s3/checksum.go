@@ -111,7 +111,7 @@ func checkBeside(b object.Body) (_ object.Body, sum func() string) {
 			return "", invalidRequest("Value for x-amz-checksum-%s header is invalid.", name)
 		}
 		if claimed != sum() {
-			return "", fault.New("BadDigest", http.StatusBadRequest, "The %s you specified did not match the calculated checksum.", algorithm)
+			return "", fault.BadRequest("BadDigest", "The %s you specified did not match the calculated checksum.", algorithm)
 		}
 		return "", nil
 	}

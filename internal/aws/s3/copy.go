@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
@@ -47,7 +48,7 @@ func parseSource(header string) (source, error) {
 
 // source parses the header and asks whether the caller may read what it names.
 func (c call) source(ctx context.Context, header, expectedOwner *string) (source, error) {
-	src, err := parseSource(text(header))
+	src, err := parseSource(wire.Text(header))
 	if err != nil {
 		return src, err
 	}
@@ -84,27 +85,27 @@ func (s *Service) CopyObject(ctx context.Context, in *model.CopyObjectRequest) (
 		Source: src.id(c.account), SourceVersion: src.version, OnlyIf: onlyIf,
 		If: readCondition(in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince),
 	}
-	if text(in.MetadataDirective) == model.MetadataDirectiveREPLACE {
+	if wire.Text(in.MetadataDirective) == model.MetadataDirectiveREPLACE {
 		want.Metadata = &object.Metadata{
-			ContentType: text(in.ContentType), ContentEncoding: contentEncoding(text(in.ContentEncoding)),
-			ContentDisposition: text(in.ContentDisposition), ContentLanguage: text(in.ContentLanguage),
-			CacheControl: text(in.CacheControl), Expires: text(in.Expires), User: in.Metadata,
+			ContentType: wire.Text(in.ContentType), ContentEncoding: contentEncoding(wire.Text(in.ContentEncoding)),
+			ContentDisposition: wire.Text(in.ContentDisposition), ContentLanguage: wire.Text(in.ContentLanguage),
+			CacheControl: wire.Text(in.CacheControl), Expires: wire.Text(in.Expires), User: in.Metadata,
 		}
 	}
 	if want.Tags, err = s.copiedTags(ctx, c, in, src); err != nil {
 		return nil, err
 	}
-	copied, err := s.copy(ctx, c.id(in.Bucket, in.Key), want, checksum.Algorithm(text(in.ChecksumAlgorithm)))
+	copied, err := s.copy(ctx, c.id(in.Bucket, in.Key), want, checksum.Algorithm(wire.Text(in.ChecksumAlgorithm)))
 	if err != nil {
 		return nil, err
 	}
 	result := &model.CopyObjectResult{
-		ETag: quoted(copied.ETag), LastModified: &copied.Modified, ChecksumType: optional(string(copied.Checksum.Type)),
+		ETag: quoted(copied.ETag), LastModified: &copied.Modified, ChecksumType: wire.Optional(string(copied.Checksum.Type)),
 	}
 	sums{&result.ChecksumCRC32, &result.ChecksumCRC32C, &result.ChecksumCRC64NVME, &result.ChecksumSHA1, &result.ChecksumSHA256}.
 		set(copied.Checksum.Algorithm, copied.Checksum.Value)
 	return &model.CopyObjectOutput{
-		CopyObjectResult: result, VersionId: optional(copied.VersionID), CopySourceVersionId: optional(copied.SourceVersion),
+		CopyObjectResult: result, VersionId: wire.Optional(copied.VersionID), CopySourceVersionId: wire.Optional(copied.SourceVersion),
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -18,13 +19,13 @@ func (s *Service) DeleteObject(ctx context.Context, in *model.DeleteObjectReques
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.objects.Delete(ctx, c.account, text(in.Bucket), object.Deletion{
-		Key: text(in.Key), VersionID: text(in.VersionId), ETag: text(in.IfMatch),
+	d, err := s.objects.Delete(ctx, c.account, wire.Text(in.Bucket), object.Deletion{
+		Key: wire.Text(in.Key), VersionID: wire.Text(in.VersionId), ETag: wire.Text(in.IfMatch),
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := &model.DeleteObjectOutput{VersionId: optional(d.VersionID)}
+	out := &model.DeleteObjectOutput{VersionId: wire.Optional(d.VersionID)}
 	if d.Marker {
 		out.DeleteMarker = new(true)
 	}
@@ -48,19 +49,19 @@ func (s *Service) DeleteObjects(ctx context.Context, in *model.DeleteObjectsRequ
 	if !hasDigest(c.Header) {
 		return nil, invalidRequest("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
 	}
-	bucket, wanted := text(in.Bucket), in.Delete.Objects
+	bucket, wanted := wire.Text(in.Bucket), in.Delete.Objects
 	refused := make([]error, len(wanted))
 	var list []object.Deletion
 	for i, o := range wanted {
 		if refused[i] = c.mayDelete(ctx, bucket, o); refused[i] == nil {
-			list = append(list, object.Deletion{Key: text(o.Key), VersionID: text(o.VersionId), ETag: text(o.ETag)})
+			list = append(list, object.Deletion{Key: wire.Text(o.Key), VersionID: wire.Text(o.VersionId), ETag: wire.Text(o.ETag)})
 		}
 	}
 	done, err := s.objects.DeleteAll(ctx, c.account, bucket, list)
 	if err != nil {
 		return nil, err
 	}
-	return deletions(wanted, refused, done, in.Delete.Quiet != nil && *in.Delete.Quiet), nil
+	return deletions(wanted, refused, done, wire.True(in.Delete.Quiet)), nil
 }
 
 // deletions is the answer: done has an entry for each key that was not refused.
@@ -96,10 +97,10 @@ func (c call) mayDelete(ctx context.Context, bucket string, o model.ObjectIdenti
 		return notImplemented("Delete.Object.Size", "S3 has it for directory buckets only")
 	}
 	action := "s3:DeleteObject"
-	if text(o.VersionId) != "" {
+	if wire.Text(o.VersionId) != "" {
 		action = "s3:DeleteObjectVersion"
 	}
-	return c.Authorize(ctx, auth.Requirement{Action: action, Resource: bucketARN(bucket) + "/" + text(o.Key)})
+	return c.Authorize(ctx, auth.Requirement{Action: action, Resource: bucketARN(bucket) + "/" + wire.Text(o.Key)})
 }
 
 func deleteError(o model.ObjectIdentifier, err error) model.Error {
@@ -114,7 +115,7 @@ func deleteError(o model.ObjectIdentifier, err error) model.Error {
 func deletedObject(o model.ObjectIdentifier, d object.Deleted) model.DeletedObject {
 	out := model.DeletedObject{Key: o.Key, VersionId: o.VersionId}
 	if d.Marker {
-		out.DeleteMarker, out.DeleteMarkerVersionId = new(true), optional(d.VersionID)
+		out.DeleteMarker, out.DeleteMarkerVersionId = new(true), wire.Optional(d.VersionID)
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/object"
 )
 
@@ -12,7 +13,7 @@ import (
 type listEncoder struct{ url bool }
 
 func encoder(encodingType *string) listEncoder {
-	return listEncoder{url: text(encodingType) == model.EncodingTypeUrl}
+	return listEncoder{url: wire.Text(encodingType) == model.EncodingTypeUrl}
 }
 
 func (e listEncoder) text(s string) string {
@@ -23,9 +24,9 @@ func (e listEncoder) text(s string) string {
 }
 
 // always is for members that S3 writes even when they are empty.
-func (e listEncoder) always(s *string) *string { return new(e.text(text(s))) }
+func (e listEncoder) always(s *string) *string { return new(e.text(wire.Text(s))) }
 
-func (e listEncoder) optional(s *string) *string { return optional(e.text(text(s))) }
+func (e listEncoder) optional(s *string) *string { return wire.Optional(e.text(wire.Text(s))) }
 
 // urlEncode escapes as S3 does for encoding-type=url: a form's encoding that
 // leaves the slash alone.
@@ -62,7 +63,7 @@ func (e listEncoder) objects(list []object.ListedObject, owner *model.Owner) []m
 		o := &list[i]
 		out[i] = model.Object{
 			Key: new(e.text(o.Key)), LastModified: &o.Modified, ETag: quoted(o.ETag), Size: &o.Size,
-			ChecksumAlgorithm: algorithms(o.Checksum), ChecksumType: optional(string(o.Checksum.Type)),
+			ChecksumAlgorithm: algorithms(o.Checksum), ChecksumType: wire.Optional(string(o.Checksum.Type)),
 			StorageClass: new(model.ObjectStorageClassSTANDARD), Owner: owner,
 		}
 	}
@@ -82,7 +83,7 @@ func (e listEncoder) versions(out *model.ListObjectVersionsOutput, list []object
 		out.Versions = append(out.Versions, model.ObjectVersion{
 			Key: new(e.text(v.Key)), VersionId: &v.VersionID, IsLatest: &v.Latest, LastModified: &v.Modified, Owner: owner,
 			ETag: quoted(v.ETag), Size: &v.Size, StorageClass: new(model.ObjectVersionStorageClassSTANDARD),
-			ChecksumAlgorithm: algorithms(v.Checksum), ChecksumType: optional(string(v.Checksum.Type)),
+			ChecksumAlgorithm: algorithms(v.Checksum), ChecksumType: wire.Optional(string(v.Checksum.Type)),
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
 )
@@ -56,7 +57,7 @@ func (s *Service) HeadObject(ctx context.Context, in *model.HeadObjectRequest) (
 }
 
 func (s *Service) open(ctx context.Context, c call, in *model.GetObjectRequest) (*object.Reader, error) {
-	id, version := c.id(in.Bucket, in.Key), text(in.VersionId)
+	id, version := c.id(in.Bucket, in.Key), wire.Text(in.VersionId)
 	r, err := s.objects.Get(ctx, id, version, readCondition(in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince))
 	if err != nil {
 		return nil, s.readFault(ctx, id, version, err)
@@ -65,7 +66,7 @@ func (s *Service) open(ctx context.Context, c call, in *model.GetObjectRequest) 
 }
 
 func readCondition(match, noneMatch *string, modified, unmodified *time.Time) object.ReadCondition {
-	c := object.ReadCondition{Match: text(match), NoneMatch: text(noneMatch)}
+	c := object.ReadCondition{Match: wire.Text(match), NoneMatch: wire.Text(noneMatch)}
 	if modified != nil {
 		c.ModifiedSince = *modified
 	}
@@ -123,13 +124,13 @@ func (s *Service) describe(ctx context.Context, c call, in *model.GetObjectReque
 	m := info.Metadata
 	out := &model.GetObjectOutput{
 		AcceptRanges: new("bytes"), ETag: quoted(info.ETag), LastModified: &info.Modified, ContentLength: &piece.length,
-		VersionId: optional(info.VersionID), Metadata: m.User, TagCount: tagCount(ctx, c, info),
+		VersionId: wire.Optional(info.VersionID), Metadata: m.User, TagCount: tagCount(ctx, c, info),
 		CacheControl:       either(in.ResponseCacheControl, m.CacheControl),
 		ContentDisposition: either(in.ResponseContentDisposition, m.ContentDisposition),
 		ContentEncoding:    either(in.ResponseContentEncoding, m.ContentEncoding),
 		ContentLanguage:    either(in.ResponseContentLanguage, m.ContentLanguage),
 		ContentType:        either(in.ResponseContentType, m.ContentType),
-		Expires:            optional(m.Expires),
+		Expires:            wire.Optional(m.Expires),
 		Body:               &content{Reader: r, span: piece},
 	}
 	if in.ResponseExpires != nil {
@@ -142,7 +143,7 @@ func (s *Service) describe(ctx context.Context, c call, in *model.GetObjectReque
 		out.PartsCount = new(int32(info.Parts))
 	}
 	if value := sumOf(r, in, piece); value != "" {
-		out.ChecksumType = optional(string(info.Checksum.Type))
+		out.ChecksumType = wire.Optional(string(info.Checksum.Type))
 		sums{&out.ChecksumCRC32, &out.ChecksumCRC32C, &out.ChecksumCRC64NVME, &out.ChecksumSHA1, &out.ChecksumSHA256}.
 			set(info.Checksum.Algorithm, value)
 	}
@@ -187,7 +188,7 @@ func either(override *string, stored string) *string {
 	if override != nil {
 		return override
 	}
-	return optional(stored)
+	return wire.Optional(stored)
 }
 
 // content is a span of an object as the body of an answer.

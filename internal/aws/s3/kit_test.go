@@ -92,7 +92,7 @@ func serve(t testing.TB, dir string, start func(http.Handler) *httptest.Server) 
 	}
 	log := slog.New(slog.NewTextHandler(k.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	p, err := pipeline.New(pipeline.Config{
-		Version: "0.0.0-test", Services: []*schema.Service{&model.Service}, Handlers: model.ObjectsHandlers(s3front.New(k.objects)),
+		Version: "0.0.0-test", Services: []*schema.Service{&model.Service}, Handlers: model.ObjectsHandlers(s3front.New(k.objects, nil)),
 		Verifier:   sigv4.New(sigv4.Config{Keys: keys{}, SpoolDir: dir}),
 		Authorizer: auth.NewAuthorizer(), Store: store, Audit: noAudit{}, Log: log, Now: time.Now,
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/object"
 )
 
@@ -28,8 +29,8 @@ func (s *Service) ListObjects(ctx context.Context, in *model.ListObjectsRequest)
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.objects.ListObjects(ctx, c.account, text(in.Bucket), object.List{
-		Prefix: text(in.Prefix), Delimiter: text(in.Delimiter), Marker: text(in.Marker), Max: most,
+	list, err := s.objects.ListObjects(ctx, c.account, wire.Text(in.Bucket), object.List{
+		Prefix: wire.Text(in.Prefix), Delimiter: wire.Text(in.Delimiter), Marker: wire.Text(in.Marker), Max: most,
 	})
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func (s *Service) ListObjects(ctx context.Context, in *model.ListObjectsRequest)
 		CommonPrefixes: e.prefixes(list.Prefixes), Contents: e.objects(list.Objects, c.owner()),
 	}
 	// Without a delimiter the last key is the marker, and S3 leaves it to that.
-	if list.Truncated && text(in.Delimiter) != "" {
+	if list.Truncated && wire.Text(in.Delimiter) != "" {
 		out.NextMarker = e.optional(&list.Marker)
 	}
 	return out, nil
@@ -60,21 +61,21 @@ func (s *Service) ListObjectsV2(ctx context.Context, in *model.ListObjectsV2Requ
 	if in.ContinuationToken != nil && *in.ContinuationToken == "" {
 		return nil, invalidArgument("continuation-token", "", "The continuation token provided is incorrect")
 	}
-	list, err := s.objects.ListObjects(ctx, c.account, text(in.Bucket), object.List{
-		Prefix: text(in.Prefix), Delimiter: text(in.Delimiter), StartAfter: text(in.StartAfter), Token: text(in.ContinuationToken), Max: most,
+	list, err := s.objects.ListObjects(ctx, c.account, wire.Text(in.Bucket), object.List{
+		Prefix: wire.Text(in.Prefix), Delimiter: wire.Text(in.Delimiter), StartAfter: wire.Text(in.StartAfter), Token: wire.Text(in.ContinuationToken), Max: most,
 	})
 	if err != nil {
 		return nil, err
 	}
 	var owner *model.Owner
-	if in.FetchOwner != nil && *in.FetchOwner {
+	if wire.True(in.FetchOwner) {
 		owner = c.owner()
 	}
 	e := encoder(in.EncodingType)
 	return &model.ListObjectsV2Output{
 		Name: in.Bucket, Prefix: e.always(in.Prefix), Delimiter: e.optional(in.Delimiter), StartAfter: e.optional(in.StartAfter),
 		MaxKeys: new(int32(most)), KeyCount: new(int32(len(list.Objects) + len(list.Prefixes))), IsTruncated: &list.Truncated,
-		ContinuationToken: in.ContinuationToken, NextContinuationToken: optional(list.Token), EncodingType: in.EncodingType,
+		ContinuationToken: in.ContinuationToken, NextContinuationToken: wire.Optional(list.Token), EncodingType: in.EncodingType,
 		CommonPrefixes: e.prefixes(list.Prefixes), Contents: e.objects(list.Objects, owner),
 	}, nil
 }
@@ -89,11 +90,11 @@ func (s *Service) ListObjectVersions(ctx context.Context, in *model.ListObjectVe
 	if err != nil {
 		return nil, err
 	}
-	if text(in.VersionIdMarker) != "" && text(in.KeyMarker) == "" {
-		return nil, invalidArgument("version-id-marker", text(in.VersionIdMarker), "A version-id marker cannot be specified without a key marker.")
+	if wire.Text(in.VersionIdMarker) != "" && wire.Text(in.KeyMarker) == "" {
+		return nil, invalidArgument("version-id-marker", wire.Text(in.VersionIdMarker), "A version-id marker cannot be specified without a key marker.")
 	}
-	list, err := s.objects.ListVersions(ctx, c.account, text(in.Bucket), object.VersionList{
-		Prefix: text(in.Prefix), Delimiter: text(in.Delimiter), KeyMarker: text(in.KeyMarker), VersionMarker: text(in.VersionIdMarker), Max: most,
+	list, err := s.objects.ListVersions(ctx, c.account, wire.Text(in.Bucket), object.VersionList{
+		Prefix: wire.Text(in.Prefix), Delimiter: wire.Text(in.Delimiter), KeyMarker: wire.Text(in.KeyMarker), VersionMarker: wire.Text(in.VersionIdMarker), Max: most,
 	})
 	if err != nil {
 		return nil, err
@@ -101,11 +102,11 @@ func (s *Service) ListObjectVersions(ctx context.Context, in *model.ListObjectVe
 	e := encoder(in.EncodingType)
 	out := &model.ListObjectVersionsOutput{
 		Name: in.Bucket, Prefix: e.always(in.Prefix), Delimiter: e.optional(in.Delimiter), MaxKeys: new(int32(most)),
-		KeyMarker: e.always(in.KeyMarker), VersionIdMarker: new(text(in.VersionIdMarker)), IsTruncated: &list.Truncated,
+		KeyMarker: e.always(in.KeyMarker), VersionIdMarker: new(wire.Text(in.VersionIdMarker)), IsTruncated: &list.Truncated,
 		EncodingType: in.EncodingType, CommonPrefixes: e.prefixes(list.Prefixes),
 	}
 	if list.Truncated {
-		out.NextKeyMarker, out.NextVersionIdMarker = e.optional(&list.KeyMarker), optional(list.VersionMarker)
+		out.NextKeyMarker, out.NextVersionIdMarker = e.optional(&list.KeyMarker), wire.Optional(list.VersionMarker)
 	}
 	e.versions(out, list.Versions, c.owner())
 	return out, nil

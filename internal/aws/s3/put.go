@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/object"
 )
 
@@ -27,15 +28,15 @@ func (s *Service) PutObject(ctx context.Context, in *model.PutObjectRequest) (*m
 		return nil, err
 	}
 	info, err := s.objects.Put(ctx, c.id(in.Bucket, in.Key), object.Put{OnlyIf: onlyIf, Tags: tags, Metadata: object.Metadata{
-		ContentType: text(in.ContentType), ContentEncoding: contentEncoding(text(in.ContentEncoding)),
-		ContentDisposition: text(in.ContentDisposition), ContentLanguage: text(in.ContentLanguage),
-		CacheControl: text(in.CacheControl), Expires: text(in.Expires), User: in.Metadata,
+		ContentType: wire.Text(in.ContentType), ContentEncoding: contentEncoding(wire.Text(in.ContentEncoding)),
+		ContentDisposition: wire.Text(in.ContentDisposition), ContentLanguage: wire.Text(in.ContentLanguage),
+		CacheControl: wire.Text(in.CacheControl), Expires: wire.Text(in.Expires), User: in.Metadata,
 	}}, body)
 	if err != nil {
 		return nil, err
 	}
 	out := &model.PutObjectOutput{
-		ETag: quoted(info.ETag), VersionId: optional(info.VersionID), ChecksumType: optional(string(info.Checksum.Type)),
+		ETag: quoted(info.ETag), VersionId: wire.Optional(info.VersionID), ChecksumType: wire.Optional(string(info.Checksum.Type)),
 	}
 	sums{&out.ChecksumCRC32, &out.ChecksumCRC32C, &out.ChecksumCRC64NVME, &out.ChecksumSHA1, &out.ChecksumSHA256}.
 		set(info.Checksum.Algorithm, info.Checksum.Value)
@@ -45,8 +46,8 @@ func (s *Service) PutObject(ctx context.Context, in *model.PutObjectRequest) (*m
 // writeCondition reads the headers that make a write conditional. Of
 // If-None-Match S3 knows "*" alone.
 func writeCondition(match, noneMatch *string) (object.WriteCondition, error) {
-	c := object.WriteCondition{ETag: text(match)}
-	switch none := text(noneMatch); {
+	c := object.WriteCondition{ETag: wire.Text(match)}
+	switch none := wire.Text(noneMatch); {
 	case none == "":
 	case none != "*":
 		return c, notImplemented("If-None-Match", "only * is known of a write")

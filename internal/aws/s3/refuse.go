@@ -80,7 +80,7 @@ func (d demand) names(header string) bool {
 // notImplemented is S3's answer to a header it does not know what to do with,
 // with a status that is not the server's fault.
 func notImplemented(name, reason string) *fault.Error {
-	e := fault.New("NotImplemented", http.StatusBadRequest, "%s is not available in Outcrop: %s", name, reason)
+	e := fault.BadRequest("NotImplemented", "%s is not available in Outcrop: %s", name, reason)
 	e.Members = map[string]string{"Header": name}
 	e.Header = http.Header{"X-Outcrop-Refused": {name}}
 	return e

@@ -15,17 +15,25 @@ import (
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
+	"github.com/outcrop/outcrop/internal/auth/pin"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
 )
 
 // Service implements the generated interface over one object storage.
-type Service struct{ objects *object.Storage }
+type Service struct {
+	objects   *object.Storage
+	directory pin.Directory
+}
 
 var _ model.Objects = (*Service)(nil)
 
-// New returns the front of objects.
-func New(objects *object.Storage) *Service { return &Service{objects: objects} }
+// New returns the front of objects. The directory, which may be nil, knows whom
+// policies of buckets name.
+func New(objects *object.Storage, directory pin.Directory) *Service {
+	return &Service{objects: objects, directory: directory}
+}
 
 // call is what every operation needs to know of its caller.
 type call struct {
@@ -57,7 +65,7 @@ func (c call) checkOwner(expected *string) error {
 
 // id names an object of the caller's.
 func (c call) id(bucket, key *string) object.ID {
-	return object.ID{Account: c.account, Bucket: text(bucket), Key: text(key)}
+	return object.ID{Account: c.account, Bucket: wire.Text(bucket), Key: wire.Text(key)}
 }
 
 // owner is the caller's account as S3 names it: an opaque canonical id.
@@ -70,30 +78,15 @@ func canonicalID(account string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// optional is nil for the empty string: S3 leaves such headers out.
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
 // quoted is an ETag as HTTP writes it.
 func quoted(etag string) *string { return new(`"` + etag + `"`) }
 
 func invalidArgument(name, value, format string, args ...any) *fault.Error {
-	e := fault.New("InvalidArgument", http.StatusBadRequest, format, args...)
+	e := fault.BadRequest("InvalidArgument", format, args...)
 	e.Members = map[string]string{"ArgumentName": name, "ArgumentValue": value}
 	return e
 }
 
 func invalidRequest(format string, args ...any) *fault.Error {
-	return fault.New("InvalidRequest", http.StatusBadRequest, format, args...)
+	return fault.BadRequest("InvalidRequest", format, args...)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
 )
@@ -15,7 +16,7 @@ func (s *Service) bucket(ctx context.Context, name, expectedOwner *string) (call
 	if err != nil {
 		return c, object.Bucket{}, err
 	}
-	b, err := s.objects.Bucket(ctx, c.account, text(name))
+	b, err := s.objects.Bucket(ctx, c.account, wire.Text(name))
 	return c, b, err
 }
 
@@ -27,7 +28,7 @@ func notSet(code, message, bucket string) *fault.Error {
 }
 
 func malformedXML() *fault.Error {
-	return fault.New("MalformedXML", http.StatusBadRequest, "The XML you provided was not well-formed or did not validate against our published schema")
+	return fault.BadRequest("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
 }
 
 // GetPublicAccessBlock returns what was said of a bucket, and of one that nobody
@@ -56,10 +57,9 @@ func (s *Service) PutPublicAccessBlock(ctx context.Context, in *model.PutPublicA
 	if said == nil {
 		return nil, malformedXML()
 	}
-	yes := func(b *bool) bool { return b != nil && *b }
-	return &model.Nothing{}, s.objects.SetPublicAccessBlock(ctx, c.account, text(in.Bucket), &object.PublicAccessBlock{
-		BlockACLs: yes(said.BlockPublicAcls), IgnoreACLs: yes(said.IgnorePublicAcls),
-		BlockPolicy: yes(said.BlockPublicPolicy), RestrictBuckets: yes(said.RestrictPublicBuckets),
+	return &model.Nothing{}, s.objects.SetPublicAccessBlock(ctx, c.account, wire.Text(in.Bucket), &object.PublicAccessBlock{
+		BlockACLs: wire.True(said.BlockPublicAcls), IgnoreACLs: wire.True(said.IgnorePublicAcls),
+		BlockPolicy: wire.True(said.BlockPublicPolicy), RestrictBuckets: wire.True(said.RestrictPublicBuckets),
 	})
 }
 
@@ -69,7 +69,7 @@ func (s *Service) DeletePublicAccessBlock(ctx context.Context, in *model.DeleteP
 	if err != nil {
 		return nil, err
 	}
-	return &model.Nothing{}, s.objects.SetPublicAccessBlock(ctx, c.account, text(in.Bucket), nil)
+	return &model.Nothing{}, s.objects.SetPublicAccessBlock(ctx, c.account, wire.Text(in.Bucket), nil)
 }
 
 // GetBucketOwnershipControls returns what was said of a bucket, or
@@ -100,12 +100,12 @@ func (s *Service) PutBucketOwnershipControls(ctx context.Context, in *model.PutB
 	if err != nil {
 		return nil, err
 	}
-	return &model.Nothing{}, s.objects.SetOwnership(ctx, c.account, text(in.Bucket), &o)
+	return &model.Nothing{}, s.objects.SetOwnership(ctx, c.account, wire.Text(in.Bucket), &o)
 }
 
 // ownership reads the name of one; "" is none.
 func ownership(name *string) (object.Ownership, error) {
-	switch o := object.Ownership(text(name)); o {
+	switch o := object.Ownership(wire.Text(name)); o {
 	case "", object.OwnerEnforced, object.OwnerPreferred, object.ObjectWriter:
 		return o, nil
 	}
@@ -118,7 +118,7 @@ func (s *Service) DeleteBucketOwnershipControls(ctx context.Context, in *model.D
 	if err != nil {
 		return nil, err
 	}
-	return &model.Nothing{}, s.objects.SetOwnership(ctx, c.account, text(in.Bucket), nil)
+	return &model.Nothing{}, s.objects.SetOwnership(ctx, c.account, wire.Text(in.Bucket), nil)
 }
 
 // GetBucketEncryption says that nothing is encrypted: PutBucketEncryption is

@@ -3,11 +3,11 @@ package s3
 import (
 	"context"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
@@ -19,12 +19,12 @@ func (s *Service) GetObjectTagging(ctx context.Context, in *model.GetObjectTaggi
 	if err != nil {
 		return nil, err
 	}
-	id, version := c.id(in.Bucket, in.Key), text(in.VersionId)
+	id, version := c.id(in.Bucket, in.Key), wire.Text(in.VersionId)
 	info, err := s.objects.Head(ctx, id, version, object.ReadCondition{})
 	if err != nil {
 		return nil, s.readFault(ctx, id, version, err)
 	}
-	return &model.GetObjectTaggingOutput{VersionId: optional(info.VersionID), TagSet: tagSet(info.Tags)}, nil
+	return &model.GetObjectTaggingOutput{VersionId: wire.Optional(info.VersionID), TagSet: tagSet(info.Tags)}, nil
 }
 
 // PutObjectTagging replaces the tags of an object.
@@ -37,7 +37,7 @@ func (s *Service) PutObjectTagging(ctx context.Context, in *model.PutObjectTaggi
 	if err != nil {
 		return nil, err
 	}
-	version, err := s.setTags(ctx, c.id(in.Bucket, in.Key), text(in.VersionId), tags)
+	version, err := s.setTags(ctx, c.id(in.Bucket, in.Key), wire.Text(in.VersionId), tags)
 	return &model.PutObjectTaggingOutput{VersionId: version}, err
 }
 
@@ -47,7 +47,7 @@ func (s *Service) DeleteObjectTagging(ctx context.Context, in *model.DeleteObjec
 	if err != nil {
 		return nil, err
 	}
-	version, err := s.setTags(ctx, c.id(in.Bucket, in.Key), text(in.VersionId), nil)
+	version, err := s.setTags(ctx, c.id(in.Bucket, in.Key), wire.Text(in.VersionId), nil)
 	return &model.DeleteObjectTaggingOutput{VersionId: version}, err
 }
 
@@ -56,7 +56,7 @@ func (s *Service) setTags(ctx context.Context, id object.ID, version string, tag
 	if err != nil {
 		return nil, s.readFault(ctx, id, version, err)
 	}
-	return optional(info.VersionID), nil
+	return wire.Optional(info.VersionID), nil
 }
 
 // GetBucketTagging lists the tags of a bucket; one without any is an error.
@@ -81,7 +81,7 @@ func (s *Service) PutBucketTagging(ctx context.Context, in *model.PutBucketTaggi
 	if err != nil {
 		return nil, err
 	}
-	return &model.Nothing{}, s.objects.SetBucketTags(ctx, c.account, text(in.Bucket), tags)
+	return &model.Nothing{}, s.objects.SetBucketTags(ctx, c.account, wire.Text(in.Bucket), tags)
 }
 
 // DeleteBucketTagging leaves a bucket without tags.
@@ -90,7 +90,7 @@ func (s *Service) DeleteBucketTagging(ctx context.Context, in *model.DeleteBucke
 	if err != nil {
 		return nil, err
 	}
-	return &model.Nothing{}, s.objects.SetBucketTags(ctx, c.account, text(in.Bucket), nil)
+	return &model.Nothing{}, s.objects.SetBucketTags(ctx, c.account, wire.Text(in.Bucket), nil)
 }
 
 // tagSet lists tags in the order of their keys.
@@ -117,7 +117,7 @@ func tagsIn(set []model.Tag) (object.Tags, error) {
 			return nil, malformedXML()
 		}
 		if _, again := tags[*tag.Key]; again {
-			e := fault.New("InvalidTag", http.StatusBadRequest, "Cannot provide multiple Tags with the same key")
+			e := fault.BadRequest("InvalidTag", "Cannot provide multiple Tags with the same key")
 			e.Members = map[string]string{"TagKey": *tag.Key}
 			return nil, e
 		}
@@ -128,14 +128,14 @@ func tagsIn(set []model.Tag) (object.Tags, error) {
 
 // parseTagging reads x-amz-tagging, which is written like a query; nil is none.
 func parseTagging(header *string) (object.Tags, error) {
-	if text(header) == "" {
+	if wire.Text(header) == "" {
 		return nil, nil
 	}
 	values, err := url.ParseQuery(*header)
 	tags := object.Tags{}
 	for key, list := range values {
 		if len(list) > 1 {
-			err = fault.New("InvalidTag", http.StatusBadRequest, "more than once")
+			err = fault.BadRequest("InvalidTag", "more than once")
 		}
 		tags[key] = list[0]
 	}
@@ -169,7 +169,7 @@ func tagRequirement(verb, bucket, key, version string) auth.Requirement {
 // copiedTags are those that a copy is to have; nil are its source's, which the
 // caller must be allowed to read and to write.
 func (s *Service) copiedTags(ctx context.Context, c call, in *model.CopyObjectRequest, src source) (*object.Tags, error) {
-	if text(in.TaggingDirective) == model.TaggingDirectiveREPLACE {
+	if wire.Text(in.TaggingDirective) == model.TaggingDirectiveREPLACE {
 		tags, err := parseTagging(in.Tagging)
 		return &tags, err
 	}
@@ -178,5 +178,5 @@ func (s *Service) copiedTags(ctx context.Context, c call, in *model.CopyObjectRe
 		return nil, nil // the copy itself says why there is no source
 	}
 	return nil, c.Authorize(ctx, tagRequirement("s3:GetObject", src.bucket, src.key, src.version),
-		tagRequirement("s3:PutObject", text(in.Bucket), text(in.Key), ""))
+		tagRequirement("s3:PutObject", wire.Text(in.Bucket), wire.Text(in.Key), ""))
 }

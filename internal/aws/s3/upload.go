@@ -8,6 +8,7 @@ import (
 	"time"
 
 	model "github.com/outcrop/outcrop/internal/api/model/s3"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/object/checksum"
@@ -25,11 +26,11 @@ func (s *Service) CreateMultipartUpload(ctx context.Context, in *model.CreateMul
 	}
 	u, err := s.objects.CreateUpload(ctx, c.id(in.Bucket, in.Key), object.NewUpload{
 		Tags:      tags,
-		Algorithm: checksum.Algorithm(text(in.ChecksumAlgorithm)), Type: checksum.Type(text(in.ChecksumType)),
+		Algorithm: checksum.Algorithm(wire.Text(in.ChecksumAlgorithm)), Type: checksum.Type(wire.Text(in.ChecksumType)),
 		Metadata: object.Metadata{
-			ContentType: text(in.ContentType), ContentEncoding: contentEncoding(text(in.ContentEncoding)),
-			ContentDisposition: text(in.ContentDisposition), ContentLanguage: text(in.ContentLanguage),
-			CacheControl: text(in.CacheControl), Expires: text(in.Expires), User: in.Metadata,
+			ContentType: wire.Text(in.ContentType), ContentEncoding: contentEncoding(wire.Text(in.ContentEncoding)),
+			ContentDisposition: wire.Text(in.ContentDisposition), ContentLanguage: wire.Text(in.ContentLanguage),
+			CacheControl: wire.Text(in.CacheControl), Expires: wire.Text(in.Expires), User: in.Metadata,
 		},
 	})
 	if err != nil {
@@ -62,7 +63,7 @@ func (s *Service) UploadPart(ctx context.Context, in *model.UploadPartRequest) (
 	if err != nil {
 		return nil, err
 	}
-	id, upload := c.id(in.Bucket, in.Key), text(in.UploadId)
+	id, upload := c.id(in.Bucket, in.Key), wire.Text(in.UploadId)
 	own, err := s.uploadAlgorithm(ctx, id, upload)
 	if err != nil {
 		return nil, err
@@ -104,22 +105,22 @@ func (s *Service) UploadPartCopy(ctx context.Context, in *model.UploadPartCopyRe
 		Source: src.id(c.account), SourceVersion: src.version, Length: -1,
 		If: readCondition(in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince),
 	}
-	if r := text(in.CopySourceRange); r != "" {
+	if r := wire.Text(in.CopySourceRange); r != "" {
 		if want.Offset, want.Length, err = parseCopyRange(r); err != nil {
 			return nil, err
 		}
 	}
-	p, version, err := s.objects.UploadPartCopy(ctx, c.id(in.Bucket, in.Key), text(in.UploadId), int(*in.PartNumber), want)
+	p, version, err := s.objects.UploadPartCopy(ctx, c.id(in.Bucket, in.Key), wire.Text(in.UploadId), int(*in.PartNumber), want)
 	if err != nil {
 		return nil, err
 	}
 	result := &model.CopyPartResult{ETag: quoted(p.ETag), LastModified: &p.Modified}
 	// The part is there; that the upload may be gone by now changes no answer.
-	if own, err := s.uploadAlgorithm(ctx, c.id(in.Bucket, in.Key), text(in.UploadId)); err == nil {
+	if own, err := s.uploadAlgorithm(ctx, c.id(in.Bucket, in.Key), wire.Text(in.UploadId)); err == nil {
 		sums{&result.ChecksumCRC32, &result.ChecksumCRC32C, &result.ChecksumCRC64NVME, &result.ChecksumSHA1, &result.ChecksumSHA256}.
 			set(own, p.Checksum)
 	}
-	return &model.UploadPartCopyOutput{CopySourceVersionId: optional(version), CopyPartResult: result}, nil
+	return &model.UploadPartCopyOutput{CopySourceVersionId: wire.Optional(version), CopyPartResult: result}, nil
 }
 
 // CompleteMultipartUpload makes an object of the parts.
@@ -128,7 +129,7 @@ func (s *Service) CompleteMultipartUpload(ctx context.Context, in *model.Complet
 	if err != nil {
 		return nil, err
 	}
-	want := object.Complete{Size: -1, Type: checksum.Type(text(in.ChecksumType))}
+	want := object.Complete{Size: -1, Type: checksum.Type(wire.Text(in.ChecksumType))}
 	if want.OnlyIf, err = writeCondition(in.IfMatch, in.IfNoneMatch); err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func (s *Service) CompleteMultipartUpload(ctx context.Context, in *model.Complet
 		return nil, err
 	}
 	want.Checksum = said.value
-	id, upload := c.id(in.Bucket, in.Key), text(in.UploadId)
+	id, upload := c.id(in.Bucket, in.Key), wire.Text(in.UploadId)
 	own, err := s.uploadAlgorithm(ctx, id, upload)
 	if err != nil && !fault.Is(err, "NoSuchUpload") { // it may have been completed by this very request
 		return nil, err
@@ -154,7 +155,7 @@ func (s *Service) CompleteMultipartUpload(ctx context.Context, in *model.Complet
 	}
 	out := &model.CompleteMultipartUploadOutput{
 		Location: new(c.location(info.Bucket, info.Key)), Bucket: in.Bucket, Key: in.Key, ETag: quoted(info.ETag),
-		VersionId: optional(info.VersionID), ChecksumType: optional(string(info.Checksum.Type)),
+		VersionId: wire.Optional(info.VersionID), ChecksumType: wire.Optional(string(info.Checksum.Type)),
 	}
 	sums{&out.ChecksumCRC32, &out.ChecksumCRC32C, &out.ChecksumCRC64NVME, &out.ChecksumSHA1, &out.ChecksumSHA256}.
 		set(info.Checksum.Algorithm, info.Checksum.Value)
@@ -205,7 +206,7 @@ func (s *Service) AbortMultipartUpload(ctx context.Context, in *model.AbortMulti
 	if err != nil {
 		return nil, err
 	}
-	return &model.AbortMultipartUploadOutput{}, s.objects.AbortUpload(ctx, c.id(in.Bucket, in.Key), text(in.UploadId))
+	return &model.AbortMultipartUploadOutput{}, s.objects.AbortUpload(ctx, c.id(in.Bucket, in.Key), wire.Text(in.UploadId))
 }
 
 // ListParts lists the parts of an upload.
@@ -224,7 +225,7 @@ func (s *Service) ListParts(ctx context.Context, in *model.ListPartsRequest) (*m
 			return nil, invalidArgument("part-number-marker", strconv.Itoa(int(after)), "Argument part-number-marker must be an integer between 0 and 2147483647")
 		}
 	}
-	list, err := s.objects.ListParts(ctx, c.id(in.Bucket, in.Key), text(in.UploadId), int(after), most)
+	list, err := s.objects.ListParts(ctx, c.id(in.Bucket, in.Key), wire.Text(in.UploadId), int(after), most)
 	if err != nil {
 		return nil, err
 	}
@@ -256,20 +257,20 @@ func (s *Service) ListMultipartUploads(ctx context.Context, in *model.ListMultip
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.objects.ListUploads(ctx, c.account, text(in.Bucket), object.UploadList{
-		Prefix: text(in.Prefix), Delimiter: text(in.Delimiter), KeyMarker: text(in.KeyMarker), UploadMarker: text(in.UploadIdMarker), Max: most,
+	list, err := s.objects.ListUploads(ctx, c.account, wire.Text(in.Bucket), object.UploadList{
+		Prefix: wire.Text(in.Prefix), Delimiter: wire.Text(in.Delimiter), KeyMarker: wire.Text(in.KeyMarker), UploadMarker: wire.Text(in.UploadIdMarker), Max: most,
 	})
 	if err != nil {
 		return nil, err
 	}
 	e := encoder(in.EncodingType)
 	out := &model.ListMultipartUploadsOutput{
-		Bucket: in.Bucket, KeyMarker: e.always(in.KeyMarker), UploadIdMarker: new(text(in.UploadIdMarker)), Prefix: e.always(in.Prefix),
+		Bucket: in.Bucket, KeyMarker: e.always(in.KeyMarker), UploadIdMarker: new(wire.Text(in.UploadIdMarker)), Prefix: e.always(in.Prefix),
 		Delimiter: e.optional(in.Delimiter), MaxUploads: new(int32(most)), IsTruncated: &list.Truncated, EncodingType: in.EncodingType,
 		CommonPrefixes: e.prefixes(list.Prefixes), Uploads: make([]model.MultipartUpload, len(list.Uploads)),
 	}
 	if list.Truncated {
-		out.NextKeyMarker, out.NextUploadIdMarker = e.optional(&list.KeyMarker), optional(list.UploadMarker)
+		out.NextKeyMarker, out.NextUploadIdMarker = e.optional(&list.KeyMarker), wire.Optional(list.UploadMarker)
 	}
 	for i := range list.Uploads {
 		u := &list.Uploads[i]

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/outcrop/outcrop/internal/api/wire"
 )
 
 func TestVersions(t *testing.T) {
@@ -27,7 +29,7 @@ func TestVersions(t *testing.T) {
 		t.Error("two versions have one id")
 	}
 	for version, want := range map[string]string{"null": "null version", *one.VersionId: "one", *two.VersionId: "two", "": "two"} {
-		body, got := k.get(&s3.GetObjectInput{Key: aws.String("key"), VersionId: optional(version)})
+		body, got := k.get(&s3.GetObjectInput{Key: aws.String("key"), VersionId: wire.Optional(version)})
 		if body != want || (version != "" && *got.VersionId != version) {
 			t.Errorf("version %q: %q, %s", version, body, *got.VersionId)
 		}
@@ -69,13 +71,6 @@ func TestVersions(t *testing.T) {
 	if body, _ := k.get(&s3.GetObjectInput{Key: aws.String("key"), VersionId: one.VersionId}); body != "one" {
 		t.Errorf("an old version after suspension: %q", body)
 	}
-}
-
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 func TestCopy(t *testing.T) {

@@ -9,21 +9,14 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/iprange"
 )
 
 var (
 	errPrivate = errors.New("the registry is at a private address")
 	errAstray  = errors.New("the registry sends us to this machine")
 )
-
-// shared is carriers' (RFC 6598), as private as the others.
-var shared = netip.MustParsePrefix("100.64.0.0/10")
-
-// public tells whether anybody on the internet can be at an address.
-func public(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !shared.Contains(ip)
-}
 
 // mayBePrivate tells whether a host, without a port, may be in this machine's own
 // networks. The loopback may when it is named so, and not by a name that leads there.
@@ -37,7 +30,7 @@ func (r *registries) dial(ctx context.Context, network, address string) (net.Con
 	d := net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	if !r.mayBePrivate(hostname(address)) {
 		d.Control = func(_, to string, _ syscall.RawConn) error {
-			if ap, err := netip.ParseAddrPort(to); err != nil || !public(ap.Addr()) {
+			if ap, err := netip.ParseAddrPort(to); err != nil || !iprange.Public(ap.Addr()) {
 				return errPrivate
 			}
 			return nil

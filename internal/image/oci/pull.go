@@ -63,6 +63,16 @@ func (s *Store) Resolve(ctx context.Context, reference string, c Credentials) (R
 	return r, nil
 }
 
+// Repository returns the registry and the repository that a reference names, as Local is
+// asked for them. Its refusal is a fault.Error.
+func (s *Store) Repository(reference string) (host, repository string, err error) {
+	ref, err := s.registries.parse(reference)
+	if err != nil {
+		return "", "", err
+	}
+	return ref.Context().RegistryStr(), ref.Context().RepositoryStr(), nil
+}
+
 // found is an image in a registry.
 type found struct {
 	client   *client

@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/iprange"
 )
 
 const (
@@ -226,7 +227,7 @@ func redirect(r *http.Request, via []*http.Request) error {
 	}
 	from, to := via[0].URL.Hostname(), r.URL.Hostname()
 	ip, err := netip.ParseAddr(to)
-	if from != to && (to == "localhost" || err == nil && !ip.Unmap().IsGlobalUnicast() || err == nil && ip.Unmap().IsPrivate()) {
+	if from != to && (to == "localhost" || err == nil && !iprange.Public(ip)) {
 		return fmt.Errorf("redirected to %s", to)
 	}
 	return nil

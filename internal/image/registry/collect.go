@@ -32,22 +32,15 @@ func (s *Storage) wake() {
 
 // recover settles the segments that a killed process was writing.
 func (s *Storage) recover(ctx context.Context) error {
-	incoming, err := s.segments.Incoming()
-	if err != nil {
-		return err
-	}
-	for _, id := range incoming {
-		var named bool
-		err := s.store.View(ctx, func(r store.Reader) (err error) {
+	err := s.segments.Recover(func(id segment.ID) (named bool, err error) {
+		err = s.store.View(ctx, func(r store.Reader) (err error) {
 			named, err = isNamed(r, id)
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		if err := s.segments.Settle(id, named); err != nil {
-			return err
-		}
+		return named, err
+	})
+	if err != nil {
+		return err
 	}
 	s.wake()
 	return nil

@@ -40,51 +40,47 @@ const (
 	CodeManifestTooBig = "ManifestTooLarge"
 )
 
-func refuse(code, format string, args ...any) *fault.Error {
-	return fault.New(code, http.StatusBadRequest, format, args...)
-}
-
 // RepositoryNotFound says that there is no such repository.
 func RepositoryNotFound(n Name) *fault.Error {
-	return refuse(CodeRepositoryNotFound, "The repository with name '%s' does not exist in the registry with id '%s'", n.Repository, n.Account)
+	return fault.BadRequest(CodeRepositoryNotFound, "The repository with name '%s' does not exist in the registry with id '%s'", n.Repository, n.Account)
 }
 
 func repositoryExists(n Name) *fault.Error {
-	return refuse(CodeRepositoryExists, "The repository with name '%s' already exists in the registry with id '%s'", n.Repository, n.Account)
+	return fault.BadRequest(CodeRepositoryExists, "The repository with name '%s' already exists in the registry with id '%s'", n.Repository, n.Account)
 }
 
 func repositoryNotEmpty(n Name) *fault.Error {
-	return refuse(CodeRepositoryNotEmpty, "The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", n.Repository, n.Account)
+	return fault.BadRequest(CodeRepositoryNotEmpty, "The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", n.Repository, n.Account)
 }
 
 func imageNotFound(n Name, i ImageID) *fault.Error {
-	return refuse(CodeImageNotFound, "The image with imageId %s does not exist within the repository with name '%s' in the registry with id '%s'", i, n.Repository, n.Account)
+	return fault.BadRequest(CodeImageNotFound, "The image with imageId %s does not exist within the repository with name '%s' in the registry with id '%s'", i, n.Repository, n.Account)
 }
 
 // ImageExists says that nothing has changed.
 func ImageExists(n Name, i ImageID) *fault.Error {
-	return refuse(CodeImageExists, "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'", i.Digest, i.Tag, n.Repository, n.Account)
+	return fault.BadRequest(CodeImageExists, "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'", i.Digest, i.Tag, n.Repository, n.Account)
 }
 
 func tagExists(n Name, tag string) *fault.Error {
-	return refuse(CodeTagExists, "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", tag, n.Repository)
+	return fault.BadRequest(CodeTagExists, "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", tag, n.Repository)
 }
 
 func tagMismatch(i ImageID) *fault.Error {
-	return refuse(CodeTagMismatch, "Image tag '%s' does not have the digest '%s'", i.Tag, i.Digest)
+	return fault.BadRequest(CodeTagMismatch, "Image tag '%s' does not have the digest '%s'", i.Tag, i.Digest)
 }
 
 func digestMismatch(want, got Digest) *fault.Error {
-	return refuse(CodeDigestMismatch, "The manifest has the digest '%s' and not '%s'", got, want)
+	return fault.BadRequest(CodeDigestMismatch, "The manifest has the digest '%s' and not '%s'", got, want)
 }
 
 func layersNotFound(n Name, missing []Digest) *fault.Error {
-	return refuse(CodeLayersNotFound, "Layers with digests '%s' required for pushing image into repository with name '%s' in the registry with id '%s' do not exist",
+	return fault.BadRequest(CodeLayersNotFound, "Layers with digests '%s' required for pushing image into repository with name '%s' in the registry with id '%s' do not exist",
 		list(missing), n.Repository, n.Account)
 }
 
 func imagesNotFound(n Name, missing []Digest) *fault.Error {
-	return refuse(CodeImagesNotFound, "Images with digests '%s' required for pushing image into repository with name '%s' in the registry with id '%s' do not exist",
+	return fault.BadRequest(CodeImagesNotFound, "Images with digests '%s' required for pushing image into repository with name '%s' in the registry with id '%s' do not exist",
 		list(missing), n.Repository, n.Account)
 }
 
@@ -114,7 +110,7 @@ func layerNeeded(d Digest) *fault.Error {
 }
 
 func layerMismatch(want, got Digest) *fault.Error {
-	return refuse(CodeInvalidLayer, "The layer has the digest '%s' and not '%s'; upload it again", got, want)
+	return fault.BadRequest(CodeInvalidLayer, "The layer has the digest '%s' and not '%s'; upload it again", got, want)
 }
 
 func layerTooLarge() *fault.Error {
@@ -126,7 +122,7 @@ func wrongOffset(at, have int64) *fault.Error {
 }
 
 func wrongLength(want, got int64) *fault.Error {
-	return refuse(CodeInvalidPart, "The part was announced with %d bytes and has %d", want, got)
+	return fault.BadRequest(CodeInvalidPart, "The part was announced with %d bytes and has %d", want, got)
 }
 
 func uploadNotFound(id string) *fault.Error {
@@ -138,23 +134,23 @@ func uploadBusy() *fault.Error {
 }
 
 func invalidDigest(text string) *fault.Error {
-	return refuse(CodeInvalidDigest, "'%s' is no digest that is kept here; a digest is sha256: and 64 hexadecimal digits, or sha512: and 128", clip(text))
+	return fault.BadRequest(CodeInvalidDigest, "'%s' is no digest that is kept here; a digest is sha256: and 64 hexadecimal digits, or sha512: and 128", clip(text))
 }
 
 func invalidTag(text string) *fault.Error {
-	return refuse(CodeInvalidTag, "'%s' is no tag; a tag has at most %d letters, digits, dots, hyphens and underscores", clip(text), MaxTagLength)
+	return fault.BadRequest(CodeInvalidTag, "'%s' is no tag; a tag has at most %d letters, digits, dots, hyphens and underscores", clip(text), MaxTagLength)
 }
 
 func missingID() *fault.Error {
-	return refuse(CodeMissingID, "Invalid request parameters: both tag and digest cannot be null")
+	return fault.BadRequest(CodeMissingID, "Invalid request parameters: both tag and digest cannot be null")
 }
 
 func referenced(parents []Digest) *fault.Error {
-	return refuse(CodeReferenced, "Requested image referenced by manifest list: %s", list(parents))
+	return fault.BadRequest(CodeReferenced, "Requested image referenced by manifest list: %s", list(parents))
 }
 
 func invalidManifest(format string, args ...any) *fault.Error {
-	return refuse(CodeInvalid, "The image manifest is not valid: "+format, args...)
+	return fault.BadRequest(CodeInvalid, "The image manifest is not valid: "+format, args...)
 }
 
 func manifestTooBig(size int) *fault.Error {
@@ -172,10 +168,4 @@ func NoImage(n Name, i ImageID) *fault.Error {
 }
 
 // clip bounds what a refusal repeats.
-func clip(s string) string {
-	const most = 100
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func clip(s string) string { return fault.Clip(s, 100) }

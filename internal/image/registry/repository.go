@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/auth/pin"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -19,6 +21,7 @@ type Settings struct {
 	// ScanOnPush, Policy and LifecyclePolicy are kept for who asks.
 	ScanOnPush      bool              `json:"scanOnPush,omitempty"`
 	Policy          string            `json:"policy,omitempty"`
+	Pins            pin.Pins          `json:"pins,omitempty"` // of the policy's principals
 	LifecyclePolicy string            `json:"lifecyclePolicy,omitempty"`
 	Tags            map[string]string `json:"tags,omitempty"`
 }
@@ -58,7 +61,7 @@ func find(r store.Reader, n Name) (resource, error) {
 // of resource tags.
 func (s *Storage) CreateRepository(ctx context.Context, n Name, settings Settings) (Repository, error) {
 	if !ValidRepository(n.Repository) {
-		return Repository{}, refuse(CodeInvalid, "'%s' is no name of a repository", clip(n.Repository))
+		return Repository{}, fault.BadRequest(CodeInvalid, "'%s' is no name of a repository", clip(n.Repository))
 	}
 	if err := checkResourceTags(settings.Tags); err != nil {
 		return Repository{}, err
@@ -145,18 +148,28 @@ func (s *Storage) Change(ctx context.Context, n Name, fn func(*Settings) error) 
 	return repositoryOf(changed), wrapped(err, "change repository", n)
 }
 
+// Topic changes when a repository does, or its policy.
+func Topic() store.Topic { return repositories().Topic() }
+
+// Pin pins whom policies name that older versions stored (pin.Upgrade).
+func (s *Storage) Pin(ctx context.Context, d pin.Directory) ([]pin.Lost, error) {
+	return pin.Upgrade(ctx, s.store, repositories(), d, func(r *resource) pin.Policy {
+		return pin.Policy{Resource: repositoryOf(*r).ARN(), Text: r.Spec.Policy, Pins: &r.Spec.Pins}
+	})
+}
+
 // checkResourceTags holds the tags of a resource to the rules of AWS.
 func checkResourceTags(tags map[string]string) error {
 	if len(tags) > MaxResourceTags {
-		return refuse(CodeTooManyTags, "A repository has at most %d tags, and this would have %d", MaxResourceTags, len(tags))
+		return fault.BadRequest(CodeTooManyTags, "A repository has at most %d tags, and this would have %d", MaxResourceTags, len(tags))
 	}
 	for key, value := range tags {
 		const longestKey, longestValue = 128, 256
 		switch {
 		case key == "" || len([]rune(key)) > longestKey || len([]rune(value)) > longestValue:
-			return refuse(CodeInvalidResourceTag, "The tag '%s' is not valid: a key has 1 to %d characters, a value at most %d", clip(key), longestKey, longestValue)
+			return fault.BadRequest(CodeInvalidResourceTag, "The tag '%s' is not valid: a key has 1 to %d characters, a value at most %d", clip(key), longestKey, longestValue)
 		case strings.HasPrefix(strings.ToLower(key), "aws:"):
-			return refuse(CodeInvalidResourceTag, "The tag '%s' is not valid: keys that begin with aws: are reserved", clip(key))
+			return fault.BadRequest(CodeInvalidResourceTag, "The tag '%s' is not valid: keys that begin with aws: are reserved", clip(key))
 		}
 	}
 	return nil

@@ -174,6 +174,25 @@ func (d *Dir) Settle(id ID, keep bool) error {
 	return nil
 }
 
+// Recover settles what a killed process was writing: named tells of each whether the
+// store names it.
+func (d *Dir) Recover(named func(ID) (bool, error)) error {
+	incoming, err := d.Incoming()
+	if err != nil {
+		return err
+	}
+	for _, id := range incoming {
+		keep, err := named(id)
+		if err != nil {
+			return err
+		}
+		if err := d.Settle(id, keep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Each calls fn with every segment that has a file, for checks of the whole.
 func (d *Dir) Each(fn func(ID) error) error {
 	root := filepath.Join(d.root, contentDir)

@@ -8,50 +8,46 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/agentcard"
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
 )
 
-// cardPath is where an agent that speaks A2A describes itself.
-const cardPath = "/.well-known/agent-card.json"
-
 // codeUnknownOperation is the pipeline's name of a path that nobody serves.
 const codeUnknownOperation = "UnknownOperationException"
-
-// maxCard bounds a card, in bytes: it is read whole.
-const maxCard = 1 << 20
 
 // GetAgentCard is what an agent says of itself, with the URLs at which this caller
 // reaches it in place of those of its own: it cannot know them.
 func (s *Service) GetAgentCard(ctx context.Context, in *agentcore.GetAgentCardRequest) (*agentcore.GetAgentCardResponse, error) {
 	call := pipeline.From(ctx)
 	// The operation has no accountId: a bare id is the caller's own.
-	key, err := sessionKey(call, *in.AgentRuntimeArn, call.Scope.Account, text(in.Qualifier), text(in.RuntimeSessionId))
+	key, err := sessionKey(call, *in.AgentRuntimeArn, call.Scope.Account, wire.Text(in.Qualifier), wire.Text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}
 	if err := s.speaksA2A(ctx, key); err != nil {
 		return nil, err
 	}
-	m := message{method: http.MethodGet, path: cardPath, header: http.Header{"Accept": {"application/json"}}}
+	m := message{method: http.MethodGet, path: agentcard.Path, header: http.Header{"Accept": {"application/json"}}}
 	out, err := s.send(ctx, key, &m, s.start(key))
 	if err != nil {
 		return nil, err
 	}
-	raw, err := io.ReadAll(io.LimitReader(out.Response, maxCard+1))
+	raw, err := io.ReadAll(io.LimitReader(out.Response, agentcard.Max+1))
 	if err := errors.Join(err, out.Response.Close()); err != nil {
 		return nil, fault.RuntimeClient("The agent's card broke off. Please check your CloudWatch logs for more information.").Because(err)
 	}
-	if len(raw) > maxCard {
-		return nil, fault.RuntimeClient("The agent's card has more than %d bytes", maxCard)
+	if len(raw) > agentcard.Max {
+		return nil, fault.RuntimeClient("The agent's card has more than %d bytes", agentcard.Max)
 	}
-	card, err := withURL(raw, invocationURL(call.BaseURL, key))
+	card, err := agentcard.WithURL(raw, invocationURL(call.BaseURL, key))
 	if err != nil {
-		return nil, fault.RuntimeClient("The agent's card at %s is no JSON object", cardPath).Because(err)
+		return nil, fault.RuntimeClient("The agent's card at %s is no JSON object", agentcard.Path).Because(err)
 	}
 	return &agentcore.GetAgentCardResponse{RuntimeSessionId: &key.ID, AgentCard: card, StatusCode: new(int32(http.StatusOK))}, nil
 }
@@ -101,7 +97,7 @@ type agentPath struct {
 }
 
 func pathOf(arn, path, qualifier, account, session, accept *string) agentPath {
-	return agentPath{*arn, *path, text(qualifier), text(account), text(session), accept}
+	return agentPath{*arn, *path, wire.Text(qualifier), wire.Text(account), wire.Text(session), accept}
 }
 
 // below sends a message to a path of an agent. Of other protocols there is none below

@@ -98,7 +98,7 @@ func TestPathsOfA2A(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %s", tt.method, tt.path, resp.StatusCode, got, tt.want)
 		}
 	}
-	k.refused(k.send(call{method: http.MethodGet, path: "/.well-known/oauth-protected-resource"}), 404, "UnknownOperationException")
+	k.refused(k.send(call{method: http.MethodGet, path: "/.well-known/oauth-protected-resource"}), 404, "ResourceNotFoundException")
 	other := newKitOf(t, types.ServerProtocolMcp)
 	other.refused(other.send(call{path: "/tasks", body: strings.NewReader("{}")}), 404, "UnknownOperationException")
 	if n := other.Engine.Starts(); n != 0 {

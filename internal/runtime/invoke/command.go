@@ -13,6 +13,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox"
@@ -41,7 +42,7 @@ const (
 // streams what it writes.
 func (s *Service) InvokeAgentRuntimeCommand(ctx context.Context, in *agentcore.InvokeAgentRuntimeCommandRequest) (*agentcore.InvokeAgentRuntimeCommandResponse, error) {
 	call := pipeline.From(ctx)
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
+	key, err := sessionKey(call, *in.AgentRuntimeArn, wire.Text(in.AccountId), wire.Text(in.Qualifier), wire.Text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/sessionurl"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -41,7 +42,7 @@ func TestLabel(t *testing.T) {
 
 // portCall is a call for a port of testKey's session.
 func portCall(method, path, query string, header http.Header) (*pipeline.Call, *agentcore.InvokeAgentRuntimeSessionEndpointRequest) {
-	return &pipeline.Call{Method: method, Path: endpointPath + label(testKey()) + "/8100" + path, Query: query, Header: header, RequestID: "r"},
+	return &pipeline.Call{Method: method, Path: sessionurl.Path + label(testKey()) + "/8100" + path, Query: query, Header: header, RequestID: "r"},
 		&agentcore.InvokeAgentRuntimeSessionEndpointRequest{SessionLabel: new(label(testKey())), Port: new(int32(8100)), Path: new("x")}
 }
 

@@ -1,6 +1,7 @@
 package invoke
 
-// For the tests of who uses a session's URL.
-const EndpointPath = endpointPath
-
+// Label is for the tests of who uses a session's URL.
 var Label = label
+
+// SetRegion changes where runtimes are that strangers name by their bare ids.
+func (s *Service) SetRegion(region string) { s.region = region }

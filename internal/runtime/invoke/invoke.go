@@ -17,7 +17,9 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/inbound"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
@@ -44,6 +46,21 @@ type Planner interface {
 	// Server is how the agents of an endpoint serve; the session of the key does
 	// not matter.
 	Server(ctx context.Context, key session.Key) (runtime.Server, error)
+	// Authorizer says who may call an endpoint with a token, and is nil where
+	// signatures are wanted.
+	Authorizer(ctx context.Context, key session.Key) (*inbound.Authorizer, error)
+}
+
+// Config is what the service is built from.
+type Config struct {
+	Plans    Planner
+	Sessions *session.Manager
+	Store    store.Store
+	// Door verifies the tokens of callers.
+	Door *inbound.Door
+	// Region is where runtimes are that a caller without a signature names by their
+	// bare ids.
+	Region string
 }
 
 // Service implements agentcore.Runtime.
@@ -51,6 +68,8 @@ type Service struct {
 	plans    Planner
 	sessions *session.Manager
 	store    store.Store
+	door     *inbound.Door
+	region   string
 	shells   shells
 	labels   labels
 	// hushed is closed when nobody is listened to any more.
@@ -61,15 +80,15 @@ type Service struct {
 var _ agentcore.Runtime = (*Service)(nil)
 
 // New returns the service.
-func New(plans Planner, sessions *session.Manager, st store.Store) *Service {
-	return &Service{plans: plans, sessions: sessions, store: st, shells: shells{all: map[shellKey]*shell{}}, labels: labels{all: map[string]session.Key{}}, hushed: make(chan struct{})}
+func New(cfg Config) *Service {
+	return &Service{plans: cfg.Plans, sessions: cfg.Sessions, store: cfg.Store, door: cfg.Door, region: cfg.Region, shells: shells{all: map[shellKey]*shell{}}, labels: labels{all: map[string]session.Key{}}, hushed: make(chan struct{})}
 }
 
 // InvokeAgentRuntime passes the request to the agent of the session, which is
 // started if need be, and streams the agent's answer.
 func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAgentRuntimeRequest) (*agentcore.InvokeAgentRuntimeResponse, error) {
 	call := pipeline.From(ctx)
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
+	key, err := sessionKey(call, *in.AgentRuntimeArn, wire.Text(in.AccountId), wire.Text(in.Qualifier), wire.Text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +114,12 @@ func (s *Service) InvokeAgentRuntime(ctx context.Context, in *agentcore.InvokeAg
 // send hands a message to the agent of a session and streams the answer.
 func (s *Service) send(ctx context.Context, key session.Key, m *message, plan session.Planner) (*agentcore.InvokeAgentRuntimeResponse, error) {
 	call := pipeline.From(ctx)
+	if m.header == nil {
+		m.header = http.Header{}
+	}
+	if err := s.vouch(ctx, m.header, call, key); err != nil {
+		return nil, err
+	}
 	var out *agentcore.InvokeAgentRuntimeResponse
 	err := s.reach(ctx, key, plan, func(use *session.Use) (err error) {
 		if out, err = ask(ctx, use, call, m, key.ID); err == nil {
@@ -160,28 +185,6 @@ func gone(ctx context.Context, use *session.Use) bool {
 	case <-ctx.Done():
 	}
 	return false
-}
-
-// lastWords is how long a guest that hung up is given to turn out dead: whoever
-// sees the end of its connection is some moments ahead of the news of its own.
-const lastWords = 500 * time.Millisecond
-
-// demise is how the guest ended that broke a request off, or empty for one that
-// lives on or was stopped.
-func demise(ctx context.Context, use *session.Use) string {
-	timer := time.NewTimer(lastWords)
-	defer timer.Stop()
-	select {
-	case <-use.Done():
-	case <-timer.C:
-		return ""
-	case <-ctx.Done():
-		return ""
-	}
-	if end := use.Exit(); end.Cause != sandbox.Stopped && end.Cause != sandbox.Saved {
-		return session.Ended(end)
-	}
-	return ""
 }
 
 // noteUnreached says in the session's log why nobody answers.
@@ -311,7 +314,7 @@ func (b *body) Close() error {
 func (s *Service) StopRuntimeSession(ctx context.Context, in *agentcore.StopRuntimeSessionRequest) (*agentcore.StopRuntimeSessionResponse, error) {
 	call := pipeline.From(ctx)
 	// The operation has no accountId: a bare id is the caller's own.
-	key, err := sessionKey(call, *in.AgentRuntimeArn, call.Scope.Account, text(in.Qualifier), *in.RuntimeSessionId)
+	key, err := sessionKey(call, *in.AgentRuntimeArn, call.Scope.Account, wire.Text(in.Qualifier), *in.RuntimeSessionId)
 	if err != nil {
 		return nil, err
 	}
@@ -419,11 +422,4 @@ func refusedByAgent(resp *http.Response, detail runtime.Detail) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what there is
 	detail.Note(strings.TrimSuffix(fmt.Sprintf("the agent answered %s: %s", resp.Status, text), ": "))
 	return fault.RuntimeClient("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", resp.StatusCode)
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

@@ -208,6 +208,9 @@ func TestRequestAsTheAgentSeesIt(t *testing.T) {
 		"Mcp-Name": {"na"}, "Baggage": {"b=1"}, "X-Amzn-Trace-Id": {"Root=1-5"}, "Traceparent": {"00-1-2-01"}, "Tracestate": {"t=1"},
 		sessionHeader: {runtimetest.SessionID("one")}, "X-Amzn-Bedrock-Agentcore-Runtime-Request-Id": {request},
 	}
+	for _, name := range []string{"Workloadaccesstoken", "X-Amz-Bedrock-Agentcore-Identity-Wat", "X-Amzn-Bedrock-Agentcore-Runtime-Workload-Accesstoken"} {
+		want.Set(name, seen.Header.Get("WorkloadAccessToken")) // TestUserOfASigned reads it
+	}
 	if got, want := fmt.Sprint(seen.Header), fmt.Sprint(want); got != want {
 		t.Errorf("headers\n%s, want\n%s", got, want)
 	}

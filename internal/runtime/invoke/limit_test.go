@@ -16,6 +16,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/inbound"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/invoke"
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
@@ -52,6 +53,10 @@ func (c *clock) Server(context.Context, session.Key) (runtime.Server, error) {
 	return runtime.HTTPServer(), nil
 }
 
+func (c *clock) Authorizer(context.Context, session.Key) (*inbound.Authorizer, error) {
+	return nil, nil
+}
+
 // noted wants exactly one note of the agent's doings.
 func (c *clock) noted(want ...string) {
 	c.Helper()
@@ -73,7 +78,7 @@ func bubble(t *testing.T, h http.HandlerFunc, f func(*clock)) {
 			}
 		})
 		c.sessions = session.NewManager(session.Config{Engine: c.engine, Limit: 10, Log: slog.New(slog.DiscardHandler)})
-		c.Service = invoke.New(c, c.sessions, nil)
+		c.Service = invoke.New(invoke.Config{Plans: c, Sessions: c.sessions, Door: &inbound.Door{}})
 		f(c)
 		if err := c.sessions.Close(t.Context()); err != nil {
 			t.Error(err)
@@ -111,6 +116,8 @@ func TestEndBeforeAnswer(t *testing.T) {
 		why    string
 	}{
 		"memory":        {end: sandbox.Status{Cause: sandbox.OutOfMemory, Code: 137, Limit: 8 << 30}, after: 300 * time.Millisecond, why: "it used more memory than it may (8 GiB)"},
+		"slow death":    {end: sandbox.Status{Cause: sandbox.OutOfMemory, Code: 137, Limit: 8 << 30}, after: 9 * time.Second, why: "it used more memory than it may (8 GiB)"},
+		"slow stream":   {end: sandbox.Status{Cause: sandbox.OutOfMemory, Code: 137, Limit: 8 << 30}, after: 9 * time.Second, begins: true, why: "it used more memory than it may (8 GiB)"},
 		"space":         {end: sandbox.Status{Cause: sandbox.OutOfSpace, Code: 137, Limit: 64 << 20}, why: "it wrote more to its storage than it may hold (64 MiB)"},
 		"exit":          {end: sandbox.Status{Cause: sandbox.Exited, Code: 3}, after: 100 * time.Millisecond, why: "its process exited with status 3"},
 		"in the middle": {end: sandbox.Status{Cause: sandbox.OutOfMemory, Code: 137, Limit: 3 << 29}, after: 300 * time.Millisecond, begins: true, why: "it used more memory than it may (1.5 GiB)"},
@@ -118,6 +125,7 @@ func TestEndBeforeAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var c *clock
 			hangUp := func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // or its sender may fail before it reads the answer
 				conn, rw, err := http.NewResponseController(w).Hijack()
 				if err != nil {
 					c.Error(err)
@@ -127,6 +135,7 @@ func TestEndBeforeAnswer(t *testing.T) {
 					_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nwell,")
 					_ = rw.Flush()
 				}
+				c.engine.Deafen() // before it hangs up: nobody is served meanwhile
 				conn.Close()
 				time.AfterFunc(tt.after, func() { c.engine.End(tt.end) })
 			}
@@ -153,6 +162,44 @@ func TestEndBeforeAnswer(t *testing.T) {
 				want := []string{log, "ended: " + tt.why}
 				slices.Sort(want)
 				c.noted(want...)
+			})
+		})
+	}
+}
+
+// TestHangsUp: a guest that lives on after it hung up is known by its answering, and
+// one that is deaf for good is not waited for longer than ten seconds.
+func TestHangsUp(t *testing.T) {
+	for name, tt := range map[string]struct {
+		deaf bool
+		took time.Duration
+	}{"lives": {false, 0}, "deaf": {true, 10 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			var c *clock
+			hangUp := func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // it has heard all
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					c.Error(err)
+					return
+				}
+				if tt.deaf {
+					c.engine.Deafen()
+				}
+				conn.Close()
+			}
+			bubble(t, hangUp, func(made *clock) {
+				c = made
+				begun := time.Now()
+				_, err := c.invoke(c.Context())
+				if f := fault.From(err); f.Code != "RuntimeClientError" || !strings.HasPrefix(f.Message, "The agent closed the connection before it answered. ") {
+					t.Errorf("%v", err)
+				}
+				if took := time.Since(begun); took != tt.took {
+					t.Errorf("after %v, want %v", took, tt.took)
+				}
+				c.idle()
+				c.noted("the agent broke off before it answered: EOF")
 			})
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
@@ -246,7 +247,7 @@ func (s *Service) EndAgentRuntimeMcpSession(ctx context.Context, in *agentcore.A
 
 // mcpSession asks something about a session that there is; none is started for it.
 func (s *Service) mcpSession(ctx context.Context, method string, in *agentcore.AgentRuntimeMcpSessionRequest) (*agentcore.InvokeAgentRuntimeResponse, error) {
-	key, err := sessionKey(pipeline.From(ctx), *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
+	key, err := sessionKey(pipeline.From(ctx), *in.AgentRuntimeArn, wire.Text(in.AccountId), wire.Text(in.Qualifier), wire.Text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/sessionurl"
 )
 
 // InvokeAgentRuntimeSessionEndpoint passes a request on to a port of a session that
@@ -25,8 +26,8 @@ import (
 // of the agent. It begins no session: who invokes the agent is told the URL.
 func (s *Service) InvokeAgentRuntimeSessionEndpoint(ctx context.Context, in *agentcore.InvokeAgentRuntimeSessionEndpointRequest) (http.Handler, error) {
 	call := pipeline.From(ctx)
-	key, ok := s.labels.find(s.sessions, call.Scope, *in.SessionLabel)
-	if !ok {
+	key, ok := s.labels.find(s.sessions, *in.SessionLabel)
+	if !ok || key.Scope != call.Scope {
 		return nil, errNoSession()
 	}
 	if err := call.Authorize(ctx, portRequirements(call, key)...); err != nil {
@@ -130,7 +131,7 @@ func portFault(ctx context.Context, use *session.Use, port int32, err error) err
 // portRequest is the caller's request as the port is to see it: everything that is
 // not between the caller and us.
 func portRequest(ctx context.Context, call *pipeline.Call, in *agentcore.InvokeAgentRuntimeSessionEndpointRequest, key session.Key, detail runtime.Detail) (*http.Request, error) {
-	prefix := endpointPath + *in.SessionLabel + "/" + strconv.Itoa(int(*in.Port))
+	prefix := sessionurl.Path + *in.SessionLabel + "/" + strconv.Itoa(int(*in.Port))
 	path, ok := strings.CutPrefix(call.Path, prefix)
 	if !ok || !strings.HasPrefix(path, "/") { // a label or a port in other words, %38080
 		return nil, fault.Validation("The path of this URL is not written as the session's URL and a port, %s/", prefix)

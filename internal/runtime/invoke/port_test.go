@@ -24,6 +24,7 @@ import (
 	"github.com/outcrop/outcrop/internal/runtime/invoke"
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
 	"github.com/outcrop/outcrop/internal/session"
+	"github.com/outcrop/outcrop/internal/sessionurl"
 )
 
 const endpointHeader = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Endpoint-Url"
@@ -194,7 +195,7 @@ func TestNoPorts(t *testing.T) {
 	if k.text(resp); resp.StatusCode != http.StatusOK || resp.Header.Get(endpointHeader) != "" {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)
 	}
-	resp = k.ask("GET", k.URL+invoke.EndpointPath+invoke.Label(k.Sessions.List(all)[0].Key)+"/8100/", nil, "")
+	resp = k.ask("GET", k.URL+sessionurl.Path+invoke.Label(k.Sessions.List(all)[0].Key)+"/8100/", nil, "")
 	if got := k.text(resp); resp.StatusCode != http.StatusForbidden || !strings.Contains(got, "its runtime has no allowedPorts") {
 		t.Errorf("%d %s", resp.StatusCode, got)
 	}

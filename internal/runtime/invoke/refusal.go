@@ -12,6 +12,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/api/schema"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/jsonrpc"
 	"github.com/outcrop/outcrop/internal/runtime"
@@ -48,7 +49,7 @@ func (s *Service) refuse(ctx context.Context, input any, f *fault.Error) *fault.
 		return f
 	}
 	call := pipeline.From(ctx)
-	key, err := sessionKey(call, *arn, text(account), text(qualifier), "of nobody")
+	key, err := sessionKey(call, *arn, wire.Text(account), wire.Text(qualifier), "of nobody")
 	if err != nil {
 		return f
 	}

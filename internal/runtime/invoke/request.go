@@ -48,6 +48,9 @@ func setHeader(to http.Header, call *pipeline.Call, id string, detail runtime.De
 	if err := passOn(to, call.Header, detail.Headers); err != nil {
 		return begun, err
 	}
+	if token := call.User.Token; !token.Empty() && detail.Headers["authorization"] {
+		to.Set("Authorization", "Bearer "+token.Reveal()) // wherever it came in
+	}
 	for _, name := range []string{"X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"} {
 		if v := call.Header.Get(name); v != "" {
 			to.Set(name, v)

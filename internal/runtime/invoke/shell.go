@@ -12,6 +12,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox"
@@ -39,11 +40,11 @@ func (s *Service) InvokeAgentRuntimeCommandShell(ctx context.Context, in *agentc
 	if !asksForWebSocket(call.Header) {
 		return nil, errNoWebSocket()
 	}
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
+	key, err := sessionKey(call, *in.AgentRuntimeArn, wire.Text(in.AccountId), wire.Text(in.Qualifier), wire.Text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}
-	name := text(in.ShellId)
+	name := wire.Text(in.ShellId)
 	if name == "" {
 		name = uuid.NewString()
 	}

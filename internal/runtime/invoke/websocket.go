@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/session"
@@ -32,11 +35,14 @@ func (s *Service) InvokeAgentRuntimeWithWebSocketStream(ctx context.Context, in 
 	if !asksForWebSocket(call.Header) {
 		return nil, errNoWebSocket()
 	}
-	key, err := sessionKey(call, *in.AgentRuntimeArn, text(in.AccountId), text(in.Qualifier), text(in.RuntimeSessionId))
+	key, err := sessionKey(call, *in.AgentRuntimeArn, wire.Text(in.AccountId), wire.Text(in.Qualifier), wire.Text(in.RuntimeSessionId))
 	if err != nil {
 		return nil, err
 	}
-	c := &socket{id: key.ID}
+	c := &socket{id: key.ID, header: http.Header{}}
+	if err := s.vouch(ctx, c.header, call, key); err != nil {
+		return nil, err
+	}
 	if err := s.reach(ctx, key, s.start(key), func(use *session.Use) error { return c.connect(ctx, use, call) }); err != nil {
 		return nil, err
 	}
@@ -59,7 +65,11 @@ type socket struct {
 	use   *session.Use
 	agent io.ReadWriteCloser
 	shake *http.Response // the agent's side of the handshake
-	over  func()         // is called at the end, if there is something to call
+	// header is what the agent is told of the caller.
+	header http.Header
+	// bearer is set for a client that sent its token among the protocols.
+	bearer bool
+	over   func() // is called at the end, if there is something to call
 }
 
 // connect shakes hands with the agent in the words of the caller, so that both
@@ -75,7 +85,8 @@ func (c *socket) connect(ctx context.Context, use *session.Use, call *pipeline.C
 	if _, err := setHeader(req.Header, call, c.id, detail); err != nil {
 		return err
 	}
-	passHandshake(req.Header, call.Header)
+	maps.Copy(req.Header, c.header)
+	c.bearer = passHandshake(req.Header, call.Header)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "websocket")
 	resp, err := use.Transport().RoundTrip(req)
@@ -93,8 +104,9 @@ func (c *socket) connect(ctx context.Context, use *session.Use, call *pipeline.C
 
 // passHandshake copies what the two ends agree on. The key and the version are said
 // once: the bedrock-agentcore SDK writes both, and hands them to a WebSocket library
-// that has written its own before and wants its own key answered.
-func passHandshake(to, from http.Header) {
+// that has written its own before and wants its own key answered. A token among the
+// protocols is the platform's business; whether there was one is reported.
+func passHandshake(to, from http.Header) (bearer bool) {
 	for name, values := range from {
 		if !strings.HasPrefix(name, "Sec-Websocket-") {
 			continue
@@ -104,6 +116,19 @@ func passHandshake(to, from http.Header) {
 		}
 		to[name] = values
 	}
+	offered := pipeline.SocketProtocols(from)
+	agents := slices.DeleteFunc(slices.Clone(offered), isBearerProtocol)
+	if bearer = len(agents) < len(offered); bearer {
+		to.Del("Sec-Websocket-Protocol")
+		if len(agents) > 0 {
+			to.Set("Sec-Websocket-Protocol", strings.Join(agents, ", "))
+		}
+	}
+	return bearer
+}
+
+func isBearerProtocol(name string) bool {
+	return name == pipeline.BearerProtocol || strings.HasPrefix(name, pipeline.BearerProtocol+".")
 }
 
 // ServeHTTP joins the caller's connection to the agent's until one of them ends it.
@@ -152,6 +177,9 @@ func (c *socket) greet(conn net.Conn, header http.Header) error {
 		if name == "Upgrade" || name == "Connection" || strings.HasPrefix(name, "Sec-Websocket-") {
 			header[name] = values
 		}
+	}
+	if c.bearer && header.Get("Sec-Websocket-Protocol") == "" { // browsers want one of theirs
+		header.Set("Sec-Websocket-Protocol", pipeline.BearerProtocol)
 	}
 	header.Set(sessionHeader, c.id)
 	w := bufio.NewWriter(conn)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
@@ -29,9 +30,13 @@ import (
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/auth/jwt"
+	"github.com/outcrop/outcrop/internal/auth/pin"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/client"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/image/oci"
+	"github.com/outcrop/outcrop/internal/inbound"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/runtime"
@@ -45,6 +50,7 @@ import (
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 	"github.com/outcrop/outcrop/internal/telemetry"
 	"github.com/outcrop/outcrop/internal/work"
+	"github.com/outcrop/outcrop/internal/workload"
 )
 
 // The one account of a Kit, and its key.
@@ -80,6 +86,19 @@ type Options struct {
 	// AccessPoints are those of runtime.Config.
 	AccessPoints map[string]string
 	Wheels       image.Fetcher
+	// Issuers are those of runtime.Config.
+	Issuers runtime.Issuers
+	// Access says who may call what, of a Kit whose Store is open; nil is the root key
+	// of Account alone, who may call everything.
+	Access func(k *Kit) Access
+}
+
+// Access is who may call what.
+type Access struct {
+	Keys       sigv4.KeySource
+	Authorizer *auth.Authorizer
+	Roles      runtime.Roles
+	Directory  pin.Directory // of whom policies name; nil for nobody
 }
 
 // Kit is the service and what is around it.
@@ -95,6 +114,8 @@ type Kit struct {
 	Invoke    *invoke.Service
 	Control   *bedrockagentcorecontrol.Client
 	Data      *bedrockagentcore.Client
+	// Tokens makes the tokens of agents.
+	Tokens workload.Tokens
 	// Log is what the server logs.
 	Log *bytes.Buffer
 
@@ -118,9 +139,14 @@ func New(t testing.TB, o Options) *Kit {
 		o.MaxSessions = 10
 	}
 	k.Sessions = session.NewManager(k.sessions(o, box, log))
+	access := Access{Keys: oneKey{}, Authorizer: auth.NewAuthorizer()}
+	if o.Access != nil {
+		access = o.Access(k)
+	}
 	k.Service = runtime.New(runtime.Config{
 		Store: k.Store, Objects: zips{k.Objects}, Code: code, Wheels: o.Wheels, Images: images, Strict: o.Strict, Secrets: box, Sessions: k.Sessions, Logs: k.Telemetry,
-		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Passthrough: o.Passthrough, AccessPoints: o.AccessPoints, Quotas: o.Quotas, Log: log, Now: time.Now,
+		Interpreters: interpreters, SnapshotLife: o.SnapshotLife, Passthrough: o.Passthrough, AccessPoints: o.AccessPoints, Quotas: o.Quotas, Issuers: o.Issuers, Log: log, Now: time.Now,
+		Roles: access.Roles,
 	})
 	k.background(k.Service.Run)
 	k.runner = work.New(k.Store, work.Options{Owner: store.Owner{Node: "test", Process: "1"}, Log: log})
@@ -130,13 +156,19 @@ func New(t testing.TB, o Options) *Kit {
 	for kind, h := range k.Service.Handlers() {
 		k.must(k.runner.Register(kind, h, o.Policy))
 	}
-	k.Invoke = invoke.New(k.Service, k.Sessions, k.Store)
+	k.Tokens = workload.Tokens{Box: box, Now: time.Now}
+	verifier := jwt.New(jwt.Config{HTTP: http.DefaultClient})
+	t.Cleanup(verifier.Close)
+	k.Invoke = invoke.New(invoke.Config{
+		Plans: k.Service, Sessions: k.Sessions, Store: k.Store, Region: Region, Door: &inbound.Door{Verifier: verifier, Workloads: k.Tokens, Store: k.Store},
+	})
 	p, err := pipeline.New(pipeline.Config{
 		Version: "test", Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service},
-		Handlers: slices.Concat(agentcorecontrol.RuntimeHandlers(k.Service), k.Invoke.Handlers(),
-			agentcorecontrol.ResourcesHandlers(resource.New(k.Store, map[string]resource.Owner{"runtime": k.Service, "capacity-provider": k.Service}))),
-		Verifier: sigv4.New(sigv4.Config{Keys: oneKey{}, SpoolDir: k.Dir}), Authorizer: auth.NewAuthorizer(),
-		Store: k.Store, Audit: k.Telemetry, Log: log, Now: time.Now,
+		Handlers: slices.Concat(k.Service.API(), k.Invoke.Handlers(),
+			agentcorecontrol.IdentityHandlers(nil), agentcore.IdentityHandlers(nil), agentcorecontrol.GatewayHandlers(nil), agentcore.GatewayHandlers(nil), agentcore.WebSearchHandlers(nil), agentcorecontrol.ConsentPortalHandlers(nil), // which nobody calls here
+			agentcorecontrol.ResourcesHandlers(resource.New(k.Store, map[string]resource.Owner{"runtime": k.Service, "capacity-provider": k.Service}, access.Directory))),
+		Verifier: sigv4.New(sigv4.Config{Keys: access.Keys, SpoolDir: k.Dir}), Authorizer: access.Authorizer,
+		Store: k.Store, Audit: k.Telemetry, Log: log, Now: time.Now, Inbound: k.Invoke,
 	})
 	k.must(err)
 	server := httptest.NewServer(p)
@@ -149,7 +181,7 @@ func New(t testing.TB, o Options) *Kit {
 	})
 	cfg := aws.Config{
 		Region: Region, BaseEndpoint: &k.URL, Credentials: credentials.NewStaticCredentialsProvider(KeyID, Secret, ""),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		Retryer: func() aws.Retryer { return aws.NopRetryer{} }, HTTPClient: client.ForSDK(awshttp.NewBuildableClient()),
 	}
 	k.Control, k.Data = bedrockagentcorecontrol.NewFromConfig(cfg), bedrockagentcore.NewFromConfig(cfg)
 	if !o.Idle {

@@ -126,10 +126,14 @@ func (p *process) feed(from io.Reader) {
 			if _, err := p.stdio.in.Write(typed[:upTo]); err != nil {
 				return
 			}
-			if signal != 0 {
-				p.signal(signal, true)
+			if typed = typed[upTo:]; signal == 0 {
+				continue
 			}
-			typed = typed[upTo:]
+			if err := p.stdio.press(typed[:1]); err != nil {
+				return
+			}
+			p.signal(signal, true)
+			typed = typed[1:]
 		}
 		if err != nil {
 			return

@@ -13,13 +13,15 @@ import (
 )
 
 // The tests run twice when root runs them: once more as an ordinary user, by a
-// copy of themselves. These variables tell the copy what was built already.
+// copy of themselves, those whose outcome depends on the user; nightly all. These
+// variables tell the copy what was built already.
 const (
 	executableVariable = "OUTCROP_TEST_EXECUTABLE"
 	guestVariable      = "OUTCROP_TEST_GUEST"
 	dirVariable        = "OUTCROP_TEST_DIR"
 	venvVariable       = "OUTCROP_TEST_VENV"
-	roleVariable       = "OUTCROP_TEST_ROLE" // what a copy is for; empty for tests
+	ordinaryVariable   = "OUTCROP_TEST_ORDINARY" // set for the copy that tests once more
+	roleVariable       = "OUTCROP_TEST_ROLE"     // what a copy is for; empty for tests
 )
 
 func TestMain(m *testing.M) {
@@ -78,16 +80,29 @@ func open(t testing.TB) sandbox.Engine {
 	return e
 }
 
-func TestContract(t *testing.T) { sandboxtest.Run(t, harness(t, open)) }
+func TestContract(t *testing.T) { sandboxtest.Run(t, harness(t, open, sandboxtest.Whole)) }
 
-// TestContractPassthrough holds guests with the machine's network stack to the same.
+// TestContractPassthrough holds guests with the machine's network stack to the
+// same, where the stack matters; nightly to all of it.
 func TestContractPassthrough(t *testing.T) {
-	sandboxtest.Run(t, harness(t, func(t testing.TB) sandbox.Engine { return passingThrough{open(t)} }))
+	passing := func(t testing.TB) sandbox.Engine { return passingThrough{open(t)} }
+	sandboxtest.Run(t, harness(t, passing, sandboxtest.OfStack))
 }
 
-func harness(t *testing.T, open func(testing.TB) sandbox.Engine) sandboxtest.Harness {
-	return sandboxtest.Harness{Open: open, Guest: os.Getenv(guestVariable), Dir: os.Getenv(dirVariable), Python: python(t), Node: node(t)}
+// harness runs a part of the suite, of that what depends on the user if root has
+// run it before; nightly the whole.
+func harness(t *testing.T, open func(testing.TB) sandbox.Engine, part sandboxtest.Part) sandboxtest.Harness {
+	if os.Getenv(ordinaryVariable) != "" {
+		part |= sandboxtest.OfUser
+	}
+	if nightly() {
+		part = sandboxtest.Whole
+	}
+	return sandboxtest.Harness{Open: open, Guest: os.Getenv(guestVariable), Dir: os.Getenv(dirVariable), Python: python(t), Node: node(t), Part: part}
 }
+
+// nightly says that what takes long is run too.
+func nightly() bool { return os.Getenv("OUTCROP_NIGHTLY") != "" }
 
 // passingThrough is an engine that gives every guest the machine's network stack.
 type passingThrough struct{ sandbox.Engine }

@@ -30,9 +30,10 @@ func Probe(ctx context.Context, cfg Config) []Finding {
 
 // probe is Probe without booting anything.
 func (h host) probe(cfg Config) []Finding {
+	executable := probeExecutable(cfg)
 	return []Finding{
 		h.probeKernel(), h.probeNamespaces(), h.probeAppArmor(), h.probeGroups(cgroup.Finder{Root: h.root}), h.probeFiles(),
-		probeDisk(cfg.Dir), probeExecutable(cfg),
+		probeDisk(cfg.Dir, leastFree, executable.OK), executable,
 	}
 }
 
@@ -109,10 +110,12 @@ func (h host) probeFiles() Finding {
 	return f
 }
 
-// leastFree is what unpacking the executable needs.
+// leastFree is what unpacking the executable needs, in bytes.
 const leastFree = 100 << 20
 
-func probeDisk(dir string) Finding {
+// probeDisk asks for room for the executable where it is not there yet. Once it is,
+// a disk with less is no reason why sandboxes would not start.
+func probeDisk(dir string, least int64, ready bool) Finding {
 	f := Finding{Name: "data directory", OK: true}
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -120,8 +123,9 @@ func probeDisk(dir string) Finding {
 	}
 	free := int64(st.Bavail) * st.Bsize
 	f.Detail = fmt.Sprintf("%s: %d MiB free", dir, free>>20)
-	if free < leastFree {
-		f.OK, f.Fix = false, fmt.Sprintf("free %d MiB there, or use another data directory (--data)", leastFree>>20)
+	if free < least && !ready {
+		f.OK, f.Fix = false, fmt.Sprintf("free %d MiB there, or use another data directory (--data)", least>>20)
+		f.Detail += ", too little to unpack the sandbox executable"
 	}
 	if st.Flags&unix.ST_NOEXEC != 0 {
 		f.Detail += ", mounted noexec, so that the sandbox executable runs from memory (85 MB of it)"

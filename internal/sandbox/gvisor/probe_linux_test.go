@@ -29,6 +29,21 @@ func scoped(procs, controllers string) map[string]string {
 	}
 }
 
+// TestProbeDisk holds that room for the executable is asked for until it is there.
+func TestProbeDisk(t *testing.T) {
+	const much = int64(1) << 62
+	for _, tt := range []struct {
+		least int64
+		ready bool
+		want  bool
+	}{{0, false, true}, {much, false, false}, {much, true, true}} {
+		f := probeDisk(t.TempDir(), tt.least, tt.ready)
+		if f.OK != tt.want || (f.Fix == "") != tt.want || strings.Contains(f.Detail, "too little to unpack the sandbox executable") == tt.want {
+			t.Errorf("least %d, ready %v: %+v", tt.least, tt.ready, f)
+		}
+	}
+}
+
 func TestProbeGroups(t *testing.T) {
 	mine := func(string) bool { return true }
 	roots := func(path string) bool { return false }

@@ -109,7 +109,7 @@ func playNoexec(ctx context.Context) error {
 	}
 	<-s.Done()
 	fmt.Println(s.Exit().Code)
-	if d := probeDisk(dir).Detail; !bytes.Contains([]byte(d), []byte("noexec")) {
+	if d := probeDisk(dir, 0, true).Detail; !bytes.Contains([]byte(d), []byte("noexec")) {
 		return fmt.Errorf("the probe does not say noexec: %s", d)
 	}
 	return e.Close(ctx)

@@ -95,13 +95,12 @@ func openTerminal() (ours, theirs *os.File, err error) {
 		ours.Close()
 		return nil, nil, fmt.Errorf("make a terminal: unlock it: %w", err)
 	}
-	// Without a path: what is at /dev/pts may be another's.
-	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if errno != 0 {
+	peer, err := peerOf(uintptr(fd))
+	if err != nil {
 		ours.Close()
-		return nil, nil, fmt.Errorf("make a terminal: open its other end: %w", errno)
+		return nil, nil, fmt.Errorf("make a terminal: open its other end: %w", err)
 	}
-	return ours, os.NewFile(peer, "terminal of guest"), nil
+	return ours, os.NewFile(uintptr(peer), "terminal of guest"), nil
 }
 
 // resize tells the terminal's size.
@@ -119,8 +118,8 @@ func (s stdio) resize(size sandbox.Window) error {
 }
 
 // signalled looks in what is typed for the first character that makes a signal by
-// the terminal's settings: how much is to be written up to it, and the signal, 0
-// for none. The host's kernel knows the guest's processes as little as they know
+// the terminal's settings: how much is typed before it, and the signal, 0 for none.
+// The host's kernel knows the guest's processes as little as they know
 // it, so that its terminal cannot send them.
 func (s stdio) signalled(typed []byte) (upTo int, number unix.Signal) {
 	raw, err := s.in.SyscallConn()
@@ -138,10 +137,51 @@ func (s stdio) signalled(typed []byte) (upTo int, number unix.Signal) {
 	}{{unix.VINTR, unix.SIGINT}, {unix.VQUIT, unix.SIGQUIT}, {unix.VSUSP, unix.SIGTSTP}} {
 		char := settings.Cc[key.at]
 		if i := bytes.IndexByte(typed[:upTo], char); char != 0 && i >= 0 {
-			upTo, number = i+1, key.number
+			upTo, number = i, key.number
 		}
 	}
 	return upTo, number
+}
+
+// press types a character that makes a signal and returns when the host's kernel has
+// dealt with it, which it does later and by the way: it drops what is on its way in and
+// out of the terminal, and must not drop what the guest writes because it has the
+// signal. Asking whether there is something to read waits for it, if there is nothing.
+func (s stdio) press(key []byte) error {
+	peer, err := s.peer()
+	if err != nil { // then it may drop more
+		_, err = s.in.Write(key)
+		return err
+	}
+	defer unix.Close(peer)
+	if settings, err := unix.IoctlGetTermios(peer, unix.TCGETS); err == nil && settings.Lflag&unix.NOFLSH == 0 {
+		_ = unix.IoctlSetInt(peer, unix.TCFLSH, unix.TCIFLUSH) // as the key does
+	}
+	if _, err := s.in.Write(key); err != nil {
+		return err
+	}
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(peer), Events: unix.POLLIN}}, 0)
+	return nil
+}
+
+// peer opens the guest's end of the terminal.
+func (s stdio) peer() (fd int, err error) {
+	raw, err := s.in.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := raw.Control(func(ours uintptr) { fd, err = peerOf(ours) })
+	return fd, errors.Join(cerr, err)
+}
+
+// peerOf opens the other end of a terminal without a path: what is at /dev/pts may be
+// another's.
+func peerOf(ours uintptr) (int, error) {
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, ours, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(fd), nil
 }
 
 // wake makes copyReady take what there is and return.

@@ -214,8 +214,8 @@ func (s *Session) resolve(ctx context.Context, q dnsmessage.Question) Answer {
 	if q.Class != dnsmessage.ClassINET {
 		return Answer{Code: dnsmessage.RCodeRefused}
 	}
-	if addr, ok := s.cfg.Names[name]; ok {
-		return ownAnswer(q, addr)
+	if s.cfg.Own != nil && s.cfg.Own(ctx, strings.TrimSuffix(name, ".")) {
+		return ownAnswer(q, Gateway)
 	}
 	if reason, fix := s.unresolvable(name); reason != "" {
 		s.note(Refusal{Network: "dns", Name: strings.TrimSuffix(name, "."), Reason: reason, Fix: fix})

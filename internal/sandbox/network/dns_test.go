@@ -47,7 +47,7 @@ func unpack(t testing.TB, message []byte) dnsmessage.Message {
 func TestAnswers(t *testing.T) {
 	s := newSession(t, Config{
 		Policy: Policy{Mode: Public}, Resolver: fixed{"a.test.": {"1.2.3.4", "1.2.3.5"}},
-		Names: map[string]netip.Addr{"outcrop.internal.": Gateway},
+		Own: func(_ context.Context, name string) bool { return name == "outcrop.internal" },
 	})
 	opcode := func(m *dnsmessage.Message) { m.OpCode = 5 }
 	twice := func(m *dnsmessage.Message) { m.Questions = append(m.Questions, m.Questions[0]) }
@@ -373,7 +373,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte, stream bool) {
 		s := newSession(t, Config{
 			Policy: Policy{Mode: Public}, Resolver: fixed{"a.test.": {"1.2.3.4"}},
-			Names: map[string]netip.Addr{"outcrop.internal.": Gateway},
+			Own: func(_ context.Context, name string) bool { return name == "outcrop.internal" },
 		})
 		answer := s.answer(message, stream)
 		if answer == nil {
@@ -404,7 +404,7 @@ func FuzzParseAnswer(f *testing.F) {
 // BenchmarkDNS is one query over the wire's name server, without anybody else.
 func BenchmarkDNS(b *testing.B) {
 	s := newSession(b, Config{
-		Policy: Policy{Mode: Sandbox}, Names: map[string]netip.Addr{"outcrop.internal.": Gateway},
+		Policy: Policy{Mode: Sandbox}, Own: func(_ context.Context, name string) bool { return name == "outcrop.internal" },
 	})
 	s.queries.SetLimit(1e9)
 	s.queries.SetBurst(1e9)

@@ -32,9 +32,10 @@ const dialTimeout = 120 * time.Second
 type Config struct {
 	// Policy says what is reached.
 	Policy Policy
-	// Names are resolved to these addresses, before anybody is asked and under
-	// every policy. They are in lower case and end with a dot.
-	Names map[string]netip.Addr
+	// Own reports which names are Outcrop's: they are resolved to the gateway, before
+	// anybody is asked and under every policy. It is given them in lower case, without
+	// the dot at their end. Nil is none.
+	Own func(ctx context.Context, name string) bool
 	// Resolver answers the other names; nil knows none. A profile's own takes
 	// precedence.
 	Resolver Resolver

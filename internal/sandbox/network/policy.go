@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/outcrop/outcrop/internal/iprange"
 )
 
 // A Mode is what a runtime's network is.
@@ -109,18 +111,8 @@ func validPrefix(p netip.Prefix) error {
 // covers tells whether a rule opens a destination.
 func (r Rule) covers(network string, to netip.AddrPort) bool {
 	ports := r.First == 0 && r.Last == 0 || r.First <= to.Port() && to.Port() <= r.Last
-	return ports && (r.Network == "" || r.Network == network) && admits(r.Prefix, to.Addr())
+	return ports && (r.Network == "" || r.Network == network) && iprange.Admits(r.Prefix, to.Addr())
 }
-
-// admits tells whether a range that an operator opened is meant to have an
-// address in it. A wide one is not meant to have link-local ones, where clouds
-// hand out the machine's own credentials.
-func admits(p netip.Prefix, a netip.Addr) bool {
-	return p.Contains(a) && (!a.IsLinkLocalUnicast() || p.Bits() >= linkLocalBits)
-}
-
-// linkLocalBits is the length of 169.254.0.0/16.
-const linkLocalBits = 16
 
 // opens tells whether exactly this address was opened, as one of this machine's
 // must be.
@@ -206,7 +198,7 @@ func (s *Session) refuse(network string, to netip.AddrPort, names []string) *Ref
 		}
 		return nil
 	}
-	if what, ok := specialUse(addr); ok && !slices.ContainsFunc(p.Allow, func(r netip.Prefix) bool { return admits(r, addr) }) {
+	if what, ok := iprange.Special(addr); ok && !slices.ContainsFunc(p.Allow, func(r netip.Prefix) bool { return iprange.Admits(r, addr) }) {
 		return deny("the address is "+what+", and network mode PUBLIC reaches the internet alone", p.fixRange(to))
 	}
 	return nil

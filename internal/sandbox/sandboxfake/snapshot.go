@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
 )
@@ -101,7 +100,7 @@ func (g *guest) Save(ctx context.Context, keep bool) (sandbox.Snapshot, error) {
 	fail, ballast, pause := g.engine.Unsavable, g.engine.Ballast, g.engine.SaveTime
 	g.engine.mu.Unlock()
 	select {
-	case <-time.After(pause):
+	case <-after(pause):
 	case <-g.done:
 		return nil, sandbox.ErrStopped
 	case <-ctx.Done():

@@ -50,7 +50,7 @@ func testOutput(t *testing.T, b *bench) {
 }
 
 func testOutputBurst(t *testing.T, b *bench) {
-	const size = 10 << 20
+	size := often(2<<20, 10<<20) // a pipe holds 64 KiB
 	stdout, stderr, status := b.output(t, b.spec(t, "burst", fmt.Sprint(size)))
 	if len(stdout) != size || len(stderr) != size || status.Code != 0 {
 		t.Errorf("got %d and %d bytes, %+v; want %d each and success", len(stdout), len(stderr), status, size)

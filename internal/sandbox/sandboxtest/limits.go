@@ -41,6 +41,14 @@ func limitTests() []test {
 // nightly says that what takes long is run too.
 func nightly() bool { return os.Getenv("OUTCROP_NIGHTLY") != "" }
 
+// often is how often something is repeated for every change, and nightly.
+func often(always, atNight int) int {
+	if nightly() {
+		return atNight
+	}
+	return always
+}
+
 // endsWithin is how soon a sandbox has ended that exceeded a limit, on a machine
 // that is busy with tests.
 const endsWithin = 20 * time.Second
@@ -202,10 +210,7 @@ func testThreads(t *testing.T, b *bench) {
 func testForkBomb(t *testing.T, b *bench) {
 	held(t, "Processes", b.engine.Capabilities().Limits.Processes)
 	spec := b.spec(t, "forkbomb")
-	spec.Limits.Processes, spec.Limits.CPUs = fewProcesses, 1
-	if nightly() {
-		spec.Limits.Processes = 1000
-	}
+	spec.Limits.Processes, spec.Limits.CPUs = often(fewProcesses, 1000), 1
 	neighbour, ask := b.neighbour(t)
 	s := b.ready(t, spec)
 	grown(t, s, spec.Limits.Processes)
@@ -260,10 +265,7 @@ func testOpenFiles(t *testing.T, b *bench) {
 // testDescriptorExhaustion: a guest that opens all it can of the host's files
 // meets an error, and nobody else does.
 func testDescriptorExhaustion(t *testing.T, b *bench) {
-	count := 20_000
-	if nightly() {
-		count = 100_000
-	}
+	count := often(20_000, 100_000)
 	dir := b.volume(t)
 	spec := b.spec(t, "hoard", "/mnt/data", fmt.Sprint(count))
 	spec.Volumes = []sandbox.Volume{{Source: dir, Target: "/mnt/data"}}
@@ -439,10 +441,7 @@ func testNeighbour(t *testing.T, b *bench) {
 		spec.ID += "-" + kind[0]
 		spec.Limits.CPUs = 1
 		if kind[0] == "forkbomb" {
-			spec.Limits.Processes = fewProcesses
-			if nightly() {
-				spec.Limits.Processes = 1000
-			}
+			spec.Limits.Processes = often(fewProcesses, 1000)
 		}
 		s := b.start(t, spec)
 		if kind[0] == "forkbomb" {

@@ -275,18 +275,20 @@ func testSaveUnsavable(t *testing.T, b *bench) {
 	spec.ID += "-savable"
 	spec.Savable = true
 	s = b.ready(t, spec)
-	_, err := s.Save(t.Context(), true)
-	if !errors.Is(err, sandbox.ErrUnsavable) || !strings.Contains(err.Error(), "process 1 (guest)") {
-		t.Errorf("Save() of a guest that cannot be told = %v, want ErrUnsavable and the process's name", err)
-	}
-	ask(t, s)
-	save(t, s, false) // alone it may go on
 	spec.ID += "-shell"
 	spec.Args = []string{"sh", "-c", "echo ready; sleep 1000; true"}
-	_, err = b.ready(t, spec).Save(t.Context(), true)
-	if !errors.Is(err, sandbox.ErrUnsavable) || !strings.Contains(err.Error(), "(sh)") {
-		t.Errorf("Save() of a shell = %v, want ErrUnsavable and the process's name", err)
+	shell := b.ready(t, spec)
+	var both sync.WaitGroup // each waits for answers as long as may be
+	for name, guest := range map[string]sandbox.Sandbox{"process 1 (guest)": s, "(sh)": shell} {
+		both.Go(func() {
+			if _, err := guest.Save(t.Context(), true); !errors.Is(err, sandbox.ErrUnsavable) || !strings.Contains(err.Error(), name) {
+				t.Errorf("Save() of a guest that cannot be told = %v, want ErrUnsavable and %s", err, name)
+			}
+		})
 	}
+	both.Wait()
+	ask(t, s)
+	save(t, s, false) // alone it may go on
 }
 
 // testSaveGivenUp: a guest that was to be saved and ended goes on when nobody

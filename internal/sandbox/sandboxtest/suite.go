@@ -31,6 +31,8 @@ type Harness struct {
 	Dir string
 	// Python and Node run the suite's agents; without a path those are skipped.
 	Python, Node Interpreter
+	// Part is what is run.
+	Part Part
 }
 
 // An Interpreter is a program of the machine that guests run.
@@ -60,8 +62,27 @@ type test struct {
 	test func(*testing.T, *bench)
 }
 
-// Run runs the suite.
+// Run runs the suite, or the part of it that the harness asks for.
 func Run(t *testing.T, h Harness) {
+	for _, tt := range suite() {
+		if !h.Part.has(tt.name) {
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			engine := h.Open(t)
+			t.Cleanup(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				if err := engine.Close(ctx); err != nil {
+					t.Errorf("Close() = %v", err)
+				}
+			})
+			tt.test(t, newBench(t, h, engine))
+		})
+	}
+}
+
+func suite() []test {
 	tests := []test{
 		{"Exit", testExit},
 		{"Output", testOutput},
@@ -93,19 +114,7 @@ func Run(t *testing.T, h Harness) {
 		{"Network", testNetwork},
 		{"Mounts", testMounts},
 	}
-	for _, tt := range slices.Concat(tests, commandTests(), networkTests(), rootTests(), snapshotTests(), limitTests(), volumeTests(), isolationTests()) {
-		t.Run(tt.name, func(t *testing.T) {
-			engine := h.Open(t)
-			t.Cleanup(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				defer cancel()
-				if err := engine.Close(ctx); err != nil {
-					t.Errorf("Close() = %v", err)
-				}
-			})
-			tt.test(t, newBench(t, h, engine))
-		})
-	}
+	return slices.Concat(tests, commandTests(), networkTests(), rootTests(), snapshotTests(), limitTests(), volumeTests(), isolationTests())
 }
 
 // A bench is where one test works: an engine and a code directory with the

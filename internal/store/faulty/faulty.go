@@ -189,6 +189,9 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 // Changed implements store.Store.
 func (s *Store) Changed(topic store.Topic) <-chan struct{} { return s.inner.Changed(topic) }
 
+// Watch implements store.Store.
+func (s *Store) Watch(topic store.Topic) store.Watch { return s.inner.Watch(topic) }
+
 // Close implements store.Store.
 func (s *Store) Close() error { return s.inner.Close() }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,7 +143,8 @@ func TestRefusesForeignFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openAt(t, path); !errors.Is(err, store.ErrForeign) {
+		var named *fs.PathError
+		if _, err := openAt(t, path); !errors.Is(err, store.ErrForeign) || !errors.As(err, &named) || named.Path != path {
 			t.Errorf("%s: %v", name, err)
 		}
 		if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {

@@ -164,11 +164,11 @@ func (s *Store) finish(g *group) {
 func (s *Store) end(g *group) {
 	conn := s.file.Writer()
 	if g.broken == nil && g.wrote {
-		_, err := conn.Exec("COMMIT")
+		err := s.topics.Commit(g.topics, func() error {
+			_, err := conn.Exec("COMMIT")
+			return err
+		})
 		if err == nil {
-			for topic := range g.topics {
-				s.topics.Wake(topic)
-			}
 			return
 		}
 		g.broken = fmt.Errorf("commit update: %w", err)

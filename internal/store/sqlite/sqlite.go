@@ -115,6 +115,9 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) (err erro
 // Changed implements store.Store.
 func (s *Store) Changed(topic store.Topic) <-chan struct{} { return s.topics.Changed(topic) }
 
+// Watch implements store.Store.
+func (s *Store) Watch(topic store.Topic) store.Watch { return s.topics.Watch(topic) }
+
 // Backup writes a consistent copy to path, which must not exist, while the store
 // is in use.
 func (s *Store) Backup(ctx context.Context, path string) error { return s.file.Backup(ctx, path) }

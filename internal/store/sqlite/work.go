@@ -55,6 +55,16 @@ func (t *tx) WorkOf(key string) ([]store.Work, error) {
 	return found, nil
 }
 
+// CountWork implements store.WorkReader.
+func (t *tx) CountWork(prefix string) (int, error) {
+	var n int64
+	// No key goes on with the last of all characters.
+	if err := t.get(`SELECT count(*) FROM work WHERE key >= ? AND key < ?`, []any{prefix, prefix + "\U0010FFFF"}, &n); err != nil {
+		return 0, fmt.Errorf("count work of %s: %w", prefix, err)
+	}
+	return int(n), nil
+}
+
 // NextWork implements store.WorkReader.
 func (t *tx) NextWork(owner store.Owner, kinds []string) (time.Time, bool, error) {
 	in, args := kindList(kinds)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -40,6 +41,7 @@ var rowTests = map[string]func(*testing.T, *env){
 	},
 	"scan as a sorted list would":        testScan,
 	"may be written while they are read": testScanAndWrite,
+	"come page by page":                  testEachRow,
 }
 
 func collect(t testing.TB, r store.RowReader, table string, rg store.Range) (keys []string) {
@@ -155,4 +157,36 @@ func testScanAndWrite(t *testing.T, e *env) {
 		equal(t, "left", len(collect(t, tx, "t", store.Range{})), 0)
 		return nil
 	})
+}
+
+// testEachRow has more rows than a page in number, and, of large ones, in bytes. The
+// function writes, which it could not inside of a transaction.
+func testEachRow(t *testing.T, e *env) {
+	for table, rows := range map[string]struct{ number, size int }{"many": {2500, 0}, "large": {7, store.MaxRowValue/2 + 1}, "one page": {1000, 0}, "none": {}} {
+		value := make([]byte, rows.size)
+		e.update(func(tx store.Tx) error {
+			for i := range rows.number {
+				if err := tx.PutRow(table, fmt.Appendf(nil, "%04d", i), value); err != nil {
+					return err
+				}
+			}
+			return tx.PutRow("other", []byte("0000"), nil)
+		})
+		seen := 0
+		err := store.EachRow(e.ctx, e.store, table, func(row store.Row) error {
+			equal(t, table, string(row.Key), fmt.Sprintf("%04d", seen))
+			equal(t, "size", len(row.Value), rows.size)
+			if seen++; seen%1000 != 0 {
+				return nil
+			}
+			key := bytes.Clone(row.Key)
+			row.Key[0] = 'x' // the slice is ours
+			return e.store.Update(e.ctx, func(tx store.Tx) error { return tx.DeleteRow(table, key) })
+		})
+		equal(t, "error", err, nil)
+		equal(t, table, seen, rows.number)
+	}
+	enough := errors.New("enough")
+	err := store.EachRow(e.ctx, e.store, "many", func(store.Row) error { return enough })
+	equal(t, "error of the function", err, enough)
 }

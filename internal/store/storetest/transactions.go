@@ -155,6 +155,42 @@ var transactionTests = map[string]func(*testing.T, *env){
 		<-own
 		equal(t, "woken before the next change", woken(e.store.Changed(store.WorkTopic)), false)
 	},
+	"a watch ends before a change of its topic can be read": func(t *testing.T, e *env) {
+		const table, rounds = "t", 100
+		number := func() (n int) {
+			is(t, "read", e.store.View(e.ctx, func(r store.Reader) error {
+				value, err := r.Row(table, []byte("k"))
+				if errors.Is(err, store.ErrNotFound) {
+					return nil
+				}
+				n = len(value)
+				return err
+			}), nil)
+			return n
+		}
+		written := make(chan error, 1)
+		go func() {
+			var err error
+			for n := 0; n < rounds && err == nil; n++ {
+				err = e.store.Update(e.ctx, func(tx store.Tx) error { return tx.PutRow(table, []byte("k"), make([]byte, n+1)) })
+			}
+			written <- err
+		}()
+		var kept store.Cache[string, int]
+		for last := 0; last < rounds && !t.Failed(); {
+			last = number()
+			n, ok := kept.Get("k")
+			if !ok {
+				watch := e.store.Watch(store.RowTopic(table))
+				n = number()
+				kept.Put("k", n, watch)
+			}
+			if n < last {
+				t.Errorf("%d is kept, and %d can be read", n, last)
+			}
+		}
+		is(t, "write", <-written, nil)
+	},
 	"the clock is one instant a transaction": func(t *testing.T, e *env) {
 		e.update(func(tx store.Tx) error {
 			before := tx.Now()

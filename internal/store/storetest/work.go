@@ -44,6 +44,29 @@ func complete(w store.Work) func(store.Tx) error {
 }
 
 var workTests = map[string]func(*testing.T, *env){
+	"is counted by the beginning of its key": func(t *testing.T, e *env) {
+		for _, key := range []string{"a/1/x", "a/1/y", "a/10/x", "a/1/é", "b"} {
+			e.enqueue("build", key, 0)
+		}
+		e.enqueue("delete", "a/1/x", time.Hour)
+		items := e.claim(anna, 1)
+		e.view(func(r store.Reader) error {
+			for prefix, want := range map[string]int{"a/1/": 4, "a/10/": 1, "a": 5, "c": 0} {
+				n, err := r.CountWork(prefix)
+				if err != nil {
+					return err
+				}
+				equal(t, prefix, n, want)
+			}
+			return nil
+		})
+		e.update(complete(items[0]))
+		e.view(func(r store.Reader) error {
+			n, err := r.CountWork("a/1/")
+			equal(t, "when one was done", n, 3)
+			return err
+		})
+	},
 	"is claimed, and completed with its outcome": func(t *testing.T, e *env) {
 		e.update(func(tx store.Tx) error {
 			_, err := tx.EnqueueWork(store.Work{Kind: "build", Key: "a", Payload: json.RawMessage(`{"v":1}`)})

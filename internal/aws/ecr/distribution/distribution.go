@@ -146,7 +146,7 @@ func (e *exchange) address() error {
 		}
 	}
 	if e.route.name != "" && !registry.ValidRepository(e.name.Repository) {
-		return fault.New(codeNameInvalid, http.StatusBadRequest, "'%s' is no name of a repository: 2 to 256 lower-case letters, digits, dots, hyphens, underscores and slashes", clip(e.name.Repository))
+		return fault.BadRequest(codeNameInvalid, "'%s' is no name of a repository: 2 to 256 lower-case letters, digits, dots, hyphens, underscores and slashes", clip(e.name.Repository))
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func (e *exchange) page() (n int, last string, err error) {
 	}
 	n, err = strconv.Atoi(q.Get("n"))
 	if err != nil || n < 0 {
-		return 0, "", fault.New(codePagination, http.StatusBadRequest, "n is '%s' and must be a number from 0", clip(q.Get("n")))
+		return 0, "", fault.BadRequest(codePagination, "n is '%s' and must be a number from 0", clip(q.Get("n")))
 	}
 	return min(n, maxPage), q.Get("last"), nil
 }

@@ -86,7 +86,7 @@ func (e *exchange) words(err error) *fault.Error {
 		}
 	case strings.ToUpper(f.Code) == f.Code: // it is a word of the protocol
 	case clientLeft(err):
-		return fault.New(codeUploadInvalid, http.StatusBadRequest, "The body ended before its announced length").Because(err)
+		return fault.BadRequest(codeUploadInvalid, "The body ended before its announced length").Because(err)
 	default:
 		return fault.New(codeUnknown, http.StatusInternalServerError, textInternal).Because(err)
 	}
@@ -100,18 +100,12 @@ func unknownPath() error {
 	return fault.New(codeUnsupported, http.StatusNotFound, "The registry has nothing at this path and method")
 }
 
-func clip(s string) string {
-	const most = 100
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func clip(s string) string { return fault.Clip(s, 100) }
 
 func badRange(text string) error {
 	return fault.New(codeUploadInvalid, http.StatusRequestedRangeNotSatisfiable, "The Content-Range '%s' is not FIRST-LAST", clip(text))
 }
 
 func badLength(said, has int64) error {
-	return fault.New(codeSizeInvalid, http.StatusBadRequest, "The Content-Range says %d bytes and the Content-Length %d", said, has)
+	return fault.BadRequest(codeSizeInvalid, "The Content-Range says %d bytes and the Content-Length %d", said, has)
 }

@@ -12,10 +12,10 @@ import (
 // uv maps more than it uses.
 const maxMemory = 2 << 30
 
-// bounded runs a command that dies with us, in a process group of its own that is
+// Bounded runs a command that dies with us, in a process group of its own that is
 // killed as a whole, and with bounds on memory and the size of files. They are set on
 // the running process, long before an interpreter has read its first module.
-func bounded(cmd *exec.Cmd, size int64) error {
+func Bounded(cmd *exec.Cmd, size int64) error {
 	// The death signal comes when the thread ends that started the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -194,7 +194,7 @@ func (x *Index) command(ctx context.Context, dir string, size int64, argv []stri
 	cmd.Env, cmd.Dir, cmd.WaitDelay = x.settings(dir), dir, 5*time.Second
 	var out tail
 	cmd.Stdout, cmd.Stderr = &out, &out // one writer: exec serialises it
-	err := bounded(cmd, size)
+	err := Bounded(cmd, size)
 	return out.b.String(), err
 }
 

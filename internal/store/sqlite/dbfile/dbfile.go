@@ -164,11 +164,11 @@ func (f *File) identify(want int32, newest int) (int, error) {
 		 FROM pragma_application_id a, pragma_user_version v`).Scan(&application, &version, &tables)
 	switch {
 	case errors.Is(err, store.ErrForeign):
-		return 0, fmt.Errorf("open %s: %w", f.path, err)
+		return 0, &fs.PathError{Op: "open", Path: f.path, Err: err}
 	case err != nil:
 		return 0, fmt.Errorf("open %s: read header: %w", f.path, err)
 	case application != int64(want) && (application != 0 || tables != 0 || version != 0):
-		return 0, fmt.Errorf("open %s: application id is %#x, not %#x: %w", f.path, application, want, store.ErrForeign)
+		return 0, &fs.PathError{Op: "open", Path: f.path, Err: fmt.Errorf("application id is %#x, not %#x: %w", application, want, store.ErrForeign)}
 	case version > int64(newest):
 		return 0, fmt.Errorf("open %s: its schema has version %d and this program knows %d; start the newer version again, or restore a backup made before the upgrade: %w",
 			f.path, version, newest, store.ErrNewer)
@@ -180,7 +180,7 @@ func (f *File) identify(want int32, newest int) (int, error) {
 func (f *File) connect(ctx context.Context) (*Conn, error) {
 	c, err := f.pool.Conn(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", f.path, explain(err))
+		return nil, &fs.PathError{Op: "open", Path: f.path, Err: explain(err)}
 	}
 	return &Conn{sql: c, stmts: map[string]*sql.Stmt{}}, nil
 }
@@ -272,7 +272,7 @@ func Copy(ctx context.Context, from, to string) (err error) {
 		return fmt.Errorf("back up %s: %w", from, err)
 	}
 	if _, err := c.Exec("PRAGMA busy_timeout = 5000"); err != nil {
-		return errors.Join(fmt.Errorf("back up %s: %w", from, err), c.close())
+		return errors.Join(&fs.PathError{Op: "back up", Path: from, Err: err}, c.close())
 	}
 	return errors.Join(copyTo(c, from, to), c.close())
 }
@@ -293,7 +293,7 @@ func copyTo(c *Conn, from, to string) (err error) {
 		}
 	}()
 	if _, err = c.Exec("VACUUM INTO ?", to); err != nil {
-		return fmt.Errorf("back up %s: %w", from, err)
+		return &fs.PathError{Op: "back up", Path: from, Err: err}
 	}
 	return nil
 }

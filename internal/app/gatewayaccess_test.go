@@ -1,0 +1,100 @@
+package app
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secretstore"
+)
+
+// serving makes a gateway with an authorizer, and returns its id and ARN once it serves.
+func (g *portal) serving(name string, authorizer types.AuthorizerType) (id, arn string) {
+	g.t.Helper()
+	made, err := g.control.CreateGateway(g.t.Context(), &control.CreateGatewayInput{Name: &name, RoleArn: &g.source.Role, AuthorizerType: authorizer, ProtocolType: types.GatewayProtocolTypeMcp})
+	g.must(err)
+	for changed := g.gateways.Changed(); ; changed = g.gateways.Changed() {
+		if _, err := g.gateways.View(g.t.Context(), *made.GatewayId); err == nil {
+			return *made.GatewayId, *made.GatewayArn
+		}
+		select {
+		case <-changed:
+		case <-time.After(20 * time.Second):
+			g.t.Fatalf("gateway %s does not serve", name)
+		}
+	}
+}
+
+// TestDeniedAtAuthenticateOnly: callers need no permission for a gateway that only
+// authenticates them, and one that a policy denies stays out.
+func TestDeniedAtAuthenticateOnly(t *testing.T) {
+	g := newPortal(t)
+	g.role()
+	id, arn := g.serving("open", types.AuthorizerTypeAuthenticateOnly)
+	cr := g.with("GATEWAY_IAM_ROLE", &agentcorecontrol.CredentialProvider{IamCredentialProvider: &agentcorecontrol.IamCredentialProvider{Service: new("bedrock-agentcore")}})
+	ping := func(want int, text string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/gw/"+id+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		g.must(err)
+		r.Header.Set("Content-Type", "application/json")
+		g.must(cr.Apply(t.Context(), r, &target.Call{}))
+		answer, err := http.DefaultClient.Do(r)
+		g.must(err)
+		body, err := io.ReadAll(answer.Body)
+		g.must(err)
+		g.must(answer.Body.Close())
+		if answer.StatusCode != want || !strings.Contains(string(body), text) {
+			t.Errorf("%s %s, want %d %s", answer.Status, body, want, text)
+		}
+	}
+	policy := func(effect, principal string) {
+		t.Helper()
+		_, err := g.control.PutResourcePolicy(t.Context(), &control.PutResourcePolicyInput{ResourceArn: &arn, Policy: new(policyText(
+			`{"Effect":"` + effect + `","Principal":{"AWS":"` + principal + `"},"Action":"bedrock-agentcore:InvokeGateway","Resource":"` + arn + `"}`))})
+		g.must(err)
+	}
+	ping(200, `"result":{}`)
+	policy("Allow", "arn:aws:iam::"+g.source.Scope.Account+":root") // not the role, which needs none
+	ping(200, `"result":{}`)
+	policy("Deny", g.source.Role)
+	ping(403, `"code":-32002`)
+	_, err := g.control.DeleteResourcePolicy(t.Context(), &control.DeleteResourcePolicyInput{ResourceArn: &arn})
+	g.must(err)
+	ping(200, `"result":{}`)
+	g.allow(`{"Effect":"Deny","Action":"bedrock-agentcore:InvokeGateway","Resource":"*"}`)
+	ping(403, `"code":-32002`)
+}
+
+// TestBundleOfADeniedSecret: a policy that names a secret holds for who leaves out the
+// letters at the end of its ARN, too.
+func TestBundleOfADeniedSecret(t *testing.T) {
+	g := newPortal(t)
+	made, err := g.secrets.Create(t.Context(), g.source.Scope, "ca", secretstore.Settings{}, "", new(secretstore.Text(secret.NewString("bundle"))))
+	g.must(err)
+	arn := made.ARN()
+	short := strings.TrimSuffix(arn, "-"+made.Suffix)
+	read := func(arn string) (string, error) {
+		text, err := newGatewayObjects(g.parts, g.source.Scope.Account).Secret(t.Context(), g.source.Scope, g.source.Role, arn)
+		return string(text), err
+	}
+	g.role(grant("secretsmanager:GetSecretValue", "*", ""))
+	for _, name := range []string{arn, short} {
+		if text, err := read(name); err != nil || text != "bundle" {
+			t.Errorf("%s: %s, %v", name, text, err)
+		}
+	}
+	g.allow(grant("secretsmanager:GetSecretValue", "*", ""), `{"Effect":"Deny","Action":"secretsmanager:*","Resource":"`+short+`-??????"}`)
+	for _, name := range []string{arn, short} {
+		if text, err := read(name); err == nil || text != "" || !strings.Contains(err.Error(), "may not secretsmanager:GetSecretValue on "+arn) {
+			t.Errorf("%s: %s, %v", name, text, err)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/gateway"
+	"github.com/outcrop/outcrop/internal/gateway/function"
+	"github.com/outcrop/outcrop/internal/gateway/search"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/identity"
+	"github.com/outcrop/outcrop/internal/key"
+	"github.com/outcrop/outcrop/internal/object"
+	"github.com/outcrop/outcrop/internal/principal"
+	"github.com/outcrop/outcrop/internal/secretstore"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// newGateways makes the service that keeps gateways.
+func (s *Server) newGateways(p *parts, vectors *search.Vectors) (*gateway.Service, error) {
+	drivers, err := s.gatewayDrivers(p)
+	if err != nil {
+		return nil, err
+	}
+	return gateway.New(gateway.Config{
+		Store: p.store, Box: p.box, Keys: gatewayKeys{identityKeys{p.keys}}, Roles: gatewayTrust{p.directory}, Issuers: p.door.Verifier,
+		Providers: gatewayProviders{p.store, p.identities}, Objects: newGatewayObjects(p, s.account), Drivers: drivers, Vectors: vectors, Resources: s.hasResource,
+		Base: s.publicURL, Reserved: s.reserved, Domain: s.cfg.GatewayDomain, Log: s.cfg.Log, Now: time.Now,
+		Absent: func(ctx context.Context, of target.Source, arn string) bool {
+			return function.Absent(ctx, gatewayFunctions{p.identity}, of, arn)
+		},
+	}), nil
+}
+
+// gatewayKeys shows the keys of accounts to the gateways that they encrypt.
+type gatewayKeys struct{ identityKeys }
+
+// Topic implements gateway.Keys.
+func (gatewayKeys) Topic() store.Topic { return key.Topic() }
+
+// gatewayTrust knows which roles gateways may act as.
+type gatewayTrust struct{ directory *principal.Directory }
+
+// CheckRole implements gateway.Roles. A gateway is nothing without its role, so that it
+// has to be there, other than that of an agent.
+func (g gatewayTrust) CheckRole(ctx context.Context, role, source string) error {
+	const field = "roleArn"
+	exists, err := g.directory.CheckRole(ctx, principal.RoleUse{Role: role, Source: source})
+	switch {
+	case errors.Is(err, principal.ErrTrust):
+		return fault.Invalid(field, "The role %s cannot be assumed by the gateway: its trust policy does not allow sts:AssumeRole to the service %s for %s. See docs/gateway.md for one that does", role, principal.AgentService, source).Because(err)
+	case err != nil:
+		return err
+	case !exists:
+		account := g.directory.Account().ID
+		return fault.Invalid(field, "The role %s cannot be assumed by the gateway: there is no such role in account %s. %s", role, account, howToMake(role, account))
+	}
+	return nil
+}
+
+// gatewayProviders knows the credential providers of accounts.
+type gatewayProviders struct {
+	store      store.Store
+	identities *identity.Service
+}
+
+// HasProvider implements gateway.Providers.
+func (g gatewayProviders) HasProvider(ctx context.Context, scope store.Scope, arn string) (there bool, err error) {
+	_, path := scopeOf(arn)
+	err = g.store.View(ctx, func(r store.Reader) error {
+		_, err := g.identities.Tags(r, scope, path)
+		return err
+	})
+	return err == nil, absent(err)
+}
+
+// gatewayObjects reads for gateways what their role may read.
+type gatewayObjects struct {
+	account    string
+	objects    *object.Storage
+	secrets    *secretstore.Secrets
+	directory  *principal.Directory
+	authorizer *auth.Authorizer
+	now        func() time.Time
+}
+
+func newGatewayObjects(p *parts, account string) *gatewayObjects {
+	return &gatewayObjects{
+		account: account, objects: p.objects, secrets: p.secrets, directory: p.directory, now: time.Now,
+		authorizer: &auth.Authorizer{Identities: p.directory, Resources: &attached{account, map[string]auth.Resources{
+			"s3": newBuckets(p.store, account, p.objects), "secretsmanager": secretPolicies(p.store, p.secrets), "kms": keyPolicies(p.store, p.keys),
+		}}},
+	}
+}
+
+// Read implements gateway.Objects.
+func (g *gatewayObjects) Read(ctx context.Context, scope store.Scope, role, uri, owner string, most int64) ([]byte, error) {
+	bucket, name, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	if err := g.may(ctx, scope, role, "s3:GetObject", "arn:aws:s3:::"+bucket+"/"+name); err != nil {
+		return nil, err
+	}
+	r, err := g.objects.Open(ctx, owner, bucket, name, "")
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Status < http.StatusInternalServerError {
+		return nil, target.Unfitf("%s cannot be read: %s", uri, f.Message)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if r.Size() > most {
+		return nil, target.Unfitf("%s has %d bytes; it may have at most %d", uri, r.Size(), most)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", uri, err)
+	}
+	return text, nil
+}
+
+// Secret implements gateway.Objects.
+func (g *gatewayObjects) Secret(ctx context.Context, scope store.Scope, role, arn string) ([]byte, error) {
+	found, err := g.secrets.Find(ctx, scope, arn)
+	whole := arn
+	if err == nil {
+		whole = found.ARN() // policies name it so, whatever was left out here
+	}
+	if err := g.may(ctx, scope, role, "secretsmanager:GetSecretValue", whole); err != nil {
+		return nil, err
+	}
+	var value secretstore.Content
+	if err == nil {
+		value, _, _, err = g.secrets.Value(ctx, found.Ref, "", "")
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Status < http.StatusInternalServerError {
+		return nil, target.Unfitf("The secret %s cannot be read: %s", arn, f.Message)
+	}
+	return value.Value.Reveal(), err
+}
+
+// may asks whether a gateway's role may do something.
+func (g *gatewayObjects) may(ctx context.Context, scope store.Scope, role, action, resource string) error {
+	who, err := g.directory.Named(ctx, role)
+	if err != nil && fault.From(err).Status >= http.StatusInternalServerError {
+		return err
+	}
+	if err != nil || who.Session == nil || who.Session.Source != role {
+		return target.Unfitf("The gateway's role %s does not exist any more, and %s of %s is asked of it", role, action, resource)
+	}
+	d := g.decide(ctx, scope, who, auth.Requirement{Action: action, Resource: resource})
+	if d.Err != nil {
+		return d.Refusal(who)
+	}
+	if d.Allowed() {
+		return nil
+	}
+	way := "none of its policies allows it (aws iam put-role-policy)"
+	if d.Effect == auth.ExplicitDeny {
+		way = "a policy denies it (outcrop policy simulate tells which)"
+	}
+	return target.Unfitf("The gateway's role %s may not %s on %s: %s", role, action, resource, way)
+}
+
+// decide asks what policies say of a gateway's role. Nothing of anybody's request counts
+// for it.
+func (g *gatewayObjects) decide(ctx context.Context, scope store.Scope, who auth.Principal, r auth.Requirement) auth.Decision {
+	ctx = auth.WithRequest(ctx, auth.Request{Time: g.now(), Secure: true, Region: scope.Region})
+	return g.authorizer.Decide(ctx, who, r)
+}
+
+var (
+	_ gateway.Keys      = gatewayKeys{}
+	_ gateway.Roles     = gatewayTrust{}
+	_ gateway.Providers = gatewayProviders{}
+	_ gateway.Objects   = (*gatewayObjects)(nil)
+)

@@ -1,0 +1,260 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	datatypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+
+	"github.com/outcrop/outcrop/internal/gateway/target"
+)
+
+// teller is a server of another company's that wants to know who calls, and tells them: of
+// MCP at /mcp, and of HTTP else.
+func teller(t *testing.T) *httptest.Server {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		who := r.Header.Get("Authorization")
+		if r.URL.Path != "/mcp" {
+			_ = json.NewEncoder(w).Encode(map[string]string{"caller": who}) // the client reads it or fails
+			return
+		}
+		var m struct {
+			ID     json.RawMessage
+			Method string
+		}
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil || who == "" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		result, known := map[string]string{
+			"initialize": `{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"teller","version":"1"}}`,
+			"tools/list": `{"tools":[{"name":"whoami","inputSchema":{"type":"object"}}]}`,
+			"tools/call": fmt.Sprintf(`{"content":[{"type":"text","text":%q}]}`, who),
+		}[m.Method]
+		switch {
+		case len(m.ID) == 0:
+			w.WriteHeader(http.StatusAccepted)
+		case known:
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, m.ID, result)
+		default:
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}`, m.ID)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// gateway makes a gateway for the callers of one's pool.
+func (g *portal) gateway(ann target.Caller) (id string) {
+	g.t.Helper()
+	made, err := g.control.CreateGateway(g.t.Context(), &control.CreateGatewayInput{
+		Name: aws.String("shop"), RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeCustomJwt, ExceptionLevel: types.ExceptionLevelDebug,
+		AuthorizerConfiguration: &types.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: types.CustomJWTAuthorizerConfiguration{
+			DiscoveryUrl: aws.String(ann.Issuer + "/.well-known/openid-configuration"), AllowedClients: []string{claimsOf(g.t, ann.Token.Reveal())["client_id"].(string)},
+		}},
+	})
+	g.must(err)
+	_, err = g.control.UpdateWorkloadIdentity(g.t.Context(), &control.UpdateWorkloadIdentityInput{Name: made.GatewayId, AllowedResourceOauth2ReturnUrls: []string{appReturn}})
+	g.must(err)
+	return g.ready(*made.GatewayId)
+}
+
+// ready waits until a gateway takes targets.
+func (g *portal) ready(gateway string) string {
+	g.t.Helper()
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+		got, err := g.control.GetGateway(g.t.Context(), &control.GetGatewayInput{GatewayIdentifier: &gateway})
+		g.must(err)
+		switch got.Status {
+		case types.GatewayStatusReady:
+			return gateway
+		case types.GatewayStatusCreating:
+		default:
+			g.t.Fatalf("%s: %v", got.Status, got.StatusReasons)
+		}
+	}
+}
+
+// becomes waits for a target's status.
+func (g *portal) becomes(gateway, id string, want types.TargetStatus) *control.GetGatewayTargetOutput {
+	g.t.Helper()
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+		got, err := g.control.GetGatewayTarget(g.t.Context(), &control.GetGatewayTargetInput{GatewayIdentifier: &gateway, TargetId: &id})
+		g.must(err)
+		switch got.Status {
+		case want:
+			return got
+		case types.TargetStatusCreating, types.TargetStatusCreatePendingAuth:
+		default:
+			g.t.Fatalf("%s: %v", got.Status, got.StatusReasons)
+		}
+	}
+}
+
+// ask sends a message to a gateway as one's, and returns the answer's members.
+func (g *portal) ask(gateway string, ann target.Caller, version, message string) (answer struct {
+	Result struct {
+		Content []struct{ Text string }
+		IsError bool
+	}
+	Error struct {
+		Code int
+		Data struct{ Elicitations []struct{ URL string } }
+	}
+}) {
+	g.t.Helper()
+	r, err := http.NewRequestWithContext(g.t.Context(), http.MethodPost, g.url+"/gw/"+gateway+"/mcp", strings.NewReader(message))
+	g.must(err)
+	for name, value := range map[string]string{"Content-Type": "application/json", "Accept": "application/json, text/event-stream", "Mcp-Protocol-Version": version} {
+		r.Header.Set(name, value)
+	}
+	if !ann.Token.Empty() {
+		r.Header.Set("Authorization", "Bearer "+ann.Token.Reveal())
+	}
+	a, err := http.DefaultClient.Do(r)
+	g.must(err)
+	defer a.Body.Close()
+	body, err := io.ReadAll(a.Body)
+	g.must(err)
+	if err := json.Unmarshal(body, &answer); err != nil {
+		g.t.Fatalf("%d %s: %v", a.StatusCode, body, err)
+	}
+	return answer
+}
+
+const calls = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arguments":{}}}`
+
+// TestTargetsThatUsersLogInTo: somebody agrees to what the gateway lists, and each user to
+// calls of theirs, which reach the server with that user's token.
+func TestTargetsThatUsersLogInTo(t *testing.T) {
+	g, v, s := newPortal(t), newElsewhere(t), teller(t)
+	g.role(grant("*", "*", ""))
+	provider, ann := g.client(v), g.ann()
+	id := g.gateway(ann)
+	made, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+		GatewayIdentifier: &id, Name: aws.String("crm"),
+		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberMcpServer{Value: types.McpServerTargetConfiguration{Endpoint: aws.String(s.URL + "/mcp")}}},
+		CredentialProviderConfigurations: []types.CredentialProviderConfiguration{{
+			CredentialProviderType: types.CredentialProviderTypeOauth,
+			CredentialProvider: &types.CredentialProviderMemberOauthCredentialProvider{Value: types.OAuthCredentialProvider{
+				ProviderArn: &provider, Scopes: []string{"read"}, GrantType: types.OAuthGrantTypeAuthorizationCode, DefaultReturnUrl: aws.String(appReturn),
+			}},
+		}},
+	})
+	g.must(err)
+	pending := g.becomes(id, *made.TargetId, types.TargetStatusCreatePendingAuth)
+	asked := pending.AuthorizationData.(*types.AuthorizationDataMemberOauth2).Value
+	g.complete(g.agrees(*asked.AuthorizationUrl), &datatypes.UserIdentifierMemberUserId{Value: *asked.UserId})
+	g.becomes(id, *made.TargetId, types.TargetStatusReady)
+
+	message := fmt.Sprintf(calls, "crm___whoami")
+	first := g.ask(id, ann, "2025-11-25", message)
+	if first.Error.Code != -32042 || len(first.Error.Data.Elicitations) != 1 {
+		t.Fatalf("%+v", first)
+	}
+	if old := g.ask(id, ann, "2025-06-18", message); !old.Result.IsError || !strings.Contains(old.Result.Content[0].Text, "/identities/oauth2/authorize?") {
+		t.Errorf("%+v", old)
+	}
+	g.complete(g.agrees(first.Error.Data.Elicitations[0].URL), &datatypes.UserIdentifierMemberUserToken{Value: ann.Token.Reveal()})
+	if got := g.ask(id, ann, "2025-11-25", message); got.Result.IsError || len(got.Result.Content) != 1 || got.Result.Content[0].Text != "Bearer pl4nted-2" {
+		t.Errorf("%+v", got)
+	}
+	g.clean(ann.Token.Reveal(), "pl4nted")
+}
+
+// TestTargetsWithKeys: a call of an OpenAPI target carries the provider's key; when the role
+// may not have it any more, the caller of a gateway that is debugged is told what is missing.
+func TestTargetsWithKeys(t *testing.T) {
+	g, s := newPortal(t), teller(t)
+	g.role(grant("*", "*", ""))
+	ann := g.ann()
+	id := g.gateway(ann)
+	key, err := g.control.CreateApiKeyCredentialProvider(t.Context(), &control.CreateApiKeyCredentialProviderInput{Name: aws.String("search"), ApiKey: aws.String(plantedKey)})
+	g.must(err)
+	schema := fmt.Sprintf(`{"openapi":"3.0.3","info":{"title":"t","version":"1"},"servers":[{"url":%q}],"paths":{"/who":{"get":{"operationId":"who","responses":{"200":{"description":"ok"}}}}}}`, s.URL)
+	made, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+		GatewayIdentifier: &id, Name: aws.String("web"),
+		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberOpenApiSchema{Value: &types.ApiSchemaConfigurationMemberInlinePayload{Value: schema}}},
+		CredentialProviderConfigurations: []types.CredentialProviderConfiguration{{
+			CredentialProviderType: types.CredentialProviderTypeApiKey,
+			CredentialProvider:     &types.CredentialProviderMemberApiKeyCredentialProvider{Value: types.GatewayApiKeyCredentialProvider{ProviderArn: key.CredentialProviderArn}},
+		}},
+	})
+	g.must(err)
+	g.becomes(id, *made.TargetId, types.TargetStatusReady)
+	message := fmt.Sprintf(calls, "web___who")
+	if got := g.ask(id, ann, "2025-11-25", message); got.Result.IsError || len(got.Result.Content) != 1 || !strings.Contains(got.Result.Content[0].Text, "Bearer "+plantedKey) {
+		t.Errorf("%+v", got)
+	}
+	g.clean(ann.Token.Reveal())
+}
+
+// TestKeysInQueriesStaySecret: what a dead server, or one that is not let near, is asked
+// with is in no error and no log, although it is in the URL.
+func TestKeysInQueriesStaySecret(t *testing.T) {
+	g, s := newPortal(t), teller(t)
+	g.role(grant("*", "*", ""))
+	ann := g.ann()
+	id := g.gateway(ann)
+	key, err := g.control.CreateApiKeyCredentialProvider(t.Context(), &control.CreateApiKeyCredentialProviderInput{Name: aws.String("search"), ApiKey: aws.String(plantedKey)})
+	g.must(err)
+	for name, base := range map[string]string{"dead": s.URL, "private": "https://10.1.2.3"} {
+		schema := fmt.Sprintf(`{"openapi":"3.0.3","info":{"title":"t","version":"1"},"servers":[{"url":%q}],"paths":{"/who":{"get":{"operationId":"who","responses":{"200":{"description":"ok"}}}}}}`, base)
+		made, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+			GatewayIdentifier: &id, Name: &name,
+			TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberOpenApiSchema{Value: &types.ApiSchemaConfigurationMemberInlinePayload{Value: schema}}},
+			CredentialProviderConfigurations: []types.CredentialProviderConfiguration{{
+				CredentialProviderType: types.CredentialProviderTypeApiKey,
+				CredentialProvider: &types.CredentialProviderMemberApiKeyCredentialProvider{Value: types.GatewayApiKeyCredentialProvider{
+					ProviderArn: key.CredentialProviderArn, CredentialLocation: types.ApiKeyCredentialLocationQueryParameter, CredentialParameterName: aws.String("key"),
+				}},
+			}},
+		})
+		g.must(err)
+		g.becomes(id, *made.TargetId, types.TargetStatusReady)
+	}
+	s.Close()
+	for _, name := range []string{"dead", "private"} {
+		got := g.ask(id, ann, "2025-11-25", fmt.Sprintf(calls, name+"___who"))
+		if !got.Result.IsError || len(got.Result.Content) != 1 || strings.Contains(got.Result.Content[0].Text, plantedKey) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	g.clean(ann.Token.Reveal())
+}
+
+// TestTargetsThatLeadToTheirOwnGateway: a gateway that asks itself for what there is to
+// list ends that, and is there for others.
+func TestTargetsThatLeadToTheirOwnGateway(t *testing.T) {
+	g := newPortal(t)
+	g.role(grant("*", "*", ""))
+	made, err := g.control.CreateGateway(t.Context(), &control.CreateGatewayInput{
+		Name: aws.String("loop"), RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone,
+	})
+	g.must(err)
+	id := g.ready(*made.GatewayId)
+	self, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+		GatewayIdentifier: &id, Name: aws.String("self"),
+		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberMcpServer{Value: types.McpServerTargetConfiguration{
+			Endpoint: aws.String("https://" + id + ".gateway.bedrock-agentcore.us-west-2.amazonaws.com/mcp"), ListingMode: types.ListingModeDynamic,
+		}}},
+	})
+	g.must(err)
+	g.becomes(id, *self.TargetId, types.TargetStatusReady)
+	for range 2 {
+		g.ask(id, target.Caller{}, "2025-11-25", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+	}
+	if !strings.Contains(g.log.String(), "come back to this server") {
+		t.Error("it is not told why that ended")
+	}
+}

@@ -1,0 +1,164 @@
+package function_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
+	"github.com/outcrop/outcrop/internal/gateway/function"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+)
+
+const schema = `[
+ {"name":"get_weather","description":"Get weather","inputSchema":{"type":"object","properties":{"location":{"type":"string","enum":["Kobe"]}},"required":["location"]}},
+ {"name":"get_time","description":"Get time","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}
+]`
+
+type functions struct {
+	got    function.Invocation
+	answer function.Answer
+	err    error
+}
+
+func (f *functions) Invoke(_ context.Context, in function.Invocation) (function.Answer, error) {
+	f.got = in
+	return f.answer, f.err
+}
+
+func open(t *testing.T, f *functions, change func(*target.Source)) target.Server {
+	t.Helper()
+	s := target.Source{
+		Gateway: "g-0123456789", GatewayARN: "arn:g", Role: "arn:role", ID: "TARGET0001", Name: "T1", Schema: []byte(schema),
+		Config: &agentcorecontrol.TargetConfiguration{Mcp: &agentcorecontrol.McpTargetConfiguration{Lambda: &agentcorecontrol.McpLambdaTargetConfiguration{LambdaArn: wire.Optional("arn:f")}}},
+	}
+	if change != nil {
+		change(&s)
+	}
+	d := &function.Driver{Functions: f}
+	c, err := d.Catalogue(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Tools) != 2 || string(c.Tools[0].InputSchema) != `{"type":"object","properties":{"location":{"type":"string","enum":["Kobe"]}},"required":["location"]}` {
+		t.Errorf("%+v", c.Tools)
+	}
+	server, err := d.Open(s, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+func TestCall(t *testing.T) {
+	f := &functions{answer: function.Answer{Payload: []byte(`{"statusCode":200,"body":"{\"time\":\"2:30 PM\"}"}`)}}
+	s := open(t, f, nil)
+	got, err := s.Call(t.Context(), target.Call{RequestID: "r-1", MessageID: "2", Tool: "get_weather", Arguments: json.RawMessage(`{"location":"Kobe"}`), Header: http.Header{"X-Secret": {"no"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"isError":false,"content":[{"type":"text","text":"{\"statusCode\":200,\"body\":\"{\\\"time\\\":\\\"2:30 PM\\\"}\"}"}]}`; string(got.Body) != want {
+		t.Errorf("%s\nwant %s", got.Body, want)
+	}
+	if f.got.Function != "arn:f" || f.got.Role != "arn:role" || string(f.got.Payload) != `{"location":"Kobe"}` {
+		t.Errorf("%+v", f.got)
+	}
+	plain, err := base64.StdEncoding.DecodeString(f.got.Context)
+	want := `{"custom":{"bedrockAgentCoreMessageVersion":"1.0","bedrockAgentCoreAwsRequestId":"r-1","bedrockAgentCoreMcpMessageId":"2","bedrockAgentCoreGatewayId":"g-0123456789","bedrockAgentCoreTargetId":"TARGET0001","bedrockAgentCoreToolName":"T1___get_weather"}}`
+	if err != nil || string(plain) != want {
+		t.Errorf("%s, %v", plain, err)
+	}
+	f.answer.Payload = []byte(`{"time":1}`)
+	if got, err = s.Call(t.Context(), target.Call{Tool: "get_time"}); err != nil || string(got.Body) != `{"isError":false,"content":[{"type":"text","text":"{\"time\":1}"}],"structuredContent":{"time":1}}` || string(f.got.Payload) != "{}" {
+		t.Errorf("%s, %v", got.Body, err)
+	}
+}
+
+// TestHeaders: what a target lets through reaches the function, and comes back.
+func TestHeaders(t *testing.T) {
+	f := &functions{answer: function.Answer{Payload: []byte(`{"statusCode":200,"headers":{"x-total":"7","set-cookie":"no"},"body":"done"}`)}}
+	s := open(t, f, func(s *target.Source) {
+		s.Metadata = &agentcorecontrol.MetadataConfiguration{AllowedRequestHeaders: []string{"X-Tenant"}, AllowedQueryParameters: []string{"v"}, AllowedResponseHeaders: []string{"X-Total"}}
+	})
+	got, err := s.Call(t.Context(), target.Call{Tool: "get_weather", Header: http.Header{"X-Tenant": {"a"}}, Query: map[string][]string{"v": {"1"}}})
+	if err != nil || len(got.Header) != 1 || got.Header.Get("X-Total") != "7" || !strings.Contains(string(got.Body), `"text":"done"`) {
+		t.Errorf("%s %v %v", got.Body, got.Header, err)
+	}
+	plain, err := base64.StdEncoding.DecodeString(f.got.Context)
+	if err != nil || !strings.Contains(string(plain), `"bedrockAgentCorePropagatedHeaders":{"X-Tenant":"a"},"bedrockAgentCorePropagatedQueryParameters":{"v":"1"}`) {
+		t.Errorf("%s, %v", plain, err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	for name, tt := range map[string]struct {
+		f    functions
+		want string
+	}{
+		"denied":  {functions{err: function.ErrDenied}, "Access denied while invoking Lambda function arn:f. Check the permissions on the Lambda function and Gateway execution role, and retry the request."},
+		"gone":    {functions{err: function.ErrNone}, "Lambda function arn:f not found"},
+		"failed":  {functions{answer: function.Answer{Failed: true, Payload: []byte(`{"errorType":"KeyError","errorMessage":"'x'","stackTrace":["secret"]}`)}}, "Lambda function arn:f failed: KeyError: 'x'"},
+		"no JSON": {functions{answer: function.Answer{Failed: true, Payload: []byte(`oops`)}}, "Lambda function arn:f failed: it gave no reason"},
+		"broken":  {functions{err: errors.New("disk")}, "Lambda function arn:f could not be invoked"},
+	} {
+		_, err := open(t, &tt.f, nil).Call(t.Context(), target.Call{Tool: "get_time"})
+		if f, ok := errors.AsType[*target.Failure](err); !ok || f.Text != tt.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAbsent: a function that is not there is a warning, and only that; what the role may
+// not find out is none.
+func TestAbsent(t *testing.T) {
+	s := target.Source{
+		Gateway: "g-0123456789", GatewayARN: "arn:g", Role: "arn:role", Schema: []byte(schema),
+		Config: &agentcorecontrol.TargetConfiguration{Mcp: &agentcorecontrol.McpTargetConfiguration{Lambda: &agentcorecontrol.McpLambdaTargetConfiguration{LambdaArn: wire.Optional("arn:f")}}},
+	}
+	for err, want := range map[error]string{
+		nil: "", function.ErrDenied: "", errors.New("not yet active"): "",
+		fmt.Errorf("%w: no", function.ErrNone): "The function arn:f was not found when the target was made or changed. Calls fail until it is there.",
+	} {
+		f := &functions{err: err}
+		c, failed := (&function.Driver{Functions: f}).Catalogue(t.Context(), s)
+		if failed != nil || strings.Join(c.Warnings, "|") != want || len(c.Tools) != 2 || !f.got.DryRun || f.got.Role != "arn:role" || f.got.Gateway != "arn:g" {
+			t.Errorf("%v: %v %v %+v", err, c.Warnings, failed, f.got)
+		}
+	}
+}
+
+func TestUnfit(t *testing.T) {
+	for text, want := range map[string]string{
+		`[]`: "toolSchema has no tools",
+		`{}`: `toolSchema is no JSON list of tool definitions: it is of another type. Write [{"name", "description", "inputSchema"}, ...]`,
+		`[{"description":"x","inputSchema":{"type":"object"}}]`:            "toolSchema/0: the tool has no name",
+		`[{"name":"a","inputSchema":{"type":"object"}}]`:                   "toolSchema/0: the tool 'a' has no description, by which models choose",
+		`[{"name":"a","description":"x"}]`:                                 `toolSchema/0/inputSchema: there is no schema. Write {"type": "object", "properties": {...}}`,
+		`[{"name":"a","description":"x","inputSchema":{"type":"string"}}]`: `toolSchema/0/inputSchema: the schema's type is "string"; what a tool takes is an "object"`,
+		`[{"name":"a","description":"x","inputSchema":{"type":"object"}},{"name":"a","description":"y","inputSchema":{"type":"object"}}]`: "toolSchema/1: the name 'a' is that of toolSchema/0 too",
+		`[{"name":"a","description":"x","inputSchema":{"type":"object","x":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}}]`:  "toolSchema/0/inputSchema: the schema is nested deeper than 64",
+	} {
+		_, err := (&function.Driver{}).Catalogue(t.Context(), target.Source{Schema: []byte(text)})
+		if u, ok := errors.AsType[*target.Unfit](err); !ok || u.Reasons[0] != want {
+			t.Errorf("%.60s: %v", text, err)
+		}
+	}
+}
+
+func FuzzCatalogue(f *testing.F) {
+	f.Add([]byte(schema))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := (&function.Driver{}).Catalogue(t.Context(), target.Source{Schema: text})
+		for _, tl := range c.Tools {
+			if err != nil || !json.Valid(tl.InputSchema) {
+				t.Errorf("%+v %v", tl, err)
+			}
+		}
+	})
+}

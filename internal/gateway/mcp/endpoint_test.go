@@ -1,0 +1,370 @@
+package mcp_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/gateway"
+	"github.com/outcrop/outcrop/internal/gateway/mcp"
+	"github.com/outcrop/outcrop/internal/gateway/search"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/gateway/tool"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+// echo is a target whose tools say what they were called with.
+type echo struct {
+	calls []target.Call
+	fail  error
+	body  string
+	while func(context.Context, target.Call)
+}
+
+func (e *echo) Call(ctx context.Context, c target.Call) (target.Result, error) {
+	e.calls = append(e.calls, c)
+	if e.while != nil {
+		e.while(ctx, c)
+	}
+	if e.fail != nil {
+		return target.Result{}, e.fail
+	}
+	body := e.body
+	if body == "" {
+		body = `{"content":[{"type":"text","text":"ok"}],"isError":false}`
+	}
+	return target.Result{Body: json.RawMessage(body)}, nil
+}
+
+func (*echo) Close() error { return nil }
+
+// kit is an endpoint with one gateway of two targets.
+type kit struct {
+	testing.TB
+	e    *mcp.Endpoint
+	v    *gateway.View
+	one  *echo
+	two  *echo
+	now  time.Time
+	call target.Caller
+	log  bytes.Buffer
+	// leave has the caller of the request that runs hang up.
+	leave context.CancelFunc
+}
+
+func newKit(t testing.TB) *kit {
+	k := &kit{TB: t, one: &echo{}, two: &echo{}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), call: target.Caller{Issuer: "https://i.example", Subject: "alice"}}
+	k.v = &gateway.View{Scope: store.Scope{Account: "123456789012", Region: "us-east-1"}, ID: "g-0123456789", Instructions: "Ask me."}
+	k.add("T2", k.one, "get_time", "get_weather")
+	k.add("T1", k.two, "send")
+	var entries []search.Entry
+	for _, t := range k.v.Tools {
+		entries = append(entries, search.Entry{ID: t.Name, Tool: *t.Tool})
+	}
+	k.v.Finder = search.NewVectors(search.Config{Log: slog.New(slog.DiscardHandler), Now: time.Now}).Finder(k.v.ID, entries)
+	k.e = mcp.New(mcp.Config{
+		Box: secrettest.Box(t), Now: func() time.Time { return k.now }, Log: slog.New(slog.NewTextHandler(&k.log, nil)),
+		Changed: func() <-chan struct{} { return make(chan struct{}) },
+		Latest:  func(context.Context, string) (*gateway.View, error) { return k.v, nil },
+	})
+	return k
+}
+
+func (k *kit) add(name string, s target.Server, tools ...string) {
+	t := &gateway.Target{Source: target.Source{ID: strings.ToUpper(name) + "ABCDEFGH", Name: name}, Server: s}
+	for _, own := range tools {
+		t.Catalogue.Tools = append(t.Catalogue.Tools, tool.Tool{Name: own, Description: "does " + own, InputSchema: json.RawMessage(`{"type":"object"}`)})
+	}
+	k.v.Targets = append(k.v.Targets, t)
+	for i := range t.Catalogue.Tools {
+		own := &t.Catalogue.Tools[i]
+		shown := *own
+		shown.Name = tool.Prefixed(name, own.Name)
+		b, err := json.Marshal(shown)
+		if err != nil {
+			k.Fatal(err)
+		}
+		k.v.Tools = append(k.v.Tools, gateway.Tool{Name: shown.Name, Target: t, Tool: own, JSON: b})
+	}
+}
+
+// send sends a request with headers, "name: value" each.
+func (k *kit) send(method, body string, headers ...string) *httptest.ResponseRecorder {
+	k.Helper()
+	w := httptest.NewRecorder()
+	h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
+	for i, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		if slices.ContainsFunc(headers[:i], func(before string) bool { return strings.HasPrefix(before, name+": ") }) {
+			h.Add(name, value)
+		} else {
+			h.Set(name, value)
+		}
+	}
+	ctx, leave := context.WithCancel(k.Context())
+	defer leave()
+	k.leave = leave
+	r := httptest.NewRequestWithContext(ctx, method, "/mcp", nil)
+	k.e.Handler(mcp.Request{View: k.v, Caller: k.call, ID: "req-1", Method: method, Header: h, Body: strings.NewReader(body)}).ServeHTTP(w, r)
+	return w
+}
+
+func TestMessages(t *testing.T) {
+	const modern = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
+	tests := map[string]struct {
+		body    string
+		headers []string
+		status  int
+		want    string
+	}{
+		"initialize": {
+			`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`, nil, 200,
+			`{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"agentcore-gateway","version":"1.0.0"},"instructions":"Ask me."}}`,
+		},
+		"initialize of another revision": {
+			`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"1999-01-01"}}`, nil, 200,
+			`{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"agentcore-gateway","version":"1.0.0"},"instructions":"Ask me."}}`,
+		},
+		"notification": {`{"jsonrpc":"2.0","method":"notifications/initialized"}`, nil, 202, ``},
+		"ping":         {`{"jsonrpc":"2.0","id":"a","method":"ping"}`, nil, 200, `{"jsonrpc":"2.0","id":"a","result":{}}`},
+		"list": {
+			`{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}`, nil, 200,
+			`{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"x_amz_bedrock_agentcore_search","description":"A special tool that returns a trimmed down list of tools given a context. Use this tool only when there are many tools available and you want to get a subset that matches the provided context.","inputSchema":{"type":"object","properties":{"query":{"type":"string","description":"search query"}},"required":["query"]}},` +
+				`{"name":"T2___get_time","description":"does get_time","inputSchema":{"type":"object"}},{"name":"T2___get_weather","description":"does get_weather","inputSchema":{"type":"object"}},{"name":"T1___send","description":"does send","inputSchema":{"type":"object"}}]}}`,
+		},
+		"call": {
+			`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T2___get_time","arguments":{"timezone":"UTC"}}}`, nil, 200,
+			`{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"ok"}],"isError":false}}`,
+		},
+		"call of nothing": {
+			`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T2___nothing"}}`, nil, 200,
+			`{"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"Unknown tool: T2___nothing"}}`,
+		},
+		"search": {
+			`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x_amz_bedrock_agentcore_search","arguments":{"query":"weather"}}}`, nil, 200,
+			`{"jsonrpc":"2.0","id":2,"result":{"isError":false,"content":[{"type":"text","text":"{\"tools\":[{\"name\":\"T2___get_weather\",\"description\":\"does get_weather\",\"inputSchema\":{\"type\":\"object\"}}]}"}],"structuredContent":{"tools":[{"name":"T2___get_weather","description":"does get_weather","inputSchema":{"type":"object"}}]}}}`,
+		},
+		"unknown method":       {`{"jsonrpc":"2.0","id":2,"method":"logging/setLevel"}`, nil, 200, `{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"Method not found: logging/setLevel"}}`},
+		"unknown revision":     {`{"jsonrpc":"2.0","id":2,"method":"ping"}`, []string{"Mcp-Protocol-Version: 2030-01-01"}, 400, `{"jsonrpc":"2.0","id":2,"error":{"code":-32022,"message":"Revision '2030-01-01' of MCP is not spoken here. This gateway speaks 2025-03-26, 2025-06-18, 2025-11-25, 2026-07-28","data":{"requested":"2030-01-01","supported":["2025-03-26","2025-06-18","2025-11-25","2026-07-28"]}}}`},
+		"batch":                {`[{"jsonrpc":"2.0","id":2,"method":"ping"}]`, nil, 400, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"batches are not supported since revision 2025-06-18. Send one message in a request"}}`},
+		"not JSON":             {`{"jsonrpc":`, nil, 400, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"The request is not JSON: unexpected EOF"}}`},
+		"nobody asked":         {`{"jsonrpc":"2.0","id":2,"result":{}}`, nil, 200, `{"jsonrpc":"2.0","id":2,"error":{"code":-32600,"message":"Nothing was asked of you under this id, or somebody has answered"}}`},
+		"stateless, a call":    {`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T1___send",` + modern + `}}`, []string{"Mcp-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: T1___send"}, 200, `{"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","content":[{"type":"text","text":"ok"}],"isError":false}}`},
+		"stateless, two names": {`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T1___send",` + modern + `}}`, []string{"Mcp-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: T1___send", "Mcp-Name: T1___other"}, 400, `{"jsonrpc":"2.0","id":2,"error":{"code":-32020,"message":"The header Mcp-Name says 'T1___send, T1___other', and the request 'T1___send'"}}`},
+		"stateless, a name":    {`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T1___send",` + modern + `}}`, []string{"Mcp-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: T1___other"}, 400, `{"jsonrpc":"2.0","id":2,"error":{"code":-32020,"message":"The header Mcp-Name says 'T1___other', and the request 'T1___send'"}}`},
+		"stateless, unknown":   {`{"jsonrpc":"2.0","id":2,"method":"what",  "params":{` + modern + `}}`, []string{"Mcp-Protocol-Version: 2026-07-28", "Mcp-Method: what"}, 404, `{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"Method not found: what"}}`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newKit(t).send("POST", tt.body, tt.headers...)
+			if w.Code != tt.status || w.Body.String() != tt.want {
+				t.Errorf("%d %s\nwant %d %s", w.Code, w.Body, tt.status, tt.want)
+			}
+		})
+	}
+}
+
+// TestCall: what a target is told.
+func TestCall(t *testing.T) {
+	k := newKit(t)
+	k.send("POST", `{"jsonrpc":"2.0","id":"m-1","method":"tools/call","params":{"name":"T2___get_time","arguments":{"a": 1},"_meta":{"progressToken":7},"requestState":"s"}}`)
+	if len(k.one.calls) != 1 {
+		t.Fatal(k.one.calls)
+	}
+	c := k.one.calls[0]
+	if c.Tool != "get_time" || string(c.Arguments) != `{"a": 1}` || c.MessageID != "m-1" || c.RequestID != "req-1" || string(c.Meta) != `{"progressToken":7}` ||
+		string(c.Params["requestState"]) != `"s"` || len(c.Params) != 1 || c.Caller.Subject != "alice" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestFailures: who debugs reads why, others do not.
+func TestFailures(t *testing.T) {
+	const call = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T2___get_time"}}`
+	k := newKit(t)
+	k.one.fail = target.Fail("LambdaException", nil, "it broke")
+	if w := k.send("POST", call); !strings.Contains(w.Body.String(), "An internal error occurred. Please retry later.") || strings.Contains(w.Body.String(), "it broke") || !strings.Contains(w.Body.String(), `"isError":true`) {
+		t.Error(w.Body)
+	}
+	k.v.Debug = true
+	if w := k.send("POST", call); !strings.Contains(w.Body.String(), `"text":"it broke"}],"isError":true,"_meta":{"aws.bedrock-agentcore.gateway/requestId":"req-1","debug":{"type":"text","text":"it broke"}}`) {
+		t.Error(w.Body)
+	}
+	k.one.fail = &target.Error{Code: -32042, Message: "This request requires more information.", Data: json.RawMessage(`{"elicitations":[]}`)}
+	if w := k.send("POST", call); w.Body.String() != `{"jsonrpc":"2.0","id":2,"error":{"code":-32042,"message":"This request requires more information.","data":{"elicitations":[]}}}` {
+		t.Error(w.Body)
+	}
+	k.one.fail = context.DeadlineExceeded
+	if w := k.send("POST", call); w.Code != 500 || strings.Contains(w.Body.String(), "deadline") {
+		t.Error(w.Code, w.Body)
+	}
+}
+
+// TestTooLarge: who bounds the body first may be the endpoint, or whoever hands it over.
+func TestTooLarge(t *testing.T) {
+	k := newKit(t)
+	bounded := io.MultiReader(strings.NewReader("{"), iotest.ErrReader(fault.New("TooLarge", http.StatusRequestEntityTooLarge, "too large")))
+	for what, body := range map[string]io.Reader{"by itself": strings.NewReader(strings.Repeat(" ", 6<<20+1)), "before": bounded} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(k.Context(), "POST", "/mcp", nil)
+		k.e.Handler(mcp.Request{View: k.v, Caller: k.call, ID: "req-1", Method: "POST", Header: http.Header{"Accept": {"application/json, text/event-stream"}}, Body: body}).ServeHTTP(w, r)
+		if w.Code != 413 || !strings.Contains(w.Body.String(), `"message":"The request has more than 6291456 bytes"`) {
+			t.Errorf("%s: %d %s", what, w.Code, w.Body)
+		}
+	}
+}
+
+// TestSessions: a session is its owner's, for its time.
+func TestSessions(t *testing.T) {
+	k := newKit(t)
+	k.v.SessionLife, k.v.Streaming = time.Hour, true
+	begun := k.send("POST", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}`)
+	id := begun.Header().Get("Mcp-Session-Id")
+	if begun.Code != 200 || id == "" {
+		t.Fatal(begun.Code, begun.Body)
+	}
+	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	with := "Mcp-Session-Id: " + id
+	expect := func(what string, want int, w *httptest.ResponseRecorder) {
+		t.Helper()
+		if w.Code != want {
+			t.Errorf("%s: %d %s, want %d", what, w.Code, w.Body, want)
+		}
+	}
+	expect("with the session", 200, k.send("POST", ping, with))
+	expect("without", 400, k.send("POST", ping))
+	expect("with another", 404, k.send("POST", ping, "Mcp-Session-Id: AAAA"))
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	for _, last := range digits {
+		if other := id[:len(id)-1] + string(last); other != id {
+			expect("with the id in another way", 404, k.send("POST", ping, "Mcp-Session-Id: "+other))
+		}
+	}
+	k.call.Subject = "bob"
+	expect("of somebody else", 404, k.send("POST", ping, with))
+	k.call.Subject = "alice"
+	k.now = k.now.Add(59 * time.Minute)
+	expect("near its end", 200, k.send("POST", ping, with))
+	k.now = k.now.Add(2 * time.Minute)
+	expect("after its end", 404, k.send("POST", ping, with))
+	k.now = k.now.Add(-30 * time.Minute)
+	expect("ending it", 200, k.send("DELETE", "", with))
+	expect("ended", 404, k.send("POST", ping, with))
+	k.v.SessionLife = 0
+	expect("GET without sessions", 405, k.send("GET", ""))
+	expect("DELETE without sessions", 405, k.send("DELETE", ""))
+}
+
+// TestStreaming: what a target says while it works comes before its result, and what it
+// asks is answered.
+func TestStreaming(t *testing.T) {
+	k := newKit(t)
+	k.v.SessionLife, k.v.Streaming = time.Hour, true
+	begun := k.send("POST", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{},"roots":{"listChanged":true}}}}`)
+	with := "Mcp-Session-Id: " + begun.Header().Get("Mcp-Session-Id")
+	k.one.while = func(ctx context.Context, c target.Call) {
+		c.Client.Notify("notifications/progress", json.RawMessage(`{"progress":1}`))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for { // until the question is out
+				w := k.send("POST", `{"jsonrpc":"2.0","id":"gateway-1","result":{"action":"accept"}}`, with)
+				if w.Code == 202 {
+					return
+				}
+			}
+		}()
+		got, err := c.Client.Ask(ctx, "elicitation/create", json.RawMessage(`{"message":"?"}`))
+		if err != nil || string(got) != `{"action":"accept"}` {
+			t.Errorf("%s, %v", got, err)
+		}
+		<-done
+		if got := string(c.Capabilities); got != `{"elicitation":{"form":{}},"roots":{}}` {
+			t.Errorf("the target is told %s", got)
+		}
+		asked := make(chan struct{})
+		go func() {
+			defer close(asked)
+			for k.send("POST", `{"jsonrpc":"2.0","id":"gateway-2","result":{"roots":[]}}`, with).Code != 202 {
+			}
+		}()
+		if got, err := c.Client.Ask(ctx, "roots/list", nil); err != nil || string(got) != `{"roots":[]}` {
+			t.Errorf("%s, %v", got, err)
+		}
+		<-asked
+		if _, err := c.Client.Ask(ctx, "sampling/createMessage", nil); err == nil {
+			t.Error("a caller was asked for what it cannot do")
+		}
+	}
+	w := k.send("POST", `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T2___get_time"}}`, with)
+	want := "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progress\":1}}\n\n" +
+		"event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"gateway-1\",\"method\":\"elicitation/create\",\"params\":{\"message\":\"?\"}}\n\n" +
+		"event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"gateway-2\",\"method\":\"roots/list\"}\n\n" +
+		"event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"ok\"}],\"isError\":false}}\n\n"
+	if w.Header().Get("Content-Type") != "text/event-stream" || w.Body.String() != want {
+		t.Errorf("%s %s", w.Header(), w.Body)
+	}
+}
+
+func FuzzPost(f *testing.F) {
+	f.Add([]byte(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T2___get_time","arguments":{}}}`), "2025-06-18")
+	f.Add([]byte(`{"jsonrpc":"2.0","id":2,"method":"resources/read","params":{"uri":"a"}}`), "2026-07-28")
+	f.Add([]byte(`[]`), "")
+	f.Fuzz(func(t *testing.T, body []byte, version string) {
+		k := newKit(t)
+		k.v.Streaming = true
+		w := k.send("POST", string(body), "Mcp-Protocol-Version: "+version)
+		if w.Code == 500 {
+			t.Errorf("%s", w.Body)
+		}
+		if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s", w.Body)
+		}
+	})
+}
+
+// BenchmarkPost is what a call of a tool costs here.
+func BenchmarkPost(b *testing.B) {
+	k := newKit(b)
+	h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Mcp-Protocol-Version": {"2025-06-18"}}
+	const body = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T2___get_time","arguments":{"timezone":"UTC"}}}`
+	r := httptest.NewRequestWithContext(b.Context(), "POST", "/mcp", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		k.e.Handler(mcp.Request{View: k.v, Caller: k.call, ID: "req-1", Method: "POST", Header: h, Body: strings.NewReader(body)}).ServeHTTP(w, r)
+		if w.Code != 200 {
+			b.Fatal(w.Code, w.Body)
+		}
+		k.one.calls = k.one.calls[:0]
+	}
+}
+
+// TestCallersWhoLeave: what fails because its caller has gone is no line in the log.
+func TestCallersWhoLeave(t *testing.T) {
+	k := newKit(t)
+	k.one.fail = context.Canceled
+	for _, leaves := range []bool{false, true} {
+		k.log.Reset()
+		k.one.while = func(context.Context, target.Call) {
+			if leaves {
+				k.leave()
+			}
+		}
+		k.send("POST", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"T2___get_time"}}`)
+		if lines := strings.Count(k.log.String(), "\n"); (lines == 0) != leaves {
+			t.Errorf("the caller leaves: %v; the log has %d lines: %s", leaves, lines, k.log.String())
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package mcp_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/gateway"
+	"github.com/outcrop/outcrop/internal/gateway/function"
+	"github.com/outcrop/outcrop/internal/gateway/mcp"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
+)
+
+// functions answer for the interceptors of a gateway, by their ARN.
+type functions struct {
+	answer map[string]string
+	got    map[string]string // payloads
+	about  string            // the last client context
+	failed bool
+	err    error
+}
+
+func (f *functions) Invoke(_ context.Context, in function.Invocation) (function.Answer, error) {
+	plain, err := base64.StdEncoding.DecodeString(in.Context)
+	if err != nil {
+		return function.Answer{}, err
+	}
+	f.got[in.Function], f.about = string(in.Payload), string(plain)
+	return function.Answer{Payload: []byte(f.answer[in.Function]), Failed: f.failed}, f.err
+}
+
+// intercepting is a kit whose gateway has the functions "req" and "resp" in between.
+func intercepting(t *testing.T, request, response string) (*kit, *functions) {
+	k := newKit(t)
+	f := &functions{answer: map[string]string{"req": request, "resp": response}, got: map[string]string{}}
+	config := func(arn, point string) agentcorecontrol.GatewayInterceptorConfiguration {
+		return agentcorecontrol.GatewayInterceptorConfiguration{
+			Interceptor:        &agentcorecontrol.InterceptorConfiguration{Lambda: &agentcorecontrol.LambdaInterceptorConfiguration{Arn: &arn}},
+			InterceptionPoints: []string{point}, InputConfiguration: &agentcorecontrol.InterceptorInputConfiguration{PassRequestHeaders: new(true)},
+		}
+	}
+	k.v.ARN = "arn:g"
+	k.v.Config = &agentcorecontrol.UpdateGatewayRequest{}
+	if request != "" {
+		k.v.Config.InterceptorConfigurations = append(k.v.Config.InterceptorConfigurations, config("req", "REQUEST"))
+	}
+	if response != "" {
+		k.v.Config.InterceptorConfigurations = append(k.v.Config.InterceptorConfigurations, config("resp", "RESPONSE"))
+	}
+	k.e = mcp.New(mcp.Config{
+		Box: secrettest.Box(t), Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Functions: f,
+		Changed: func() <-chan struct{} { return make(chan struct{}) }, Latest: func(context.Context, string) (*gateway.View, error) { return k.v, nil },
+	})
+	return k, f
+}
+
+const aCall = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"T2___get_time","arguments":{}}}`
+
+func TestInterceptors(t *testing.T) {
+	same := `{"interceptorOutputVersion":"1.0","mcp":{}}`
+	for name, tt := range map[string]struct {
+		request, response string
+		status            int
+		want              string
+	}{
+		"nothing changes": {same, same, 200, `{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"ok"}],"isError":false}}`},
+		"another request": {
+			`{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayRequest":{"headers":{"Authorization":"Bearer theirs"},"body":{"jsonrpc":"2.0","id":99,"method":"tools/call","params":{"name":"T1___send","arguments":{"a":1}}}}}}`, "",
+			200, `{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"ok"}],"isError":false}}`,
+		},
+		"an answer of its own": {
+			`{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayResponse":{"statusCode":403,"headers":{"X-Why":"policy"},"body":{"no":1}}}}`, same,
+			403, `{"no":1}`,
+		},
+		"another answer":  {"", `{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayResponse":{"statusCode":200,"body":{"masked":true}}}}`, 200, `{"masked":true}`},
+		"a body of null":  {"", `{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayResponse":{"body":null}}}`, 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later."}}`},
+		"another version": {`{"interceptorOutputVersion":"2.0","mcp":{}}`, "", 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later."}}`},
+		"no message":      {`{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayRequest":{"body":{"x":1}}}}`, "", 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later."}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, _ := intercepting(t, tt.request, tt.response)
+			w := k.send("POST", aCall)
+			if w.Code != tt.status || w.Body.String() != tt.want {
+				t.Errorf("%d %s\nwant %d %s", w.Code, w.Body, tt.status, tt.want)
+			}
+			switch name {
+			case "another request":
+				if len(k.two.calls) != 1 || !k.two.calls[0].Intercepted || k.two.calls[0].Header.Get("Authorization") != "Bearer theirs" || string(k.two.calls[0].Arguments) != `{"a":1}` {
+					t.Errorf("%+v", k.two.calls)
+				}
+			case "an answer of its own":
+				if len(k.one.calls) > 0 || w.Header().Get("X-Why") != "policy" {
+					t.Errorf("%+v %v", k.one.calls, w.Header())
+				}
+			}
+		})
+	}
+}
+
+// TestInterceptorsTold: what they are told, and that what fails does not pass.
+func TestInterceptorsTold(t *testing.T) {
+	same := `{"interceptorOutputVersion":"1.0","mcp":{}}`
+	k, f := intercepting(t, same, same)
+	k.send("POST", aCall, "X-Tenant: a")
+	var got struct {
+		Version string `json:"interceptorInputVersion"`
+		MCP     struct {
+			Raw struct {
+				Body string `json:"body"`
+			} `json:"rawGatewayRequest"`
+			Request struct {
+				Path, HTTPMethod string
+				Headers          map[string]string
+				Body             json.RawMessage
+			} `json:"gatewayRequest"`
+			Response struct {
+				StatusCode int
+				Body       json.RawMessage
+			} `json:"gatewayResponse"`
+		} `json:"mcp"`
+	}
+	if err := json.Unmarshal([]byte(f.got["resp"]), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Version != "1.0" || got.MCP.Raw.Body != aCall || got.MCP.Request.Path != "/mcp" || got.MCP.Request.HTTPMethod != "POST" || got.MCP.Request.Headers["X-Tenant"] != "a" ||
+		string(got.MCP.Request.Body) != aCall || got.MCP.Response.StatusCode != 200 || !strings.Contains(string(got.MCP.Response.Body), `"ok"`) {
+		t.Errorf("%s", f.got["resp"])
+	}
+	if strings.Contains(f.got["req"], "gatewayResponse") || f.about != `{"custom":{"GATEWAY_ACCOUNT_ID":"123456789012","GATEWAY_ARN":"arn:g","REQUEST_ID":"req-1","SOURCE_IP":"192.0.2.1"}}` {
+		t.Errorf("%s\n%s", f.got["req"], f.about)
+	}
+	for _, broken := range []func(){func() { f.failed = true }, func() { f.err = errors.New("gone") }} {
+		broken()
+		before := len(k.one.calls)
+		if w := k.send("POST", aCall); w.Code != http.StatusInternalServerError || len(k.one.calls) != before {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+}

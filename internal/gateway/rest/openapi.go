@@ -1,0 +1,69 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/outcrop/outcrop/internal/gateway/openapi"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+)
+
+// OpenAPIKind is the kind of targets that are OpenAPI documents.
+const OpenAPIKind target.Kind = "OPEN_API_SCHEMA"
+
+// OpenAPI is the target.Driver of OpenAPI documents.
+type OpenAPI struct{ Config }
+
+var _ target.Driver = OpenAPI{}
+
+func (d OpenAPI) parse(s target.Source) (*openapi.Document, error) {
+	doc, err := openapi.Parse(s.Schema, openapi.Options{AllowHTTP: d.AllowHTTP, Strict: d.Strict})
+	if problems, ok := errors.AsType[*openapi.Problems](err); ok {
+		return nil, &target.Unfit{Reasons: problems.Reasons()}
+	}
+	return doc, err
+}
+
+// Catalogue implements target.Driver.
+func (d OpenAPI) Catalogue(_ context.Context, s target.Source) (target.Catalogue, error) {
+	doc, err := d.parse(s)
+	if err != nil {
+		return target.Catalogue{}, err
+	}
+	return target.Catalogue{Tools: doc.Tools(), Warnings: doc.Warnings()}, nil
+}
+
+// Open implements target.Driver.
+func (d OpenAPI) Open(s target.Source, _ target.Catalogue) (target.Server, error) {
+	doc, err := d.parse(s)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := d.credentials(s)
+	if err != nil {
+		return nil, err
+	}
+	return d.open(s, document{doc}, credentials)
+}
+
+// document is an api of OpenAPI.
+type document struct{ *openapi.Document }
+
+func (d document) request(ctx context.Context, tool string, arguments json.RawMessage) (*http.Request, target.Credentials, error) {
+	r, err := d.Request(ctx, tool, arguments)
+	if bad, ok := errors.AsType[*openapi.ArgumentError](err); ok {
+		return nil, nil, &badArguments{bad}
+	}
+	return r, nil, err
+}
+
+func (d document) answer(_ string, a *answer) (content, error) {
+	if !a.ok() {
+		return content{}, a.failure(d)
+	}
+	return a.block(), nil
+}
+
+func (document) exception() string { return "OpenAPIClientException" }

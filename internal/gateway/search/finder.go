@@ -1,0 +1,54 @@
+package search
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Embedder makes vectors of texts: those that mean about the same are near each other.
+type Embedder interface {
+	// Documents returns a vector for each of some texts that are to be found.
+	Documents(ctx context.Context, texts []string) ([][]float32, error)
+	// Query returns the vector of what somebody asks for.
+	Query(ctx context.Context, text string) ([]float32, error)
+	// Model names what makes the vectors: those of different models do not compare.
+	Model() string
+}
+
+// queryBudget is how long a search waits for the vector of its query.
+const queryBudget = time.Second
+
+// Finder finds the tools of one gateway: by words at once, and by vectors, too, when they
+// have come. It is for many at once.
+type Finder struct {
+	// Index finds by words alone.
+	*Index
+
+	vectors  *Vectors // nil where there is no embedder
+	tools    atomic.Pointer[[]vector]
+	embedded chan struct{}
+}
+
+// Embedded is closed when all tools have their vectors but those whose texts the model
+// refuses; without an embedder, never.
+func (f *Finder) Embedded() <-chan struct{} { return f.embedded }
+
+// Find is Search, with the help of vectors where they are there, the model knows the query's
+// language, and the query's own vector can be had within a second. It never fails for want of
+// them.
+func (f *Finder) Find(ctx context.Context, query string, most int, allowed func(i int) bool) []int {
+	query = clip(query, MaxQuery)
+	tools := f.tools.Load()
+	if tools == nil {
+		return f.Search(query, most, allowed)
+	}
+	if mostlyUnspaced(query) && !f.vectors.japanese.Load() {
+		return f.Search(query, most, allowed)
+	}
+	near, ok := f.vectors.query(ctx, clip(query, maxEmbedded))
+	if !ok {
+		return f.Search(query, most, allowed)
+	}
+	return some(fuse(f.Len(), f.rank(query), nearest(near, *tools)), most, allowed)
+}

@@ -1,0 +1,62 @@
+package target
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Passes reports whether a target's allow-list may let a header of a request through at
+// all: nothing that belongs to a connection, or says who somebody is (spec/gateway.md 3.5).
+func Passes(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	if of, ok := strings.CutPrefix(name, "X-Amzn-"); ok {
+		return strings.HasPrefix(of, "Bedrock-Agentcore-Runtime-Custom-") || of == "Bedrock-Agentcore-Runtime-Session-Id" || of == "Bedrock-Agentcore-Policy-Session-Id"
+	}
+	switch name {
+	case "Authorization", "Content-Length", "Content-Encoding", "Accept-Encoding", "Host", "User-Agent", "Cookie", "Set-Cookie", "Origin", "Referer", "Forwarded", "Via",
+		"Strict-Transport-Security", "X-Frame-Options", "X-Content-Type-Options", "Content-Security-Policy", "Expect", "Workloadaccesstoken":
+		return false
+	}
+	return !OfConnection(name) && !strings.HasPrefix(name, "Access-Control-") && !strings.HasPrefix(name, "X-Forwarded-") && !strings.HasPrefix(name, "X-Amz-")
+}
+
+// Returns reports whether a target's allow-list may let a header of an answer through at
+// all: nothing that belongs to a connection, that this server says itself, or that would
+// hold for others at this host.
+func Returns(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Content-Length", "Content-Encoding", "X-Amzn-Requestid", "Www-Authenticate":
+		return false
+	}
+	return !OfConnection(name) && !OfHost(name)
+}
+
+// Allowed are the headers of an allow-list that pass, Passes or Returns, as they are
+// written in an http.Header.
+func Allowed(list []string, pass func(name string) bool) []string {
+	var out []string
+	for _, name := range list {
+		if pass(name) {
+			out = append(out, http.CanonicalHeaderKey(name))
+		}
+	}
+	return out
+}
+
+// OfConnection reports whether a header belongs to one connection (RFC 9110, 7.6.1).
+func OfConnection(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return strings.HasPrefix(http.CanonicalHeaderKey(name), "Proxy-")
+}
+
+// OfHost reports whether a header of an answer would hold for others at this host, too.
+func OfHost(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Set-Cookie", "Clear-Site-Data", "Strict-Transport-Security", "Alt-Svc", "Service-Worker-Allowed", "X-Content-Type-Options", "Content-Security-Policy":
+		return true
+	}
+	return strings.HasPrefix(http.CanonicalHeaderKey(name), "Access-Control-")
+}

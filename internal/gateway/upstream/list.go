@@ -1,0 +1,195 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/outcrop/outcrop/internal/gateway/jsonraw"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/gateway/tool"
+)
+
+// catalogue asks a server for all that it offers.
+func (s *server) catalogue(ctx context.Context) (target.Catalogue, error) {
+	var c target.Catalogue
+	call := &target.Call{Catalogue: true}
+	got, l, err := s.agreed(ctx, call)
+	if err != nil {
+		return c, err
+	}
+	if l != nil {
+		s.links.release(l)
+	}
+	if _, ok := got.capabilities["tools"]; !ok {
+		return c, target.Unfitf("Failed to connect and fetch tools from the provided MCP target server. Error - the server does not declare the capability tools; a target needs it.")
+	}
+	left := s.limits.Listed
+	tools, err := s.list(ctx, call, &request{method: "tools/list"}, "tools", &left)
+	if err != nil {
+		return c, fmt.Errorf("list tools: %w", err)
+	}
+	c.Tools, c.Warnings = readTools(tools, got.modern)
+	for _, more := range []struct {
+		capability, method, member string
+		to                         *[]json.RawMessage
+	}{
+		{"prompts", "prompts/list", "prompts", &c.Prompts},
+		{"resources", "resources/list", "resources", &c.Resources},
+		{"resources", "resources/templates/list", "resourceTemplates", &c.ResourceTemplates},
+	} {
+		if _, ok := got.capabilities[more.capability]; !ok {
+			continue
+		}
+		items, err := s.list(ctx, call, &request{method: more.method}, more.member, &left)
+		if err != nil {
+			// A target is there for its tools.
+			c.Warnings = append(c.Warnings, fmt.Sprintf("%s is left out: %s", more.method, why(err)))
+			if ctx.Err() != nil {
+				return c, err
+			}
+			continue
+		}
+		for _, item := range items {
+			if key := identity(item, more.member); key == "" {
+				c.Warnings = append(c.Warnings, fmt.Sprintf("%s lists an item without name or URI, which is left out", more.method))
+				continue
+			}
+			*more.to = append(*more.to, item)
+		}
+	}
+	return c, nil
+}
+
+// identity is what tells an item of a list from others, or empty for one that has it not.
+func identity(item []byte, member string) string {
+	key := map[string]string{"prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate"}[member]
+	if item[0] != '{' {
+		return ""
+	}
+	for k, value := range jsonraw.Members(item) {
+		if string(k) == key && value[0] == '"' {
+			return jsonraw.Text(value)
+		}
+	}
+	return ""
+}
+
+// list asks for the items of a list, page by page.
+func (s *server) list(ctx context.Context, c *target.Call, r *request, member string, left *int) ([]json.RawMessage, error) {
+	var all []json.RawMessage
+	seen := map[string]bool{}
+	for range s.limits.Pages {
+		a, _, err := s.exchange(ctx, c, r)
+		if err != nil {
+			return nil, err
+		}
+		if *left -= len(a.result); *left < 0 {
+			return nil, target.Fail(typeTooLarge, nil, "the server lists more than %d bytes; have it list less, or set mcpToolSchema", s.limits.Listed)
+		}
+		var items, cursor []byte
+		for key, value := range jsonraw.Members(a.result) {
+			switch string(key) {
+			case member:
+				items = value
+			case "nextCursor":
+				cursor = value
+			}
+		}
+		if len(items) == 0 || items[0] != '[' {
+			return nil, malformedf("its answer to %s has no list %s", r.method, member)
+		}
+		for item := range jsonraw.Elements(items) {
+			all = append(all, item)
+		}
+		if len(all) > tool.MaxPerTarget {
+			return nil, target.Fail(typeTooLarge, nil, "the server answers %s with more than %d items; split it over several targets, or set mcpToolSchema", r.method, tool.MaxPerTarget)
+		}
+		if len(cursor) == 0 || cursor[0] != '"' || seen[string(cursor)] {
+			return all, nil
+		}
+		seen[string(cursor)] = true
+		r.params = append([]byte(`"cursor":`), cursor...)
+	}
+	return nil, target.Fail(typeTooLarge, nil, "the server answers %s with more than %d pages", r.method, s.limits.Pages)
+}
+
+// readTools takes tools as a server lists them. What cannot be one is left out, and said.
+func readTools(items []json.RawMessage, mirrored bool) (tools []tool.Tool, warnings []string) {
+	seen := map[string]bool{}
+	for i, item := range items {
+		t, err := readTool(item, mirrored)
+		switch {
+		case err != nil && t.Name != "":
+			warnings = append(warnings, fmt.Sprintf("tool %s is left out: %s", target.Clean(t.Name), err))
+		case err != nil:
+			warnings = append(warnings, fmt.Sprintf("tool number %d is left out: %s", i+1, err))
+		case seen[t.Name]:
+			warnings = append(warnings, fmt.Sprintf("tool %s is listed twice; the first one serves", target.Clean(t.Name)))
+		default:
+			seen[t.Name] = true
+			tools = append(tools, t)
+		}
+	}
+	return tools, warnings
+}
+
+func readTool(item []byte, mirrored bool) (tool.Tool, error) {
+	var t tool.Tool
+	if item[0] != '{' {
+		return t, fmt.Errorf("it is no JSON object")
+	}
+	if err := json.Unmarshal(item, &t); err != nil {
+		t.Name = ""
+		return t, fmt.Errorf("its name, title or description is no string")
+	}
+	switch {
+	case t.Name == "":
+		return t, fmt.Errorf("it has no name")
+	case len(t.InputSchema) == 0 || t.InputSchema[0] != '{':
+		return t, fmt.Errorf("its inputSchema is no JSON object")
+	}
+	if mirrored {
+		if _, err := tool.Mirrors(t.InputSchema); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// declaredTools is the catalogue of a target whose owner says what it offers.
+func declaredTools(text []byte) (target.Catalogue, error) {
+	const field = "targetConfiguration.mcp.mcpServer.mcpToolSchema"
+	text = jsonraw.Trim(text)
+	if !jsonraw.Valid(text) {
+		return target.Catalogue{}, target.Unfitf("%s is not JSON; give the result of tools/list: {\"tools\": [...]}", field)
+	}
+	var items []byte
+	if text[0] == '{' {
+		for key, value := range jsonraw.Members(text) {
+			if string(key) == "tools" {
+				items = value
+			}
+		}
+	}
+	if len(items) == 0 || items[0] != '[' {
+		return target.Catalogue{}, target.Unfitf("%s has no list of tools; give the result of tools/list: {\"tools\": [...]}", field)
+	}
+	var list []json.RawMessage
+	unfit := &target.Unfit{}
+	for item := range jsonraw.Elements(items) {
+		if len(list) == tool.MaxPerTarget {
+			return target.Catalogue{}, target.Unfitf("%s has more than %d tools; split them over several targets", field, tool.MaxPerTarget)
+		}
+		list = append(list, item)
+	}
+	var c target.Catalogue
+	c.Tools, unfit.Reasons = readTools(list, true)
+	for i, reason := range unfit.Reasons {
+		unfit.Reasons[i] = field + ": " + reason
+	}
+	if len(unfit.Reasons) > 0 {
+		return target.Catalogue{}, unfit
+	}
+	return c, nil
+}

@@ -1,0 +1,142 @@
+package upstream
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync/atomic"
+	"testing"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+)
+
+// TestListening: what a server says of its lists is heard, in each revision, and a server
+// that was gone may be another.
+func TestListening(t *testing.T) {
+	for name, versions := range map[string][]string{"sessions": oldRevisions, "modern": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			handler := func() (http.Handler, *mcp.Server) {
+				s := mcp.NewServer(&mcp.Implementation{Name: "sdk", Version: "1"}, &mcp.ServerOptions{SupportedProtocolVersions: versions})
+				add(s, "first")
+				return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{Stateless: versions == nil}), s
+			}
+			var now atomic.Pointer[http.Handler]
+			h, s := handler()
+			now.Store(&h)
+			streams := make(chan struct{}, 100)
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet || r.Header.Get("Mcp-Method") == "subscriptions/listen" {
+					w = &opening{w, streams}
+				}
+				(*now.Load()).ServeHTTP(w, r)
+			}))
+			defer srv.Close()
+			heard := make(chan string, 100)
+			cfg := Config{Listening: Listening{Changed: func(_ context.Context, of target.Source) { heard <- of.ID }}}
+			one, _ := open(t, cfg, source(srv.URL+"/mcp"))
+			if got := <-heard; got != "TARGET0001" { // what it offers may have changed since it was read
+				t.Error(got)
+			}
+			<-streams
+			add(s, "second")
+			if got := <-heard; got != "TARGET0001" {
+				t.Error(got)
+			}
+			for len(heard) > 0 {
+				<-heard
+			}
+			// Another server is there, and was not for a moment.
+			h, _ = handler()
+			now.Store(&h)
+			for session := range s.Sessions() {
+				session.Close()
+			}
+			srv.CloseClientConnections()
+			<-heard
+			if err := one.Close(); err != nil {
+				t.Error(err)
+			}
+			srv.CloseClientConnections()
+		})
+	}
+}
+
+// opening tells when a stream of events begins.
+type opening struct {
+	http.ResponseWriter
+	begun chan struct{}
+}
+
+func (o *opening) Flush() {
+	http.NewResponseController(o.ResponseWriter).Flush()
+	if o.Header().Get("Content-Type") == "text/event-stream" {
+		select {
+		case o.begun <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func add(s *mcp.Server, name string) {
+	mcp.AddTool(s, &mcp.Tool{Name: name}, func(context.Context, *mcp.CallToolRequest, any) (*mcp.CallToolResult, any, error) {
+		return &mcp.CallToolResult{}, nil, nil
+	})
+}
+
+// TestNotListening: servers that say nothing, those that the operator wants left alone,
+// and what is each caller's own are not listened to.
+func TestNotListening(t *testing.T) {
+	var streams atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			streams.Add(1)
+		}
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}))
+	defer srv.Close()
+	mute := mcp.NewServer(&mcp.Implementation{Name: "mute", Version: "1"}, &mcp.ServerOptions{SupportedProtocolVersions: oldRevisions, Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}}})
+	add(mute, "first")
+	silent := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return mute }, nil))
+	defer silent.Close()
+	changed := func(context.Context, target.Source) { t.Error("a change is heard") }
+	asked := make(chan struct{})
+	for name, tt := range map[string]struct {
+		url    string
+		change func(*target.Source, *Config)
+	}{
+		"left alone": {srv.URL, func(_ *target.Source, c *Config) {
+			c.Listening.Wanted = func(_ context.Context, u *url.URL) bool { close(asked); return u.Path != "/mcp" }
+		}},
+		"schema":    {srv.URL, func(s *target.Source, _ *Config) { s.Schema = []byte(`{"tools":[]}`) }},
+		"each anew": {srv.URL, func(s *target.Source, _ *Config) { s.Config.Mcp.McpServer.ListingMode = new("DYNAMIC") }},
+		"user's": {srv.URL, func(s *target.Source, _ *Config) {
+			s.Credential = &agentcorecontrol.CredentialProviderConfiguration{CredentialProviderType: new("JWT_PASSTHROUGH")}
+		}},
+		"says nothing": {silent.URL, func(*target.Source, *Config) {}},
+	} {
+		src, cfg := source(tt.url+"/mcp"), Config{Client: local(), Listening: Listening{Changed: changed}}
+		tt.change(&src, &cfg)
+		s, err := New(cfg).Open(src, target.Catalogue{})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if name == "left alone" {
+			<-asked
+		}
+		one := s.(*server)
+		if name == "says nothing" {
+			one.loose.Wait() // it ends by itself
+		}
+		if err := one.Close(); err != nil {
+			t.Error(name, err)
+		}
+	}
+	if n := streams.Load(); n != 0 {
+		t.Errorf("%d streams", n)
+	}
+}

@@ -1,0 +1,97 @@
+package issuer
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/store"
+)
+
+type clientDoc = store.Resource[ClientSettings, clientState]
+
+// MaxDynamic is how many clients of a pool may have registered themselves.
+const MaxDynamic = 1000
+
+// Anybody may register clients, so those that nobody signs in by go: after unusedLife, and
+// after unusedGrace already where there are MaxDynamic. A client that is about to be used
+// is used within minutes.
+const (
+	unusedLife  = 24 * time.Hour
+	unusedGrace = time.Hour
+)
+
+// Register makes a client that registers itself (RFC 7591), as far as the pool lets
+// it: one for users alone, with no more scopes than the pool opens to such clients,
+// about which users are asked. Its refresh tokens are good once.
+func (p *Pools) Register(ctx context.Context, in Pool, name string, redirects, scopes []string, confidential bool) (Client, error) {
+	if !in.Registration.Open {
+		return Client{}, NotAuthorized("Clients do not register themselves with this pool")
+	}
+	open := in.Registration.Scopes
+	if len(open) == 0 {
+		open = []string{"openid", "email", "phone", "profile"}
+	}
+	var granted []string
+	for _, s := range open {
+		if len(scopes) == 0 || slices.Contains(scopes, s) {
+			granted = append(granted, s)
+		}
+	}
+	if len(granted) == 0 {
+		return Client{}, fault.BadRequest(CodeScopeUnknown, "None of the scopes is open to clients that register themselves")
+	}
+	err := p.cfg.Store.Update(ctx, func(tx store.Tx) error { return dropUnused(tx, in, p.cfg.Now()) })
+	if err != nil {
+		return Client{}, err
+	}
+	return p.CreateClient(ctx, in.Scope, in.ID, ClientSettings{
+		Name: name, OAuth: true, Grants: []string{"code"}, Scopes: granted, Callbacks: redirects, Dynamic: true, Rotates: true,
+	}, confidential, secret.String{})
+}
+
+// dropUnused deletes clients that nobody signs in by, until there is room for another.
+func dropUnused(tx store.Tx, in Pool, now time.Time) error {
+	var unused []*clientDoc
+	dynamic := 0
+	for c, err := range clients().Each(tx, in.Scope, in.ID) {
+		if err != nil {
+			return err
+		}
+		if !c.Spec.Dynamic {
+			continue
+		}
+		dynamic++
+		if c.State.SignedIn.IsZero() && now.Sub(c.Created) >= unusedGrace {
+			unused = append(unused, &c)
+		}
+	}
+	slices.SortFunc(unused, func(a, b *clientDoc) int { return a.Created.Compare(b.Created) })
+	for _, c := range unused {
+		if dynamic < MaxDynamic && now.Sub(c.Created) < unusedLife {
+			break
+		}
+		if err := deleteClient(tx, in.Scope, c.ID); err != nil {
+			return err
+		}
+		dynamic--
+	}
+	if dynamic >= MaxDynamic {
+		return fault.BadRequest(CodeLimit, "%d clients have registered themselves; delete some of them", dynamic)
+	}
+	return nil
+}
+
+// signedInBy remembers that somebody has signed in by a client that has registered itself.
+func signedInBy(tx store.Tx, in Pool, c Client, now time.Time) error {
+	if !c.Dynamic {
+		return nil
+	}
+	_, err := clients().Update(tx, in.Scope, c.ID, func(r *clientDoc) error {
+		r.State.SignedIn = now.UTC()
+		return nil
+	})
+	return missing(err, NotAuthorized("The client is gone"))
+}

@@ -1,0 +1,305 @@
+"use strict";
+// The runtime client of Node.js functions: it serves one invocation at a time on the loopback.
+//
+// The module of the handler is loaded before the first request, so that what it costs is paid once, before the
+// environment is saved. What fails there is told to every invocation.
+
+const fs = require("node:fs");
+const http = require("node:http");
+const path = require("node:path");
+const util = require("node:util");
+const { Writable } = require("node:stream");
+const { pathToFileURL } = require("node:url");
+
+const PORT = 9001;
+const STREAMED = Symbol.for("aws.lambda.runtime.handler.streaming");
+const HTTP_TYPE = "application/vnd.awslambda.http-integration-response";
+
+let running = null; // the invocation, between its request and its answer
+
+function say(text) {
+  fs.writeSync(1, text);
+}
+
+// console.* are lines of the log as AWS has them.
+const levels = { trace: "TRACE", debug: "DEBUG", log: "INFO", info: "INFO", warn: "WARN", error: "ERROR" };
+for (const [name, level] of Object.entries(levels)) {
+  console[name] = (...args) => {
+    const id = running ? running.id : "undefined";
+    say(`${new Date().toISOString()}\t${id}\t${level}\t${util.format(...args).replace(/\n/g, "\r")}\n`);
+  };
+}
+
+globalThis.awslambda = {
+  streamifyResponse(handler, options) {
+    handler[STREAMED] = "response";
+    handler.highWaterMark = options && options.highWaterMark;
+    return handler;
+  },
+  HttpResponseStream: class HttpResponseStream {
+    static from(stream, prelude) {
+      stream.setContentType(HTTP_TYPE);
+      stream.prelude = JSON.stringify(prelude) + "\0".repeat(8);
+      return stream;
+    }
+  },
+};
+
+// Failure is what the caller is told where it is no error of the code's own.
+class Failure extends Error {
+  constructor(kind, message) {
+    super(message);
+    this.name = kind;
+    this.stack = "";
+  }
+}
+
+// described is an error as the caller gets it, with its trace or its stack.
+function described(error, member) {
+  if (!(error instanceof Error) && !util.types.isNativeError(error)) {
+    return { errorType: typeof error, errorMessage: String(error), [member]: [] };
+  }
+  const message = error.message === undefined ? String(error) : String(error.message);
+  return { errorType: error.name || "Error", errorMessage: message, [member]: error.stack ? String(error.stack).split("\n").filter((line) => !line.includes(__filename)) : [] };
+}
+
+async function load() {
+  const name = process.env._HANDLER;
+  const dir = path.dirname(name);
+  const at = path.basename(name).indexOf(".");
+  if (at < 1) throw new Failure("Runtime.MalformedHandlerName", "Bad handler");
+  const base = path.basename(name);
+  const file = path.resolve(process.env.LAMBDA_TASK_ROOT, dir, base.slice(0, at));
+  const found = ["", ".js", ".mjs", ".cjs"].map((end) => file + end).find((f) => fs.existsSync(f) && fs.statSync(f).isFile());
+  const module = path.join(dir, base.slice(0, at));
+  let loaded;
+  try {
+    if (found === undefined) loaded = require(file); // a directory with an index, or an error that says so
+    else loaded = await required(found);
+  } catch (e) {
+    if (e instanceof SyntaxError) {
+      const failure = new Failure("Runtime.UserCodeSyntaxError", String(e));
+      failure.stack = e.stack;
+      throw failure;
+    }
+    if (e && (e.code === "MODULE_NOT_FOUND" || e.code === "ERR_MODULE_NOT_FOUND")) {
+      const failure = new Failure("Runtime.ImportModuleError", found === undefined ? `Error: Cannot find module '${module}'` : String(e));
+      failure.stack = e.stack;
+      throw failure;
+    }
+    throw e;
+  }
+  let handler = loaded;
+  for (const part of base.slice(at + 1).split(".")) handler = handler === undefined || handler === null ? undefined : handler[part];
+  if (handler === undefined) throw new Failure("Runtime.HandlerNotFound", `${name} is undefined or not exported`);
+  if (typeof handler !== "function") throw new Failure("Runtime.HandlerNotFound", `${name} is not a function`);
+  return handler;
+}
+
+// required loads a file as the kind of module that it is.
+async function required(file) {
+  if (file.endsWith(".mjs")) return import(pathToFileURL(file).href);
+  try {
+    return require(file);
+  } catch (e) {
+    const esm = e && (e.code === "ERR_REQUIRE_ESM" || e.code === "ERR_REQUIRE_ASYNC_MODULE" || (e instanceof SyntaxError && isModule(file)));
+    if (!esm) throw e;
+    return import(pathToFileURL(file).href);
+  }
+}
+
+// isModule tells whether the nearest package says that its files are ECMAScript modules.
+function isModule(file) {
+  for (let dir = path.dirname(file); ; dir = path.dirname(dir)) {
+    try {
+      return JSON.parse(fs.readFileSync(path.join(dir, "package.json"), "utf8")).type === "module";
+    } catch (e) {
+      if (dir === path.dirname(dir)) return false;
+    }
+  }
+}
+
+function contextOf(head, settle) {
+  const deadline = Number(head["lambda-runtime-deadline-ms"]);
+  const given = head["lambda-runtime-client-context"];
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
+    functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
+    memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
+    clientContext: given ? JSON.parse(Buffer.from(given, "base64").toString("utf8")) : undefined,
+    identity: undefined,
+    invokedFunctionArn: head["lambda-runtime-invoked-function-arn"],
+    awsRequestId: head["lambda-runtime-aws-request-id"],
+    getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),
+    done: (error, result) => settle(error, result),
+    succeed: (result) => settle(null, result),
+    fail: (error) => settle(error === undefined || error === null ? "handled" : error),
+  };
+}
+
+// busy counts what keeps the event loop alive.
+function busy() {
+  const counts = {};
+  for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] || 0) + 1;
+  return counts;
+}
+
+// empty waits until nothing keeps the event loop alive that did not before.
+async function empty(before) {
+  for (;;) {
+    const now = busy();
+    if (Object.keys(now).every((kind) => now[kind] <= (before[kind] || 0))) return;
+    await new Promise((done) => setTimeout(done, 5));
+  }
+}
+
+// call runs a handler that answers as a whole, in any of the ways there are.
+function call(handler, event, head) {
+  const before = busy();
+  return new Promise((resolve, reject) => {
+    let context;
+    const settle = (error, result) => {
+      const end = () => (error === undefined || error === null ? resolve(result) : reject(error));
+      if (context.callbackWaitsForEmptyEventLoop) empty(before).then(end);
+      else end();
+    };
+    context = contextOf(head, settle);
+    const returned = handler(event, context, settle);
+    if (returned && typeof returned.then === "function") returned.then(resolve, reject);
+  });
+}
+
+// ResponseStream is what a streaming handler writes to.
+class ResponseStream extends Writable {
+  constructor(response, highWaterMark) {
+    super({ highWaterMark });
+    this.response = response;
+    this.prelude = null;
+    this.type = "application/octet-stream";
+  }
+  setContentType(type) {
+    this.type = type;
+  }
+  open() {
+    if (this.response.headersSent) return;
+    this.response.setHeader("Outcrop-Content-Type", this.type);
+    this.response.setHeader("Outcrop-Max-Memory", memory());
+    this.response.setHeader("Trailer", "Outcrop-Failure");
+    this.response.writeHead(200);
+    this.response.flushHeaders();
+    if (this.prelude !== null) this.response.write(this.prelude);
+  }
+  _write(chunk, encoding, done) {
+    this.open();
+    this.response.write(chunk, encoding) ? done() : this.response.once("drain", done);
+  }
+  _final(done) {
+    this.open();
+    done();
+  }
+}
+
+async function stream(handler, event, head, response) {
+  const out = new ResponseStream(response, handler.highWaterMark);
+  const finished = new Promise((resolve, reject) => out.once("finish", resolve).once("error", reject));
+  finished.catch(() => {}); // it is waited for below, if the handler gets that far
+  await handler(event, out, contextOf(head, () => {}));
+  if (!out.writableEnded) out.end();
+  await finished;
+}
+
+function memory() {
+  return String(process.resourceUsage().maxRSS >> 10);
+}
+
+// close ends an invocation: what it said is over, and its answer is whole.
+function close(response, body, error) {
+  const { head } = running;
+  running = null;
+  say(`\x1e${head["outcrop-end"]}\x1e`);
+  if (!response.headersSent) {
+    response.setHeader("Outcrop-Max-Memory", memory());
+    if (error) response.setHeader("Outcrop-Function-Error", "Unhandled");
+    response.setHeader("Content-Length", Buffer.byteLength(body));
+    response.end(body);
+    return;
+  }
+  if (error) response.addTrailers({ "Outcrop-Failure": Buffer.from(body).toString("base64") });
+  response.end();
+}
+
+function fail(response, error, how) {
+  const shown = { ...described(error, "stack") };
+  say(`${new Date().toISOString()}\t${running.id}\tERROR\t${how} \t${JSON.stringify(shown)}\n`);
+  close(response, JSON.stringify(described(error, "trace")), true);
+}
+
+async function invoke(handler, head, body, response) {
+  const mine = { id: head["lambda-runtime-aws-request-id"], head, response };
+  running = mine;
+  process.env.AWS_LAMBDA_LOG_STREAM_NAME = head["outcrop-log-stream"];
+  try {
+    if (handler instanceof Error) throw handler;
+    const event = JSON.parse(body);
+    if (handler[STREAMED] === "response") {
+      await stream(handler, event, head, response);
+      if (running === mine) close(response, "", false);
+      return;
+    }
+    const result = await call(handler, event, head);
+    let text;
+    try {
+      text = JSON.stringify(result === undefined ? null : result);
+    } catch (e) {
+      throw new Failure("Runtime.MarshalError", `Unable to stringify response body: ${e.message}`);
+    }
+    if (running === mine) close(response, text === undefined ? "null" : text, false);
+  } catch (e) {
+    if (running === mine) fail(response, e, "Invoke Error");
+  }
+}
+
+// What nobody catches ends the environment, after its invocation was told.
+function uncaught(error, how) {
+  if (running !== null) {
+    const { response } = running;
+    if (!response.headersSent) response.setHeader("Outcrop-Ended", "1");
+    response.once("finish", () => process.exit(129));
+    fail(response, error, how);
+    return;
+  }
+  say(`${new Date().toISOString()}\tundefined\tERROR\t${how} \t${JSON.stringify(described(error, "stack"))}\n`);
+  process.exit(129);
+}
+
+process.on("uncaughtException", (e) => uncaught(e, "Uncaught Exception"));
+process.on("unhandledRejection", (reason) => {
+  const failure = new Failure("Runtime.UnhandledPromiseRejection", String(reason instanceof Error ? `${reason.name}: ${reason.message}` : reason));
+  if (reason instanceof Error) failure.stack = reason.stack;
+  uncaught(failure, "Unhandled Promise Rejection");
+});
+
+async function main() {
+  let handler;
+  try {
+    handler = await load();
+  } catch (e) {
+    handler = e instanceof Error ? e : new Failure("Runtime.InitError", String(e));
+    say(`${new Date().toISOString()}\tundefined\tERROR\tUncaught Exception \t${JSON.stringify(described(handler, "stack"))}\n`);
+  }
+  const server = http.createServer((request, response) => {
+    if (request.url !== "/invoke") {
+      response.end("{}");
+      return;
+    }
+    const parts = [];
+    request.on("data", (part) => parts.push(part));
+    request.on("end", () => invoke(handler, request.headers, Buffer.concat(parts).toString("utf8"), response));
+  });
+  server.listen(PORT, "127.0.0.1");
+}
+
+main();
