@@ -239,7 +239,7 @@ func TestBackup(t *testing.T) {
 		t.Errorf("the session finds %q", out)
 	}
 	there.must("invoke", "hello")
-	for _, line := range []string{"outcrop: command: mkdir /mnt/work/d", "the session starts afresh, with its storage alone"} {
+	for _, line := range []string{"outcrop: command: mkdir /mnt/work/d", "the session starts afresh: the file in which it hibernated is gone"} {
 		if out := there.must("logs", "hello", "-s", id); !strings.Contains(out, line) {
 			t.Errorf("the log lacks %q: %s", line, out)
 		}

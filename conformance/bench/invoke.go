@@ -40,13 +40,9 @@ func invokeRow(ctx context.Context) error {
 		return err
 	}
 	defer b.stop()
-	arn, err := b.deploy(ctx, dir)
-	if err != nil {
-		return err
-	}
 	requests := map[int][]byte{}
 	for _, size := range []int{1 << 10, 64 << 10} {
-		if requests[size], err = b.signed(ctx, arn, sessionID, payload(size)); err != nil {
+		if requests[size], err = b.signed(ctx, b.arn, sessionID, payload(size)); err != nil {
 			return err
 		}
 	}
@@ -111,11 +107,12 @@ func medians(rs []result) result {
 	return result{median(per), median(p50), median(handler)}
 }
 
-// bench is a running server and how to reach it.
+// bench is a running server with the echo deployed, and how to reach it.
 type bench struct {
 	target
 	server *app.Server
 	stop   func()
+	arn    string // the echo's
 }
 
 func start(ctx context.Context, dir string) (*bench, error) {
@@ -141,14 +138,22 @@ func start(ctx context.Context, dir string) (*bench, error) {
 		cancel()
 		return nil, errors.Join(err, errors.New("the server ended at once"))
 	}
-	creds, err := client.ReadCredentials(data)
-	stop := func() {
+	b := &bench{server: server, stop: func() {
 		cancel()
 		if err := <-done; err != nil {
 			fmt.Fprintln(os.Stderr, "stop server:", err)
 		}
+	}}
+	creds, err := client.ReadCredentials(data)
+	if err == nil {
+		b.target = target{l.Addr().String(), creds}
+		b.arn, err = b.deploy(ctx, dir)
 	}
-	return &bench{target{l.Addr().String(), creds}, server, stop}, err
+	if err != nil {
+		b.stop()
+		return nil, err
+	}
+	return b, nil
 }
 
 // deploy builds the echo, packs it and creates the runtime.

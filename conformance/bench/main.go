@@ -29,8 +29,15 @@ func main() {
 	flag.IntVar(&o.starts, "starts", 12, "session starts of each kind")
 	flag.IntVar(&o.sessions, "sessions", 16, "sessions to take the memory of")
 	flag.StringVar(&o.sandbox, "sandbox", "", "sandbox `executable` to use in the rows of the engine, such as one with symbols for a profile")
+	aide := flag.Bool("aide", false, "be a process that a row needs beside it; arguments say which")
 	rows := flag.String("rows", strings.Join(allRows(), ","), "rows to measure")
 	flag.Parse()
+	if *aide {
+		if err := beAide(flag.Arg(0), flag.Arg(1)); err != nil {
+			log.Fatal("bench: ", err)
+		}
+		return
+	}
 	o.rows = strings.Split(*rows, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -49,7 +56,7 @@ type options struct {
 }
 
 func allRows() []string {
-	return []string{"server", "invoke", "sockets", "hop", "images", "starts", "room"}
+	return []string{"server", "invoke", "access", "gateway", "sockets", "hop", "images", "starts", "room"}
 }
 
 func run(ctx context.Context, o options) error {
@@ -89,6 +96,8 @@ func measure(ctx context.Context, o options, report *figures.Report) error {
 	rows := map[string]func() error{
 		"server":  func() error { return startUp(ctx, o.binary) },
 		"invoke":  func() error { return invokeRow(ctx) },
+		"access":  func() error { return accessRow(ctx, report) },
+		"gateway": func() error { return gatewayRow(ctx, o, report) },
 		"sockets": func() error { return socketsRow(ctx, report) },
 		"hop":     func() error { return hopRow(ctx, o, report) },
 		"images":  func() error { return imagesRow(ctx, o, report) },

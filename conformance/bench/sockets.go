@@ -46,11 +46,7 @@ func socketsRow(ctx context.Context, report *figures.Report) error {
 		return err
 	}
 	defer b.stop()
-	arn, err := b.deploy(ctx, dir)
-	if err != nil {
-		return err
-	}
-	through := func() (io.ReadWriteCloser, error) { return b.socket(ctx, arn) }
+	through := func() (io.ReadWriteCloser, error) { return b.socket(ctx) }
 	first, err := through() // starts the session
 	if err != nil {
 		return err
@@ -96,8 +92,8 @@ func (b *bench) use(ctx context.Context) (*session.Use, error) {
 }
 
 // socket is a connection to the agent's WebSocket through the server, signed.
-func (b *bench) socket(ctx context.Context, arn string) (io.ReadWriteCloser, error) {
-	path := "/runtimes/" + url.QueryEscape(arn) + "/ws"
+func (b *bench) socket(ctx context.Context) (io.ReadWriteCloser, error) {
+	path := "/runtimes/" + url.QueryEscape(b.arn) + "/ws"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.addr+path, nil)
 	if err != nil {
 		return nil, err

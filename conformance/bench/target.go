@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/outcrop/outcrop/conformance/agent"
@@ -33,6 +34,7 @@ func (t target) account() agent.Account {
 	return agent.Account{ID: t.creds.AccountID, Config: aws.Config{
 		Region: t.creds.Region, BaseEndpoint: aws.String("http://" + t.addr),
 		Credentials: credentials.NewStaticCredentialsProvider(t.creds.AccessKeyID, t.creds.SecretAccessKey, ""),
+		HTTPClient:  client.ForSDK(awshttp.NewBuildableClient()),
 	}}
 }
 

@@ -211,6 +211,44 @@ func TestOwn(t *testing.T) {
 	}
 }
 
+// TestRights: of the server's registry an agent has what its execution role may pull, and
+// nobody learns more of it; what it has it keeps when the role loses that right.
+func TestRights(t *testing.T) {
+	k := start(t, server.Options{}, nil)
+	k.own("secret:v1", app("secret"))
+	k.own("ours:v1", app("ours"))
+	uri := func(image string) string { return k.Account + ".dkr.ecr." + k.Region + ".amazonaws.com/" + image }
+	k.aws("iam", "create-role", "--role-name", "agent", "--assume-role-policy-document",
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock-agentcore.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
+	role := "arn:aws:iam::" + k.Account + ":role/agent"
+	k.aws("iam", "put-role-policy", "--role-name", "agent", "--policy-name", "pull", "--policy-document", // as the toolkit writes it for one repository
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"],"Resource":"arn:aws:ecr:`+k.Region+":"+k.Account+`:repository/ours"},
+		{"Effect":"Allow","Action":"ecr:GetAuthorizationToken","Resource":"*"}]}`)
+	in := k.input("ours", uri("ours:v1"))
+	in.RoleArn = &role
+	r := k.create(in)
+	loopback := strings.TrimPrefix(k.URL, "http://") + "/secret:v1"
+	for _, image := range []string{uri("secret:v1"), uri("absent:v1"), loopback} {
+		other := k.input("other", image)
+		other.RoleArn = &role
+		_, err := k.Agents().Create(t.Context(), other)
+		want := "ValidationException: Access denied while validating ECR URI '" + image + "'. The execution role requires permissions for ecr:GetAuthorizationToken, ecr:BatchGetImage, and ecr:GetDownloadUrlForLayer operations."
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), role+" may not ecr:BatchGetImage on arn:aws:ecr:") {
+			t.Errorf("%s: %v\nwant %q", image, err, want)
+		}
+	}
+	k.aws("iam", "delete-role-policy", "--role-name", "agent", "--policy-name", "pull")
+	if got := k.must(r, "one", `{}`); got.Arguments[1] != "ours" {
+		t.Errorf("%+v", got)
+	}
+	_, err := control.NewFromConfig(k.AWS()).UpdateAgentRuntime(t.Context(), &control.UpdateAgentRuntimeInput{
+		AgentRuntimeId: r.AgentRuntimeId, RoleArn: &role, NetworkConfiguration: r.NetworkConfiguration, AgentRuntimeArtifact: containerOf(uri("ours:v1")),
+	})
+	if err == nil || !strings.Contains(err.Error(), "may not ecr:GetAuthorizationToken on *") {
+		t.Errorf("a new version without the right: %v", err)
+	}
+}
+
 // TestKilledPull: a server that is killed while it pulls goes on where it was.
 func TestKilledPull(t *testing.T) {
 	var mu sync.Mutex

@@ -86,9 +86,9 @@ func isolated(t *testing.T, opt server.Options) {
 }
 
 // strangers are the paths that a session of the probe need not see: all but its
-// code, its Python, what tells it that it is a copy (/run/outcrop), and the
-// directories that lead there. config is pyvenv.cfg,
-// which says where the host has the Python.
+// code, its Python, what tells it that it is a copy (/run/outcrop), the
+// certificates that it trusts (/opt/outcrop), and the directories that lead there.
+// config is pyvenv.cfg, which says where the host has the Python.
 func strangers(found, roots []string, config string) []string {
 	_, home, _ := strings.Cut(config, "home = ")
 	home, _, _ = strings.Cut(home, "\n")
@@ -96,7 +96,7 @@ func strangers(found, roots []string, config string) []string {
 	var odd []string
 	for _, path := range found {
 		known := slices.Contains(roots, path) || path == "/var/tmp" || strings.HasPrefix(prefix+"/", path+"/")
-		for _, below := range []string{"/var/task", "/var/lang", "/run/outcrop", prefix} {
+		for _, below := range []string{"/var/task", "/var/lang", "/run/outcrop", "/opt/outcrop", prefix} {
 			known = known || strings.HasPrefix(path+"/", below+"/")
 		}
 		if !known {

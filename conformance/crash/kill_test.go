@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -63,6 +64,9 @@ func prepareKills(t *testing.T) *kills {
 	}
 	k.variants["agent.zip"] = digest(k.zip)
 	if k.rolled, err = k.createRolled(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.runtimes.CreateWorkloadIdentity(ctx, &control.CreateWorkloadIdentityInput{Name: aws.String(vaultWorkload)}); err != nil {
 		t.Fatal(err)
 	}
 	for _, bucket := range []string{plainBucket, versionedBucket} {

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -87,10 +85,11 @@ func startAndStop(t *testing.T, opt server.Options, n int) {
 	}
 	pass(0, len(kinds))
 	c.quiet(t)
-	before, err := measure()
-	if err != nil {
-		t.Fatal(err)
-	}
+	var before footprint
+	eventually(t, 30*time.Second, func() (err error) { // storage goes in the background
+		before, err = measure()
+		return err
+	})
 	files := inventory(t, c.DataDir)
 	begun := time.Now()
 	pass(len(kinds), len(kinds)+n)
@@ -221,13 +220,12 @@ func (r *rig) footprint(t *testing.T) (footprint, error) {
 	if supervisor == 0 {
 		return f, fmt.Errorf("there is no supervisor: %+v", f.census)
 	}
-	var err error
-	if f.serverFiles, f.serverMemory, err = usage(r.Cmd.Process.Pid); err != nil {
+	own, err := server.UsageOf(supervisor)
+	if err != nil {
 		return f, err
 	}
-	if f.supervisorFiles, f.supervisorMemory, err = usage(supervisor); err != nil {
-		return f, err
-	}
+	of := r.Usage()
+	f.serverFiles, f.serverMemory, f.supervisorFiles, f.supervisorMemory = of.Files, of.Memory, own.Files, own.Memory
 	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", supervisor))
 	if err != nil {
 		return f, err
@@ -243,24 +241,6 @@ func (r *rig) footprint(t *testing.T) (footprint, error) {
 		}
 	}
 	return f, nil
-}
-
-// usage counts descriptors and resident bytes of a process.
-func usage(pid int) (descriptors int, resident int64, err error) {
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	m := regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`).FindSubmatch(status)
-	if m == nil {
-		return 0, 0, fmt.Errorf("process %d has no VmRSS", pid)
-	}
-	kib, err := strconv.ParseInt(string(m[1]), 10, 64)
-	return len(fds), kib << 10, err
 }
 
 // How much two footprints may differ: kept connections come and go, and what the
@@ -283,27 +263,12 @@ func (f footprint) level(before footprint) error {
 	return nil
 }
 
-var goroutine = regexp.MustCompile(`(?m)^goroutine \d+ `)
-
 // goroutines has the server print them, which ends it, and wants fewer that one
 // line of code began than there were sessions of a kind, or than a server has
 // that serves.
 func (r *rig) goroutines(t *testing.T, sessions int) {
 	t.Helper()
-	if err := r.End(syscall.SIGQUIT, 30*time.Second); err == nil {
-		t.Fatal("SIGQUIT ended the server with status 0")
-	}
-	creators := map[string]int{}
-	for line := range strings.Lines(r.Log()) {
-		if rest, ok := strings.CutPrefix(line, "created by "); ok {
-			name, _, _ := strings.Cut(rest, " ")
-			creators[strings.TrimSpace(name)]++
-		}
-	}
-	all := len(goroutine.FindAllString(r.Log(), -1))
-	if all == 0 {
-		t.Fatalf("the server did not print its goroutines:\n%s", tail(r.Log()))
-	}
+	all, creators := r.Goroutines()
 	for name, n := range creators {
 		if n >= max(sessions, 25) {
 			t.Errorf("%d goroutines made by %s are left of %d sessions", n, name, sessions)

@@ -58,6 +58,7 @@ func (l *load) begin(ctx context.Context, random *rand.Rand, found map[string]st
 		{3, func(ctx context.Context, r *rand.Rand, i int) error { return l.runtimesWorker(ctx, r, i, found) }},
 		{3, l.putWorker}, {1, l.versionWorker}, {2, l.multipartWorker}, {2, l.bucketWorker}, {3, l.streamWorker}, {2, l.sessionWorker},
 		{2, func(ctx context.Context, r *rand.Rand, i int) error { return l.rollWorker(ctx, r, i, found) }}, {2, l.socketWorker}, {1, l.shellWorker},
+		{1, l.keyWorker}, {1, l.secretWorker}, {1, l.poolWorker}, {1, l.providerWorker},
 	})
 }
 

@@ -88,6 +88,9 @@ type rig struct {
 	agents   *data.Client
 	objects  *s3.Client
 	own      *client.Client
+
+	// ciphertexts are of acknowledged calls, by their keys' names.
+	ciphertexts sync.Map
 }
 
 const codeBucket = "crash-code"

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +62,9 @@ func prepareSleepers(t *testing.T) *sleepers {
 	s.haveSnapshots(t, 2)
 	eventually(t, recovery, func() error {
 		s.idle, s.files = take(t, s.DataDir, s.Cmd.Process.Pid), inventory(t, s.DataDir)
+		if slices.ContainsFunc(s.files.Others, func(name string) bool { return strings.HasPrefix(name, "session-storage/scratch/") }) {
+			return errors.New("there is still the storage of a guest that is saved")
+		}
 		if s.idle.processes() != 2 {
 			return fmt.Errorf("there is still %+v", s.idle)
 		}

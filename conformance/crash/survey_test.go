@@ -40,6 +40,9 @@ func (r *rig) survey(ctx context.Context) (*survey, error) {
 	if err := r.surveyRuntimes(ctx, s); err != nil {
 		return nil, err
 	}
+	if err := r.surveyVault(ctx, s); err != nil {
+		return nil, err
+	}
 	buckets, err := r.objects.ListBuckets(ctx, &s3.ListBucketsInput{})
 	if err != nil {
 		return nil, err

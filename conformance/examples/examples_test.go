@@ -17,7 +17,7 @@ import (
 
 // TestReadmes has one server, as somebody who tries them all would.
 func TestReadmes(t *testing.T) {
-	s := server.Start(t, server.Options{})
+	s := server.Start(t, server.Options{Args: []string{"--allow-private", "127.0.0.1"}})
 	s.Python() // or skip
 	for _, name := range folders(t) {
 		t.Run(name, func(t *testing.T) {

@@ -24,6 +24,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/outcrop/outcrop/conformance/pinned"
+	"github.com/outcrop/outcrop/internal/principal"
 	"github.com/outcrop/outcrop/internal/sandbox/network/metadata"
 )
 
@@ -124,7 +125,7 @@ func TestCopies(t *testing.T) {
 	k.Session.Retire() // the guest was saved; the copy has another session
 	template := k.Session
 	var err error
-	k.Session, err = k.Directory.BeginRoleSession(k.role, sessionName+"2")
+	k.Session, err = k.Directory.BeginRoleSession(k.t.Context(), principal.RoleUse{Role: k.role, Name: sessionName + "2"})
 	k.must(err)
 	k.copied(false)
 	k.set(5 * time.Minute)

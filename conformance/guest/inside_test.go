@@ -11,12 +11,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
 	"github.com/outcrop/outcrop/conformance/agent"
 	"github.com/outcrop/outcrop/conformance/server"
-	"github.com/outcrop/outcrop/internal/principal"
 	"github.com/outcrop/outcrop/internal/sandbox/network/metadata"
 )
 
@@ -36,13 +36,18 @@ func TestInside(t *testing.T) {
 			t.Logf("server:\n%s", s.Log())
 		}
 	}()
-	arn := around(t, s, nil)
+	python := store(t, s, "testdata/agent")
+	t.Run("container form", func(t *testing.T) { insideContainerForm(t, s, python) })
+	arn := create(t, s, "around", python, nil)
 	a, b := tell(t, s, arn, "a"), tell(t, s, arn, "b")
-	role := "arn:aws:iam::" + s.Account + ":role/outcrop-default"
+	role, _, _ := strings.Cut(a.UserId, ":")
+	if len(role) != 21 || !strings.HasPrefix(role, "AROA") {
+		t.Errorf("the role is %q", role)
+	}
 	for name, got := range map[string]surroundings{"a": a, "b": b} {
 		start := "arn:aws:sts::" + s.Account + ":assumed-role/outcrop-default/BedrockAgentCore-"
 		id, ok := strings.CutPrefix(got.Arn, start)
-		if !ok || len(id) != 36 || got.Account != s.Account || got.UserId != principal.RoleID(role)+":BedrockAgentCore-"+id {
+		if !ok || len(id) != 36 || got.Account != s.Account || got.UserId != role+":BedrockAgentCore-"+id {
 			t.Errorf("session %s is %s, %s of %s", name, got.Arn, got.UserId, got.Account)
 		}
 		denied := "User: " + got.Arn + " is not authorized to perform: bedrock-agentcore:ListAgentRuntimes on resource: * " +
@@ -97,11 +102,9 @@ func TestInside(t *testing.T) {
 	s.Until("the credentials of a deleted runtime are void", func() bool { return void(b) })
 }
 
-// TestInsideContainerForm asks an agent whose user wants credentials in the form
-// of ECS.
-func TestInsideContainerForm(t *testing.T) {
-	s := server.Start(t, server.Options{})
-	arn := around(t, s, map[string]string{
+// insideContainerForm asks an agent whose user wants credentials in the form of ECS.
+func insideContainerForm(t *testing.T, s *server.Server, python types.AgentManagedRuntimeType) {
+	arn := create(t, s, "container_form", python, map[string]string{
 		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": metadata.ContainerPath, "AWS_CONTAINER_AUTHORIZATION_TOKEN": containerToken,
 	})
 	got := tell(t, s, arn, "c")
@@ -139,17 +142,23 @@ func stop(t *testing.T, s *server.Server, arn, name string) {
 	}
 }
 
-// around deploys testdata/agent.
-func around(t *testing.T, s *server.Server, env map[string]string) (arn string) {
+// store packs the agent of a folder, once for all runtimes of a server: that takes
+// longer than all else.
+func store(t *testing.T, s *server.Server, folder string) (python types.AgentManagedRuntimeType) {
 	t.Helper()
-	code, python := s.Pack("testdata/agent", "")
-	to := s.Agents()
-	if err := to.Store(t.Context(), "agents", agent.Key, code); err != nil {
+	code, python := s.Pack(folder, "")
+	if err := s.Agents().Store(t.Context(), "agents", agent.Key, code); err != nil {
 		t.Fatal(err)
 	}
-	in := to.Input("agents", "around", python)
+	return python
+}
+
+// create makes a runtime of what store has stored.
+func create(t *testing.T, s *server.Server, name string, python types.AgentManagedRuntimeType, env map[string]string) (arn string) {
+	t.Helper()
+	in := s.Agents().Input("agents", name, python)
 	in.EnvironmentVariables = env
-	got, err := to.Create(t.Context(), in)
+	got, err := s.Agents().Create(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ import (
 	"github.com/outcrop/outcrop/internal/sandbox/network"
 	"github.com/outcrop/outcrop/internal/sandbox/network/inlet"
 	"github.com/outcrop/outcrop/internal/sandbox/network/metadata"
-	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/secret/secrettest"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 	"github.com/outcrop/outcrop/internal/telemetry"
 )
@@ -80,10 +80,7 @@ func newKit(t *testing.T) *kit {
 	audit, err := telemetry.Open(t.Context(), filepath.Join(dir, "telemetry.db"), telemetry.Options{Log: log})
 	k.must(err)
 	t.Cleanup(func() { k.must(audit.Close()) })
-	ring, _, err := secret.EnsureKeyFile(filepath.Join(dir, "key.json"))
-	k.must(err)
-	box, err := secret.NewBox(ring)
-	k.must(err)
+	box := secrettest.Box(t)
 	k.Directory, _, err = principal.Open(t.Context(), principal.Config{Store: store, Box: box, Rand: rand.Reader, Now: k.now})
 	k.must(err)
 	objects, err := object.New(t.Context(), object.Config{Dir: filepath.Join(dir, "objects"), Store: store, Log: log})
@@ -93,10 +90,16 @@ func newKit(t *testing.T) *kit {
 	runtimes := runtime.New(runtime.Config{Store: store, Secrets: box, Log: log, Now: time.Now})
 	var handlers []schema.Handler
 	handlers = append(handlers, agentcorecontrol.RuntimeHandlers(runtimes)...)
-	handlers = append(handlers, agentcorecontrol.ResourcesHandlers(resource.New(store, nil))...)
-	handlers = append(handlers, invoke.New(runtimes, nil, store).Handlers()...)
-	handlers = append(handlers, s3model.ObjectsHandlers(s3.New(objects))...)
-	handlers = append(handlers, stsmodel.IdentityHandlers(sts.Service{})...)
+	handlers = append(handlers, agentcorecontrol.ResourcesHandlers(resource.New(store, nil, k.Directory))...)
+	handlers = append(handlers, invoke.New(invoke.Config{Plans: runtimes, Store: store}).Handlers()...)
+	handlers = append(handlers, s3model.ObjectsHandlers(s3.New(objects, nil))...)
+	handlers = append(handlers, agentcorecontrol.IdentityHandlers(nil)...)
+	handlers = append(handlers, agentcore.IdentityHandlers(nil)...)
+	handlers = append(handlers, agentcorecontrol.GatewayHandlers(nil)...)
+	handlers = append(handlers, agentcorecontrol.ConsentPortalHandlers(nil)...)
+	handlers = append(handlers, agentcore.GatewayHandlers(nil)...)
+	handlers = append(handlers, agentcore.WebSearchHandlers(nil)...)
+	handlers = append(handlers, stsmodel.IdentityHandlers(sts.New(sts.Config{Sessions: k.Directory}))...)
 	p, err := pipeline.New(pipeline.Config{
 		Version:  "test",
 		Services: []*schema.Service{&agentcorecontrol.Service, &agentcore.Service, &s3model.Service, &stsmodel.Service},
@@ -107,7 +110,7 @@ func newKit(t *testing.T) *kit {
 	wire := k.connect(p)
 
 	k.role = "arn:aws:iam::" + k.Directory.Account().ID + ":role/agents/hello-role"
-	k.Session, err = k.Directory.BeginRoleSession(k.role, sessionName)
+	k.Session, err = k.Directory.BeginRoleSession(k.t.Context(), principal.RoleUse{Role: k.role, Name: sessionName})
 	k.must(err)
 	k.wire = wire
 	k.copied(false)

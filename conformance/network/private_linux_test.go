@@ -1,18 +1,13 @@
 package network
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"runtime"
 
-	"github.com/vishvananda/netlink"
+	"github.com/outcrop/outcrop/conformance/netns"
 	"golang.org/x/net/dns/dnsmessage"
-	"golang.org/x/sys/unix"
 )
 
 // The addresses of the private network, and of this machine on it.
@@ -28,53 +23,8 @@ const (
 // this process is in, with servers on ports 80 and 81 of its addresses and a name
 // server. They end with the process.
 func playPrivate() error {
-	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "ours"}, PeerName: "theirs"}); err != nil {
-		return fmt.Errorf("make veth pair: %w", err)
-	}
-	made, thread, moved := make(chan error, 1), make(chan int, 1), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // never unlocked: it stays there, and what it listens on
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			made <- fmt.Errorf("make the private network's namespace: %w", err)
-			return
-		}
-		thread <- unix.Gettid()
-		<-moved
-		made <- errors.Join(up("lo"), up("theirs", databaseAddress, otherAddress, namesAddress), serve())
-	}()
-	select {
-	case err := <-made:
-		return err
-	case tid := <-thread:
-		theirs, err := netlink.LinkByName("theirs")
-		if err != nil {
-			return err
-		}
-		ns, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", tid))
-		if err != nil {
-			return err
-		}
-		defer ns.Close()
-		if err := netlink.LinkSetNsFd(theirs, int(ns.Fd())); err != nil {
-			return err
-		}
-		close(moved)
-	}
-	return errors.Join(<-made, up("lo"), up("ours", machineAddress))
-}
-
-// up sets an interface up with addresses.
-func up(name string, addresses ...string) error {
-	link, err := netlink.LinkByName(name)
-	if err != nil {
-		return err
-	}
-	for _, a := range addresses {
-		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(a).To4(), Mask: net.CIDRMask(24, 32)}}); err != nil {
-			return fmt.Errorf("add %s to %s: %w", a, name, err)
-		}
-	}
-	return netlink.LinkSetUp(link)
+	const length = "/24"
+	return netns.Beside([]string{machineAddress + length}, []string{databaseAddress + length, otherAddress + length, namesAddress + length}, serve)
 }
 
 // serve starts the servers, in the namespace of the calling thread.

@@ -287,22 +287,23 @@ func stubborn(f *fixture) {
 	}
 }
 
-// output: both streams arrive in order in the session's own log stream.
+// output: both streams arrive in the session's own log stream, each in order.
+// They are two pipes: which of them is read first no kernel promises.
 func output(f *fixture) {
 	arn, id := f.agent("talker", "raw.py", nil), server.SessionID("talk")
 	f.must(arn, id, "talk")
-	out := f.logged("talker", "err 4")
-	want := []string{"out 0", "err 0", "out 1", "err 1", "out 2", "err 2", "out 3", "err 3", "out 4", "err 4"}
-	var got []string
-	for line := range strings.Lines(out) {
-		if at := strings.Index(line, "out "); at >= 0 && !strings.Contains(line, "outcrop:") {
-			got = append(got, strings.TrimSpace(line[at:]))
-		} else if at := strings.Index(line, "err "); at >= 0 {
-			got = append(got, strings.TrimSpace(line[at:]))
+	f.logged("talker", "out 4")
+	said := f.logged("talker", "err 4")
+	for _, name := range []string{"out", "err"} {
+		var got []string
+		for line := range strings.Lines(said) {
+			if at := strings.Index(line, name+" "); at >= 0 && !strings.Contains(line, "outcrop:") {
+				got = append(got, strings.TrimSpace(line[at:]))
+			}
 		}
-	}
-	if !slices.Equal(got, want) {
-		f.Errorf("log:\n%s", out)
+		if want := []string{name + " 0", name + " 1", name + " 2", name + " 3", name + " 4"}; !slices.Equal(got, want) {
+			f.Errorf("of %s came %q, of all:\n%s", name, got, said)
+		}
 	}
 	raw, _, err := f.CLI(f.Context(), "logs", "talker", "--json")
 	stream := time.Now().UTC().Format("2006/01/02") + "/[runtime-logs]" + id

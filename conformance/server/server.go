@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,8 +18,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 
+	"github.com/outcrop/outcrop/conformance/pinned"
 	"github.com/outcrop/outcrop/internal/client"
 )
 
@@ -48,6 +50,7 @@ type Server struct {
 	opt     Options
 	mu      sync.Mutex
 	log     strings.Builder
+	control *control.Client
 	drained chan struct{}
 }
 
@@ -185,21 +188,7 @@ func (s *Server) stop() {
 // RSS is the server's resident memory in bytes, without its sandboxes.
 func (s *Server) RSS() int64 {
 	s.t.Helper()
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(s.Cmd.Process.Pid) + "/status")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			return kb << 10
-		}
-	}
-	s.t.Fatal("the process has no VmRSS")
-	return 0
+	return s.Usage().Memory
 }
 
 // AWS is a configuration for the Go SDK.
@@ -207,6 +196,7 @@ func (s *Server) AWS() aws.Config {
 	return aws.Config{
 		Region: s.Region, BaseEndpoint: aws.String(s.URL),
 		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKeyID, s.SecretAccessKey, ""),
+		HTTPClient:  client.ForSDK(awshttp.NewBuildableClient()),
 	}
 }
 
@@ -234,6 +224,23 @@ func (s *Server) CLI(ctx context.Context, args ...string) (stdout, stderr string
 		err = fmt.Errorf("outcrop %s: %w: %s", strings.Join(args, " "), err, errs.String())
 	}
 	return out.String(), errs.String(), err
+}
+
+// Run runs a client's program, or a script that calls the pinned ones, as env and the
+// server's own environment say, and returns what it prints. One that fails, or says
+// something on standard error, fails the test.
+func (s *Server) Run(t testing.TB, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Env = append(s.Env(), env...)
+	cmd.Env = append(cmd.Env, "PATH="+filepath.Dir(pinned.Program(t, "aws"))+":"+os.Getenv("PATH"))
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil || errs.Len() > 0 {
+		t.Fatalf("%s: %v\n%s\n%s\n%s", name, err, out, errs.String(), s.Log())
+	}
+	return string(out)
 }
 
 // Healthy reports whether the server answers.

@@ -24,7 +24,45 @@ type Report struct {
 	Images  []Image  `json:"images,omitempty"`
 	Starts  []Start  `json:"starts,omitempty"`
 	Room    *Room    `json:"room,omitempty"`
+	Access  *Access  `json:"access,omitempty"`
+	Gateway *Gateway `json:"gateway,omitempty"`
 }
+
+// Gateway is a call of a tool of an MCP server, directly, through the least that hands it
+// on, through a bare proxy and through a gateway: half of the calls took no longer, in
+// nanoseconds, and what each cost the process on the way.
+type Gateway struct {
+	Direct     int64 `json:"direct"`
+	Relay      int64 `json:"relay"`
+	Proxy      int64 `json:"proxy"`
+	Through    int64 `json:"through"`
+	RelayCPU   int64 `json:"relayCPU"`
+	ProxyCPU   int64 `json:"proxyCPU"`
+	ThroughCPU int64 `json:"throughCPU"`
+}
+
+// Added is what the gateway adds to the time of a call, beside what the proxy does.
+func (g *Gateway) Added() float64 {
+	return float64(g.Through-g.Direct) / float64(g.Proxy-g.Direct)
+}
+
+// CPU is what a call costs the gateway, beside what it costs the proxy.
+func (g *Gateway) CPU() float64 { return float64(g.ThroughCPU) / float64(g.ProxyCPU) }
+
+// Access is what it takes to know a caller and to decide, beside an invocation.
+type Access struct {
+	Signature  int64 `json:"signature"`  // SigV4 of 1 KiB, with the key's look-up
+	Token      int64 `json:"token"`      // a JWT that comes for the first time
+	TokenAgain int64 `json:"tokenAgain"` // one that has been verified before
+	Decision   int64 `json:"decision"`   // five policies and a boundary
+	Invocation int64 `json:"invocation"` // the whole, of 1 KiB, one at a time
+}
+
+// Signed is the share of signature and decision in an invocation.
+func (a *Access) Signed() float64 { return float64(a.Signature+a.Decision) / float64(a.Invocation) }
+
+// Bearer is the share of a new token and decision in an invocation.
+func (a *Access) Bearer() float64 { return float64(a.Token+a.Decision) / float64(a.Invocation) }
 
 // Hop compares a proxy to a server in a sandbox with one to the same outside.
 type Hop struct {

@@ -59,6 +59,9 @@ func render(r *figures.Report) (map[string]string, error) {
 	functions := template.FuncMap{
 		"ms":       func(d any) string { return fmt.Sprintf("%.0f ms", milliseconds(d)) },
 		"fine":     func(d any) string { return fmt.Sprintf("%.2f ms", milliseconds(d)) },
+		"us":       func(ns int64) string { return fmt.Sprintf("%d µs", (ns+500)/1000) },
+		"percent":  func(share float64) float64 { return 100 * share },
+		"share":    func(part, whole int64) string { return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(whole)) },
 		"mib":      func(n int64) string { return fmt.Sprintf("%d MiB", n>>20) },
 		"thousand": func(each int64) int64 { return (1000*each + 1<<30 - 1) >> 30 },
 		"mb":       func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) },

@@ -53,6 +53,24 @@ func TestSockets(t *testing.T) {
 	}
 }
 
+// TestAccess: so is this one.
+func TestAccess(t *testing.T) {
+	r, err := figures.Read(filepath.Join(docs, source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Access = &figures.Access{Signature: 10_000, Token: 40_000, TokenAgain: 1_499, Decision: 2_000, Invocation: 1_000_000}
+	files, err := render(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"## Letting a caller in\n", "| 40 µs | 4.0 % |\n", "| 1 µs | 0.1 % |\n", "| signature and decision | | 1.2 % |\n| new JWT and decision | | 4.2 % |\n| the invocation | 1000 µs | |\n\n## "} {
+		if !strings.Contains(files[pageName], want) {
+			t.Errorf("%q is not on the page:\n%s", want, files[pageName])
+		}
+	}
+}
+
 // TestChart holds what a chart says, also of names that mean something in XML.
 func TestChart(t *testing.T) {
 	c := chart{title: "a < b", unit: "ms", legend: []string{"x", "y"}, groups: []group{{"A&B", []bar{{10, 20}, {5, 0}}}}}

@@ -128,7 +128,9 @@ policy = json.dumps({"Version": "2012-10-17", "Statement": [{
 assert "policy" not in control.get_resource_policy(resourceArn=prod_arn)
 control.put_resource_policy(resourceArn=prod_arn, policy=policy)
 assert control.get_resource_policy(resourceArn=prod_arn)["policy"] == policy
-refused("ValidationException", control.put_resource_policy, resourceArn=prod_arn, policy=policy.replace("Allow", "Deny"))
+control.put_resource_policy(resourceArn=prod_arn, policy=policy.replace("Allow", "Deny"))
+denied = refused("AccessDeniedException", data.invoke_agent_runtime, agentRuntimeArn=arn, qualifier="prod", payload=b"{}")
+assert "with an explicit deny in a resource-based policy" in denied, denied
 control.delete_resource_policy(resourceArn=prod_arn)
 refused("ResourceNotFoundException", control.delete_resource_policy, resourceArn=prod_arn)
 

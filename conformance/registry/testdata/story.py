@@ -89,7 +89,8 @@ try:
     raise SystemExit("there is a policy")
 except ecr.exceptions.RepositoryPolicyNotFoundException:
     pass
-ecr.set_repository_policy(repositoryName=name, policyText='{"Version":"2012-10-17","Statement":[]}')
+ecr.set_repository_policy(repositoryName=name, policyText=json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Deny", "Principal": "*", "Action": "ecr:DeleteRepositoryPolicy"}]}))
 
 # As the starter toolkit destroys.
 try:

@@ -28,6 +28,9 @@ def credentials() -> dict[str, str]:
         return json.load(answer)
 
 
+watched = threading.Event()  # the first time; what is saved before has yet to say it, in each copy
+
+
 def watch() -> None:
     """Says whenever the metadata service begins or ceases to be reached."""
     last = ""
@@ -40,6 +43,7 @@ def watch() -> None:
         if now != last:
             last = now
             print("watch:", now, flush=True)
+            watched.set()
         time.sleep(0.1)
 
 
@@ -83,5 +87,6 @@ class Agent(BaseHTTPRequestHandler):
 
 if os.environ.get("WATCH"):
     threading.Thread(target=watch, daemon=True).start()
+    watched.wait()
 print("agent starts", flush=True)
 ThreadingHTTPServer(("127.0.0.1", 8080), Agent).serve_forever()

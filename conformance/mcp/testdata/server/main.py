@@ -188,6 +188,20 @@ def test_x_mcp_header(region: Annotated[str, Field(json_schema_extra={"x-mcp-hea
 
 
 @server.tool()
+async def test_logging_tool(ctx: Context) -> str:
+    """Logs a line."""
+    await ctx.info("working")
+    return "logged"
+
+
+@server.tool()
+async def test_streaming_elicitation(ctx: Context) -> str:
+    """Reports progress, and asks for nothing."""
+    await ctx.report_progress(1, 2, "halfway")
+    return "done"
+
+
+@server.tool()
 def test_missing_capability(ctx: Context) -> str:
     """Needs a client that samples."""
     capabilities = ctx.session.client_capabilities

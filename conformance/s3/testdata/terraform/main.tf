@@ -42,6 +42,22 @@ resource "aws_s3_bucket_public_access_block" "code" {
   restrict_public_buckets = false
 }
 
+resource "aws_s3_bucket_policy" "code" {
+  bucket = aws_s3_bucket.code.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "AgentsOfOthers"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:*"
+      Resource  = [aws_s3_bucket.code.arn, "${aws_s3_bucket.code.arn}/*"]
+      Condition = { StringEquals = { "aws:PrincipalTag/team" = "another" } }
+    }]
+  })
+  depends_on = [aws_s3_bucket_public_access_block.code]
+}
+
 resource "aws_s3_bucket_ownership_controls" "code" {
   bucket = aws_s3_bucket.code.id
   rule {

@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	control "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/outcrop/outcrop/conformance/pinned"
+	"github.com/outcrop/outcrop/conformance/server"
+)
+
+// TestRootsAndChanges: an MCP server behind a gateway asks a caller for its roots, and
+// what it offers from then on is there without anybody's doing.
+func TestRootsAndChanges(t *testing.T) {
+	behind := mcp.NewServer(&mcp.Implementation{Name: "files", Version: "1"}, &mcp.ServerOptions{SupportedProtocolVersions: []string{"2025-11-25"}})
+	mcp.AddTool(behind, &mcp.Tool{Name: "where"}, func(ctx context.Context, r *mcp.CallToolRequest, _ any) (*mcp.CallToolResult, any, error) {
+		roots, err := r.Session.ListRoots(ctx, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: roots.Roots[0].URI}}}, nil, nil
+	})
+	files := serve(t, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return behind }, nil).ServeHTTP)
+	s := server.Start(t, server.Options{Args: []string{"--allow-private", "127.0.0.1"}})
+	ctx := t.Context()
+	s.Run(t, nil, pinned.Program(t, "aws"), "iam", "create-role", "--role-name", "gateway", "--assume-role-policy-document",
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock-agentcore.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
+	client := control.NewFromConfig(s.AWS())
+	gateway, err := client.CreateGateway(ctx, &control.CreateGatewayInput{
+		Name: aws.String("files"), RoleArn: aws.String("arn:aws:iam::" + s.Account + ":role/gateway"), AuthorizerType: types.AuthorizerTypeNone, ProtocolType: types.GatewayProtocolTypeMcp,
+		ProtocolConfiguration: &types.GatewayProtocolConfigurationMemberMcp{Value: types.MCPGatewayConfiguration{
+			SessionConfiguration: &types.SessionConfiguration{SessionTimeoutInSeconds: aws.Int32(900)}, StreamingConfiguration: &types.StreamingConfiguration{EnableResponseStreaming: aws.Bool(true)},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Until("the gateway is READY", func() bool {
+		got, err := client.GetGateway(ctx, &control.GetGatewayInput{GatewayIdentifier: gateway.GatewayId})
+		return err == nil && got.Status == types.GatewayStatusReady
+	})
+	made, err := client.CreateGatewayTarget(ctx, &control.CreateGatewayTargetInput{GatewayIdentifier: gateway.GatewayId, Name: aws.String("files"), TargetConfiguration: &types.TargetConfigurationMemberMcp{
+		Value: &types.McpTargetConfigurationMemberMcpServer{Value: types.McpServerTargetConfiguration{Endpoint: aws.String(files.URL)}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Until("the target is READY", func() bool { return targetReady(ctx, s, *gateway.GatewayId, *made.TargetId) })
+
+	caller := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	caller.AddRoots(&mcp.Root{URI: "file:///home/ann", Name: "home"})
+	session, err := caller.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: *gateway.GatewayUrl}, &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	answer, err := session.CallTool(ctx, &mcp.CallToolParams{Name: "files___where"})
+	if err != nil || fmt.Sprint(answer.Content[0].(*mcp.TextContent).Text) != "file:///home/ann" {
+		t.Errorf("%+v %v", answer, err)
+	}
+	mcp.AddTool(behind, &mcp.Tool{Name: "late"}, func(context.Context, *mcp.CallToolRequest, any) (*mcp.CallToolResult, any, error) {
+		return &mcp.CallToolResult{}, nil, nil
+	})
+	s.Until("the new tool is listed", func() bool {
+		tools, err := session.ListTools(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, tool := range tools.Tools {
+			names = append(names, tool.Name)
+		}
+		return strings.Join(names, " ") == "files___late files___where"
+	})
+	if !targetReady(ctx, s, *gateway.GatewayId, *made.TargetId) {
+		t.Error("the target is not READY")
+	}
+	if t.Failed() {
+		t.Log(s.Log())
+	}
+}
