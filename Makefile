@@ -8,9 +8,9 @@ SANDBOX := internal/sandbox/gvisor/embedded/outcrop-sandbox-linux-$(shell $(GO) 
 VENV    := .venv
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test bench lint generate nightly clients lock cross release clean
+.PHONY: help build demo test bench conformance lint generate nightly clients lock cross release clean
 help: ## Show what can be made
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: bin/outcrop ## Build bin/outcrop, one static file with the sandbox inside
 
@@ -19,13 +19,16 @@ demo: ## Build, start, deploy examples/hello and stream an answer
 	@$(MAKE) --no-print-directory build
 	@scripts/demo
 
-test: ## Run every test, with the race detector
+test: ## Run every test, with the race detector wherever Outcrop runs in the test
 	@scripts/preflight linux go cc pip venv
 	@$(MAKE) --no-print-directory build clients
 	@scripts/test
 
 bench: build ## Print the figures the project holds itself to
 	@scripts/bench
+
+conformance: build clients ## Run MCP's official suite against agents and gateways, and print its totals
+	@scripts/conformance
 
 lint: ## Formatting, vet, staticcheck, import direction
 	@scripts/lint
