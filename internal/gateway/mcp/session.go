@@ -35,9 +35,6 @@ type session struct {
 
 // capabilities are those that targets are told, as MCP's ClientCapabilities.
 func (s session) capabilities() json.RawMessage {
-	if !s.Elicits && !s.Samples {
-		return nil
-	}
 	var of struct {
 		Elicitation map[string]struct{} `json:"elicitation,omitempty"`
 		Sampling    *struct{}           `json:"sampling,omitempty"`
