@@ -96,11 +96,11 @@ func (s *Service) insert(tx store.Tx, scope store.Scope, id, name string, tags m
 	if err := room(tx, s.docs.gateways, scope, "", 1, s.cfg.Quotas.Gateways, "Region "+scope.Region); err != nil {
 		return err
 	}
-	at := Place{scope, id}
-	if err := settleHosts(tx, at, nil, d.state.Domains); err != nil {
+	at := store.Place{Scope: scope, ID: id}
+	if err := s.settleHosts(tx, at, nil, d.state.Domains); err != nil {
 		return err
 	}
-	if err := writePlace(tx, idKey(id), at); err != nil {
+	if err := s.places.Put(tx, idKey(id), at); err != nil {
 		return err
 	}
 	d.state.Status, d.state.Updated, d.state.Serial = agentcorecontrol.GatewayStatusCREATING, tx.Now(), 1
@@ -155,7 +155,7 @@ func (s *Service) replace(tx store.Tx, scope store.Scope, id string, d gatewayDr
 	if !settledGateway(doc.State.Status) {
 		return fault.Conflict("Gateway '%s' is %s; wait until it is READY", id, doc.State.Status)
 	}
-	if err := settleHosts(tx, Place{scope, id}, doc.State.Domains, d.state.Domains); err != nil {
+	if err := s.settleHosts(tx, store.Place{Scope: scope, ID: id}, doc.State.Domains, d.state.Domains); err != nil {
 		return err
 	}
 	for t, err := range s.docs.targets.Each(tx, scope, id) {
@@ -276,10 +276,10 @@ func (s *Service) remove(tx store.Tx, scope store.Scope, id string) error {
 		return err
 	}
 	touch(tx, scope, id)
-	if err := settleHosts(tx, Place{scope, id}, doc.State.Domains, nil); err != nil {
+	if err := s.settleHosts(tx, store.Place{Scope: scope, ID: id}, doc.State.Domains, nil); err != nil {
 		return err
 	}
-	if err := tx.DeleteRow(placeTable, []byte(idKey(id))); err != nil {
+	if err := s.places.Delete(tx, idKey(id)); err != nil {
 		return err
 	}
 	err = workload.Delete(tx, scope, id)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -32,10 +33,10 @@ func FuzzNames(f *testing.F) {
 		if id, err := idOf(scope, &name); err == nil && strings.HasPrefix(name, "arn:") && (ARN(scope, id) != name || strings.Contains(id, "/")) {
 			t.Errorf("%q is %q", name, id)
 		}
-		if gateway, id, ok := splitUser(name); ok && (len(id) != idLength || gateway == "" || !strings.HasPrefix(name, gateway+id)) {
+		if gateway, id, ok := splitUser(name); ok && (len(id) != wire.TailLength || gateway == "" || !strings.HasPrefix(name, gateway+id)) {
 			t.Errorf("%q is of %q and %q", name, gateway, id)
 		}
-		if len(target) == idLength && name != "" {
+		if len(target) == wire.TailLength && name != "" {
 			if gateway, id, ok := splitUser(name + target + strings.Repeat("u", uuidLength)); !ok || gateway != name || id != target {
 				t.Errorf("%q %q is of %q and %q", name, target, gateway, id)
 			}

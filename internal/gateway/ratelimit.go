@@ -88,7 +88,7 @@ func (s *Service) CreateGatewayRateLimit(ctx context.Context, in *agentcorecontr
 	})
 }
 
-func newLimitID() string { return "ratelimit-" + random(gatewayAlphabet) }
+func newLimitID() string { return "ratelimit-" + wire.RandomTail(gatewayAlphabet) }
 
 func (s *Service) insertLimit(tx store.Tx, scope store.Scope, gateway string, spec *agentcorecontrol.BatchPutLimitEntry) (*agentcorecontrol.GatewayRateLimitDetail, error) {
 	text, err := s.limitText(spec)

@@ -2,13 +2,13 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/search"
 	"github.com/outcrop/outcrop/internal/gateway/target"
@@ -98,7 +98,7 @@ type Service struct {
 	docs    collections
 	shapes  shapes
 	views   views
-	places  store.Cache[struct{}, map[string]Place]
+	places  store.Directory
 	working chan struct{} // holds one for each target that is being catalogued
 	looking chan struct{} // and for each of these whose server alone has asked for it
 	// changing are targets whose servers said that they offer something else.
@@ -126,6 +126,7 @@ func New(cfg Config) *Service {
 	}
 	return &Service{
 		cfg: cfg, docs: newCollections(), shapes: newShapes(), views: views{made: map[viewKey]*kept{}},
+		places:  store.Directory{Table: placeTable},
 		working: make(chan struct{}, maxWorking), looking: make(chan struct{}, maxLooking), changing: changing{at: map[string]*change{}},
 	}
 }
@@ -134,24 +135,11 @@ func New(cfg Config) *Service {
 const (
 	gatewayAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
 	targetAlphabet  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	idLength        = 10
 )
-
-// random returns text of an alphabet as long as the random part of ids.
-func random(alphabet string) string {
-	var b [idLength]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	for i := range b {
-		// 256 is no multiple of 36: some characters are a little likelier, which matters
-		// to nobody in a name.
-		b[i] = alphabet[int(b[i])%len(alphabet)]
-	}
-	return string(b[:])
-}
 
 // newID is the id of a gateway with a name (spec/gateway.md 2.4).
 func newID(name string) string {
-	return strings.ToLower(name) + "-" + random(gatewayAlphabet)
+	return strings.ToLower(name) + "-" + wire.RandomTail(gatewayAlphabet)
 }
 
 const arnKind = "gateway/"

@@ -23,7 +23,7 @@ func (s *Service) CreateGatewayTarget(ctx context.Context, in *agentcorecontrol.
 	if id, found, err := s.madeBefore(ctx); err != nil || found {
 		return s.createdTarget(ctx, scope, gateway, id, err)
 	}
-	id := random(targetAlphabet)
+	id := wire.RandomTail(targetAlphabet)
 	name := wire.Text(in.Name)
 	if name == "" {
 		name = defaultName(in.TargetConfiguration)
@@ -58,7 +58,7 @@ func defaultName(c *agentcorecontrol.TargetConfiguration) string {
 			return id
 		}
 	}
-	return "target-" + random(gatewayAlphabet)
+	return "target-" + wire.RandomTail(gatewayAlphabet)
 }
 
 // targetDraft is a configuration of a target that has been checked.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/store"
@@ -357,11 +358,11 @@ const uuidLength = 36
 // splitUser reads GATEWAY TARGET UUID, which stand together without a mark between them
 // (spec/gateway.md 4.4).
 func splitUser(user string) (gateway, id string, ok bool) {
-	n := len(user) - uuidLength - idLength
+	n := len(user) - uuidLength - wire.TailLength
 	if n <= 0 {
 		return "", "", false
 	}
-	return user[:n], user[n : n+idLength], true
+	return user[:n], user[n : n+wire.TailLength], true
 }
 
 // transition is what becomes of a target that something is done about.

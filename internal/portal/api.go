@@ -36,7 +36,7 @@ func (s *Service) CreateConsentPortal(ctx context.Context, in *agentcorecontrol.
 	}
 	var made document
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
-		made, err = insert(tx, document{Scope: scope, ID: id, Name: *in.Name, Spec: sp, State: state{
+		made, err = s.insert(tx, document{Scope: scope, ID: id, Name: *in.Name, Spec: sp, State: state{
 			Status: agentcorecontrol.ConsentPortalStatusCREATING, Updated: tx.Now(), Gateway: gateway, Source: source, Serial: 1,
 		}})
 		return err
@@ -48,7 +48,7 @@ func (s *Service) CreateConsentPortal(ctx context.Context, in *agentcorecontrol.
 }
 
 // insert stores a new portal where browsers find it, and the work that makes it ACTIVE.
-func insert(tx store.Tx, doc document) (document, error) {
+func (s *Service) insert(tx store.Tx, doc document) (document, error) {
 	n := 0
 	for _, err := range portals.Each(tx, doc.Scope, "") {
 		if err != nil {
@@ -60,10 +60,11 @@ func insert(tx store.Tx, doc document) (document, error) {
 		return doc, fault.Quota("Region %s has as many consent portals as it may have: %d. Delete some", doc.Scope.Region, n)
 	}
 	key := gatewayKey(gatewayARN(doc.Scope, doc.State.Gateway))
-	if _, err := tx.Row(placeTable, []byte(key)); err == nil {
-		return doc, fault.Conflict("Gateway '%s' has a consent portal already, and may have one", doc.State.Gateway)
-	} else if !errors.Is(err, store.ErrNotFound) {
+	switch _, taken, err := s.places.Get(tx, key); {
+	case err != nil:
 		return doc, err
+	case taken:
+		return doc, fault.Conflict("Gateway '%s' has a consent portal already, and may have one", doc.State.Gateway)
 	}
 	made, err := portals.Create(tx, doc)
 	if errors.Is(err, store.ErrExists) {
@@ -72,8 +73,8 @@ func insert(tx store.Tx, doc document) (document, error) {
 	if err != nil {
 		return doc, err
 	}
-	at := place{doc.Scope, doc.ID}
-	return made, errors.Join(writePlace(tx, idKey(doc.ID), at), writePlace(tx, key, at), enqueue(tx, payload{doc.Scope, doc.ID, doc.State.Serial}))
+	at := store.Place{Scope: doc.Scope, ID: doc.ID}
+	return made, errors.Join(s.places.Put(tx, idKey(doc.ID), at), s.places.Put(tx, key, at), enqueue(tx, payload{doc.Scope, doc.ID, doc.State.Serial}))
 }
 
 // UpdateConsentPortal changes what is given and leaves the rest; name and sources stay for
@@ -201,7 +202,7 @@ func (s *Service) DeleteConsentPortal(ctx context.Context, in *agentcorecontrol.
 			return err
 		}
 		for _, key := range []string{idKey(id), gatewayKey(gatewayARN(scope, doc.State.Gateway))} {
-			if err := tx.DeleteRow(placeTable, []byte(key)); err != nil {
+			if err := s.places.Delete(tx, key); err != nil {
 				return err
 			}
 		}

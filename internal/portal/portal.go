@@ -8,13 +8,13 @@ package portal
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -82,29 +82,19 @@ type Issuers interface {
 // Service implements agentcorecontrol.ConsentPortal.
 type Service struct {
 	cfg    Config
-	places store.Cache[struct{}, places]
+	places store.Directory
 }
 
 var _ agentcorecontrol.ConsentPortal = (*Service)(nil)
 
 // New returns the service.
-func New(cfg Config) *Service { return &Service{cfg: cfg} }
+func New(cfg Config) *Service { return &Service{cfg: cfg, places: store.Directory{Table: placeTable}} }
 
 // idAlphabet is that of the end of ids; lower case, since ids are parts of host names.
-const (
-	idAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
-	idLength   = 10
-)
+const idAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 // newID is the id of a portal with a name (spec/identity.md 3).
-func newID(name string) string {
-	var b [idLength]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	for i := range b {
-		b[i] = idAlphabet[int(b[i])%len(idAlphabet)] // some are a little likelier, which matters to nobody
-	}
-	return name + "-" + string(b[:])
-}
+func newID(name string) string { return name + "-" + wire.RandomTail(idAlphabet) }
 
 const arnKind = "consent-portal/"
 

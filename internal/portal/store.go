@@ -2,9 +2,7 @@ package portal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -51,52 +49,8 @@ var portals = store.Collection[spec, state]{Kind: "consent-portal"}
 // account and no region. A key is "id/ID", in lower case, or "gateway/ARN".
 const placeTable = "consent-portal-place"
 
-// place is where a portal is found.
-type place struct {
-	Scope store.Scope `json:"scope"`
-	ID    string      `json:"id"`
-}
-
-type places map[string]place
-
 func idKey(id string) string       { return "id/" + strings.ToLower(id) }
 func gatewayKey(arn string) string { return "gateway/" + arn }
-
-func writePlace(tx store.Tx, key string, p place) error {
-	value, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	return tx.PutRow(placeTable, []byte(key), value)
-}
-
-// placeOf returns where a portal is, by one of the keys above.
-func (s *Service) placeOf(ctx context.Context, key string) (place, bool, error) {
-	all, ok := s.places.Get(struct{}{})
-	if !ok {
-		watch := s.cfg.Store.Watch(store.RowTopic(placeTable))
-		err := s.cfg.Store.View(ctx, func(r store.Reader) error {
-			all = places{}
-			for row, err := range r.Rows(placeTable, store.Range{}) {
-				if err != nil {
-					return err
-				}
-				var p place
-				if err := json.Unmarshal(row.Value, &p); err != nil {
-					return fmt.Errorf("read place %q: %w", row.Key, err)
-				}
-				all[string(row.Key)] = p
-			}
-			return nil
-		})
-		if err != nil {
-			return place{}, false, err
-		}
-		s.places.Put(struct{}{}, all, watch)
-	}
-	p, found := all[key]
-	return p, found, nil
-}
 
 // get reads a portal, or says that there is none.
 func get(r store.Reader, scope store.Scope, id string) (document, error) {
@@ -146,7 +100,7 @@ type Portal struct {
 // Find returns the portal with an id, in whatever case, or a ResourceNotFoundException:
 // also for one that was never ACTIVE.
 func (s *Service) Find(ctx context.Context, id string) (Portal, error) {
-	at, ok, err := s.placeOf(ctx, idKey(id))
+	at, ok, err := s.places.Find(ctx, s.cfg.Store, idKey(id))
 	if err != nil {
 		return Portal{}, err
 	}
@@ -181,7 +135,7 @@ func (s *Service) Changed() <-chan struct{} { return s.cfg.Store.Changed(portals
 
 // Of returns the URL of the portal of the gateway with an ARN, empty where it has none.
 func (s *Service) Of(ctx context.Context, gatewayARN string) (string, error) {
-	at, ok, err := s.placeOf(ctx, gatewayKey(gatewayARN))
+	at, ok, err := s.places.Find(ctx, s.cfg.Store, gatewayKey(gatewayARN))
 	if err != nil || !ok {
 		return "", err
 	}

@@ -4,15 +4,14 @@ package runtime
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/image/oci"
 	"github.com/outcrop/outcrop/internal/inbound"
@@ -168,12 +167,5 @@ const idAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 // newID returns NAME-XXXXXXXXXX (spec/runtime.md 2.1).
 func newID(name string) string {
-	var b [10]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	for i := range b {
-		// 256 is no multiple of 62: some characters are a little likelier,
-		// which matters to nobody in a name.
-		b[i] = idAlphabet[int(b[i])%len(idAlphabet)]
-	}
-	return fmt.Sprintf("%s-%s", name, b[:])
+	return name + "-" + wire.RandomTail(idAlphabet)
 }

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"crypto/rand"
 	"errors"
 
 	"github.com/outcrop/outcrop/internal/fault"
@@ -44,4 +45,19 @@ func PageFault(err error) error {
 		return fault.Invalid("nextToken", "nextToken is not one that this operation returned")
 	}
 	return err
+}
+
+// TailLength is that of the random part of most ids.
+const TailLength = 10
+
+// RandomTail returns that many random characters of an alphabet.
+func RandomTail(alphabet string) string {
+	var b [TailLength]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	for i := range b {
+		// Few alphabets divide 256: some characters are a little likelier, which matters
+		// to nobody in a name.
+		b[i] = alphabet[int(b[i])%len(alphabet)]
+	}
+	return string(b[:])
 }
