@@ -241,3 +241,15 @@ func (g *guard) CloseIdleConnections() {
 		g.proxied.CloseIdleConnections()
 	}
 }
+
+// WithoutURL is an error of a client without the URLs that net/http puts before it: their
+// queries may hold keys, and what was asked.
+func WithoutURL(err error) error {
+	for {
+		u, ok := errors.AsType[*url.Error](err)
+		if !ok {
+			return err
+		}
+		err = u.Err
+	}
+}

@@ -211,9 +211,7 @@ func (s *Searcher) fail(cause error, format string, args ...any) error {
 
 // unreached says why there is no answer. The URL is left out: it has what was searched for.
 func (s *Searcher) unreached(ctx context.Context, err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
+	err = outbound.WithoutURL(err)
 	if refused, ok := errors.AsType[*outbound.Refused](err); ok {
 		return s.fail(err, "%s", refused.Error())
 	}

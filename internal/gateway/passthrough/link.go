@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 
@@ -132,15 +131,7 @@ func unreached(r *http.Request, err error) error {
 		return target.Fail(target.Unroutable, nil, "%s", refused.Error())
 	}
 	if text := target.Insecure(err); text != "" {
-		return target.Fail(target.ConnectionError, bare(err), "%s is not trusted: %s", r.URL.Host, text)
+		return target.Fail(target.ConnectionError, outbound.WithoutURL(err), "%s is not trusted: %s", r.URL.Host, text)
 	}
-	return target.Fail(target.ConnectionError, bare(err), "%s could not be reached, or did not answer", r.URL.Host)
-}
-
-// bare is an error of a client without the URL, whose query may hold a key.
-func bare(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
+	return target.Fail(target.ConnectionError, outbound.WithoutURL(err), "%s could not be reached, or did not answer", r.URL.Host)
 }

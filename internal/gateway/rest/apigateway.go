@@ -134,7 +134,7 @@ func (d APIGateway) unexported(ctx context.Context, err error) error {
 	if u, perr := url.Parse(d.Endpoint); perr == nil {
 		host += " at " + u.Host
 	}
-	return fault.New("ServiceException", http.StatusBadGateway, "%s could not be reached, or broke off its answer (--api-gateway-endpoint)", host).Because(fmt.Errorf("export stage: %w", bare(err)))
+	return fault.New("ServiceException", http.StatusBadGateway, "%s could not be reached, or broke off its answer (--api-gateway-endpoint)", host).Because(fmt.Errorf("export stage: %w", outbound.WithoutURL(err)))
 }
 
 // selection is what a target's owner selects, as the reader of exports has it.

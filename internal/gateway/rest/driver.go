@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,14 +57,6 @@ type Service struct {
 	Name, Region string
 	// PlainPath is set where the path is not encoded a second time (Amazon S3).
 	PlainPath bool
-}
-
-// bare is an error of a client without the URL that it was about.
-func bare(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }
 
 // escape is a text as a query has it: a space is %20, which every server reads.

@@ -187,13 +187,13 @@ func (s *server) unreached(r *http.Request, err error) error {
 		return fail(s.api, nil, "%s did not answer within %s", host, callLimit)
 	}
 	if text := target.Insecure(err); text != "" {
-		return fail(s.api, bare(err), "%s is not trusted: %s", host, text)
+		return fail(s.api, outbound.WithoutURL(err), "%s is not trusted: %s", host, text)
 	}
 	text := target.Unreached(err)
 	if text == "" {
-		text = target.Clean(bare(err).Error())
+		text = target.Clean(outbound.WithoutURL(err).Error())
 	}
-	return fail(s.api, bare(err), "%s could not be reached, or broke off its answer: %s", host, text)
+	return fail(s.api, outbound.WithoutURL(err), "%s could not be reached, or broke off its answer: %s", host, text)
 }
 
 // result makes a tool's result of an answer.

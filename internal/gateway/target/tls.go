@@ -5,18 +5,16 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode"
+
+	"github.com/outcrop/outcrop/internal/outbound"
 )
 
 // Insecure says what is wrong with the TLS of a target's server, and what its owner does
 // about it; it is empty of other errors.
 func Insecure(err error) string {
-	var u *url.Error
-	for errors.As(err, &u) {
-		err = u.Err // without the URL, whose query may hold a key
-	}
+	err = outbound.WithoutURL(err)
 	const fix = "; have its authority trusted by certificateConfigurations of the target, or by outcrop serve --trust-ca"
 	var (
 		unknown  x509.UnknownAuthorityError

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/outbound"
@@ -148,7 +147,7 @@ func because(err error) (kind, text string) {
 	default:
 		return typeUnreachable, text
 	}
-	return typeUnreachable, "the server cannot be reached: " + target.Clean(plain(err).Error())
+	return typeUnreachable, "the server cannot be reached: " + target.Clean(outbound.WithoutURL(err).Error())
 }
 
 func isTimeout(err error) bool {
@@ -159,18 +158,7 @@ func isTimeout(err error) bool {
 // closedIdle tells the error of net/http for a kept connection that its server had
 // closed before the request was sent on it: nobody has read it. It has no name there.
 func closedIdle(err error) bool {
-	return plain(err).Error() == "http: server closed idle connection"
-}
-
-// plain is an error without the URL that net/http puts before it.
-func plain(err error) error {
-	for {
-		var u *url.Error
-		if !errors.As(err, &u) {
-			return err
-		}
-		err = u.Err
-	}
+	return outbound.WithoutURL(err).Error() == "http: server closed idle connection"
 }
 
 // failure is what a call ends with that its target did not answer. Errors that are the
@@ -198,5 +186,5 @@ func failure(err error) error {
 		return status.rpc
 	}
 	kind, text := because(err)
-	return target.Fail(kind, plain(err), "The MCP server of the target failed: %s.", text)
+	return target.Fail(kind, outbound.WithoutURL(err), "The MCP server of the target failed: %s.", text)
 }
