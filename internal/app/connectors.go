@@ -178,13 +178,12 @@ func (g gatewaySearch) Search(ctx context.Context, s target.Source, q websearch.
 	if !q.After.IsZero() || !q.Before.IsZero() {
 		in.Filters.PublishedDateFilter = &agentcore.PublishedDateFilter{PublishedAfter: given(q.After), PublishedBefore: given(q.Before)}
 	}
-	svc := &agentcore.Service
-	out, _, err := g.identity.pipeline.Load().Act(ctx, pipeline.Actor{Principal: who, Scope: s.Scope, For: s.GatewayARN}, svc, svc.Operation("InvokeWebSearch"), in)
+	out, _, err := act[*agentcore.InvokeWebSearchOutput](ctx, g.identity.pipeline.Load(), pipeline.Actor{Principal: who, Scope: s.Scope, For: s.GatewayARN}, &agentcore.Service, "InvokeWebSearch", in)
 	if err != nil {
 		return nil, err
 	}
 	var found []websearch.Result
-	for _, r := range out.(*agentcore.InvokeWebSearchOutput).Results {
+	for _, r := range out.Results {
 		one := websearch.Result{Text: wire.Text(r.Text), URL: wire.Text(r.Url), Title: wire.Text(r.Title)}
 		if r.PublishedAt != nil {
 			one.Published = *r.PublishedAt

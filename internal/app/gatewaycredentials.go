@@ -13,6 +13,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/jwt"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -29,14 +30,19 @@ type gatewayIdentity struct {
 	pipeline atomic.Pointer[pipeline.Pipeline]
 }
 
-// act makes a call of Identity as a gateway's role.
-func act[Out any](ctx context.Context, i *gatewayIdentity, g credential.Gateway, who auth.Principal, operation string, in any) (out Out, until time.Time, err error) {
-	svc := &agentcore.Service
-	answer, until, err := i.pipeline.Load().Act(ctx, pipeline.Actor{Principal: who, Scope: g.Scope, For: g.ARN, Requires: gatewayRequires}, svc, svc.Operation(operation), in)
+// act makes a call of this server's own, as a resource's role. It is the answer, and how
+// long that may be used again.
+func act[Out any](ctx context.Context, p *pipeline.Pipeline, a pipeline.Actor, svc *schema.Service, operation string, in any) (out Out, until time.Time, err error) {
+	answer, until, err := p.Act(ctx, a, svc, svc.Operation(operation), in)
 	if err != nil {
 		return out, until, err
 	}
 	return answer.(Out), until, nil
+}
+
+// ask makes a call of Identity as a gateway's role.
+func ask[Out any](ctx context.Context, i *gatewayIdentity, g credential.Gateway, who auth.Principal, operation string, in any) (Out, time.Time, error) {
+	return act[Out](ctx, i.pipeline.Load(), pipeline.Actor{Principal: who, Scope: g.Scope, For: g.ARN, Requires: gatewayRequires}, &agentcore.Service, operation, in)
 }
 
 // gatewayRequires is what a gateway's role needs for what agents need the other two
@@ -60,7 +66,7 @@ func gatewayRequires(needed []auth.Requirement) []auth.Requirement {
 func (i *gatewayIdentity) workloadToken(ctx context.Context, g credential.Gateway, who auth.Principal, u credential.User) (*string, error) {
 	switch {
 	case u.ID != "":
-		out, _, err := act[*agentcore.GetWorkloadAccessTokenForUserIdResponse](ctx, i, g, who, "GetWorkloadAccessTokenForUserId",
+		out, _, err := ask[*agentcore.GetWorkloadAccessTokenForUserIdResponse](ctx, i, g, who, "GetWorkloadAccessTokenForUserId",
 			&agentcore.GetWorkloadAccessTokenForUserIdRequest{WorkloadName: &g.ID, UserId: &u.ID})
 		if err != nil {
 			return nil, err
@@ -71,14 +77,14 @@ func (i *gatewayIdentity) workloadToken(ctx context.Context, g credential.Gatewa
 		if t, err := jwt.Claimed(u.Token.Reveal()); err != nil || t.Subject != u.Subject {
 			return nil, fault.Internal(errors.Join(err, fmt.Errorf("the token of a caller of gateway %s names another user than was verified", g.ID)))
 		}
-		out, _, err := act[*agentcore.GetWorkloadAccessTokenForJWTResponse](ctx, i, g, who, "GetWorkloadAccessTokenForJWT",
+		out, _, err := ask[*agentcore.GetWorkloadAccessTokenForJWTResponse](ctx, i, g, who, "GetWorkloadAccessTokenForJWT",
 			&agentcore.GetWorkloadAccessTokenForJWTRequest{WorkloadName: &g.ID, UserToken: new(u.Token.Reveal())})
 		if err != nil {
 			return nil, err
 		}
 		return out.WorkloadAccessToken, nil
 	}
-	out, _, err := act[*agentcore.GetWorkloadAccessTokenResponse](ctx, i, g, who, "GetWorkloadAccessToken",
+	out, _, err := ask[*agentcore.GetWorkloadAccessTokenResponse](ctx, i, g, who, "GetWorkloadAccessToken",
 		&agentcore.GetWorkloadAccessTokenRequest{WorkloadName: &g.ID})
 	if err != nil {
 		return nil, err
@@ -96,7 +102,7 @@ func (i *gatewayIdentity) APIKey(ctx context.Context, g credential.Gateway, prov
 	if err != nil {
 		return credential.Answer{}, err
 	}
-	out, until, err := act[*agentcore.GetResourceApiKeyResponse](ctx, i, g, who, "GetResourceApiKey",
+	out, until, err := ask[*agentcore.GetResourceApiKeyResponse](ctx, i, g, who, "GetResourceApiKey",
 		&agentcore.GetResourceApiKeyRequest{WorkloadIdentityToken: token, ResourceCredentialProviderName: &provider})
 	if err != nil {
 		return credential.Answer{}, err
@@ -123,7 +129,7 @@ func (i *gatewayIdentity) Token(ctx context.Context, r credential.Request) (cred
 	if r.Flow == credential.Federation {
 		in.ResourceOauth2ReturnUrl, in.ForceAuthentication = &r.ReturnURL, &r.Force
 	}
-	out, until, err := act[*agentcore.GetResourceOauth2TokenResponse](ctx, i, r.Gateway, who, "GetResourceOauth2Token", in)
+	out, until, err := ask[*agentcore.GetResourceOauth2TokenResponse](ctx, i, r.Gateway, who, "GetResourceOauth2Token", in)
 	switch {
 	case err != nil:
 		return credential.Answer{}, err

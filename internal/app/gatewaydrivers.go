@@ -73,15 +73,14 @@ func (f gatewayFunctions) Invoke(ctx context.Context, in function.Invocation) (f
 	if err != nil {
 		return function.Answer{}, functionError(err)
 	}
-	svc, request := &lambdamodel.Service, &lambdamodel.InvocationRequest{FunctionName: &in.Function, ClientContext: &in.Context, Payload: in.Payload}
+	request := &lambdamodel.InvocationRequest{FunctionName: &in.Function, ClientContext: &in.Context, Payload: in.Payload}
 	if in.DryRun {
 		request.InvocationType = new(lambdamodel.InvocationTypeDryRun)
 	}
-	out, _, err := f.identity.pipeline.Load().Act(ctx, pipeline.Actor{Principal: who, Scope: in.Scope, For: in.Gateway}, svc, svc.Operation("Invoke"), request)
+	answer, _, err := act[*lambdamodel.InvocationResponse](ctx, f.identity.pipeline.Load(), pipeline.Actor{Principal: who, Scope: in.Scope, For: in.Gateway}, &lambdamodel.Service, "Invoke", request)
 	if err != nil {
 		return function.Answer{}, functionError(err)
 	}
-	answer := out.(*lambdamodel.InvocationResponse)
 	return function.Answer{Payload: answer.Payload, Failed: answer.FunctionError != nil}, nil
 }
 

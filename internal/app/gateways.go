@@ -30,7 +30,7 @@ func (s *Server) newGateways(p *parts, vectors *search.Vectors) (*gateway.Servic
 		return nil, err
 	}
 	return gateway.New(gateway.Config{
-		Store: p.store, Box: p.box, Keys: gatewayKeys{identityKeys{p.keys}}, Roles: gatewayTrust{p.directory}, Issuers: p.door.Verifier,
+		Store: p.store, Box: p.box, Keys: gatewayKeys{identityKeys{p.keys}}, Roles: roleTrust{p.directory, "roleArn", "gateway", "docs/gateway.md"}, Issuers: p.door.Verifier,
 		Providers: gatewayProviders{p.store, p.identities}, Objects: newGatewayObjects(p, s.account), Drivers: drivers, Vectors: vectors, Resources: s.hasResource,
 		Base: s.publicURL, Reserved: s.reserved, Domain: s.cfg.GatewayDomain, Log: s.cfg.Log, Now: time.Now,
 		Absent: func(ctx context.Context, of target.Source, arn string) bool {
@@ -45,22 +45,25 @@ type gatewayKeys struct{ identityKeys }
 // Topic implements gateway.Keys.
 func (gatewayKeys) Topic() store.Topic { return key.Topic() }
 
-// gatewayTrust knows which roles gateways may act as.
-type gatewayTrust struct{ directory *principal.Directory }
+// roleTrust knows which roles resources of a kind may act as: the member that names a
+// role, the kind in words, and the page that shows a trust policy for it.
+type roleTrust struct {
+	directory         *principal.Directory
+	field, kind, page string
+}
 
-// CheckRole implements gateway.Roles. A gateway is nothing without its role, so that it
-// has to be there, other than that of an agent.
-func (g gatewayTrust) CheckRole(ctx context.Context, role, source string) error {
-	const field = "roleArn"
-	exists, err := g.directory.CheckRole(ctx, principal.RoleUse{Role: role, Source: source})
+// CheckRole implements gateway.Roles and portal.Roles. A gateway and its portal are nothing
+// without their roles, so that those have to be there, other than that of an agent.
+func (t roleTrust) CheckRole(ctx context.Context, role, source string) error {
+	exists, err := t.directory.CheckRole(ctx, principal.RoleUse{Role: role, Source: source})
 	switch {
 	case errors.Is(err, principal.ErrTrust):
-		return fault.Invalid(field, "The role %s cannot be assumed by the gateway: its trust policy does not allow sts:AssumeRole to the service %s for %s. See docs/gateway.md for one that does", role, principal.AgentService, source).Because(err)
+		return fault.Invalid(t.field, "The role %s cannot be assumed by the %s: its trust policy does not allow sts:AssumeRole to the service %s for %s. See %s for one that does", role, t.kind, principal.AgentService, source, t.page).Because(err)
 	case err != nil:
 		return err
 	case !exists:
-		account := g.directory.Account().ID
-		return fault.Invalid(field, "The role %s cannot be assumed by the gateway: there is no such role in account %s. %s", role, account, howToMake(role, account))
+		account := t.directory.Account().ID
+		return fault.Invalid(t.field, "The role %s cannot be assumed by the %s: there is no such role in account %s. %s", role, t.kind, account, howToMake(role, account))
 	}
 	return nil
 }
@@ -176,7 +179,7 @@ func (g *gatewayObjects) decide(ctx context.Context, scope store.Scope, who auth
 
 var (
 	_ gateway.Keys      = gatewayKeys{}
-	_ gateway.Roles     = gatewayTrust{}
+	_ gateway.Roles     = roleTrust{}
 	_ gateway.Providers = gatewayProviders{}
 	_ gateway.Objects   = (*gatewayObjects)(nil)
 )

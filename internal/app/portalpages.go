@@ -49,11 +49,8 @@ func portalAct[Out any](ctx context.Context, a *portalActor, p consentportal.Por
 	if err != nil {
 		return out, err
 	}
-	answer, _, err := a.pipeline.Load().Act(ctx, pipeline.Actor{Principal: who, Scope: p.Scope, For: gateway.ARN(p.Scope, p.Gateway)}, svc, svc.Operation(operation), in)
-	if err != nil {
-		return out, err
-	}
-	return answer.(Out), nil
+	out, _, err = act[Out](ctx, a.pipeline.Load(), pipeline.Actor{Principal: who, Scope: p.Scope, For: gateway.ARN(p.Scope, p.Gateway)}, svc, operation, in)
+	return out, err
 }
 
 // provider describes the provider by which a portal's users sign in, if its role may read it.

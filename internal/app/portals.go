@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"strings"
 	"time"
@@ -15,14 +14,13 @@ import (
 	"github.com/outcrop/outcrop/internal/identity"
 	consentportal "github.com/outcrop/outcrop/internal/portal"
 	"github.com/outcrop/outcrop/internal/portal/web"
-	"github.com/outcrop/outcrop/internal/principal"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
 // newPortals makes the service that keeps consent portals.
 func (s *Server) newPortals(p *parts) *consentportal.Service {
 	return consentportal.New(consentportal.Config{
-		Store: p.store, Roles: portalTrust{p.directory}, Gateways: portalGateways{p.gateways}, Providers: portalProviders{p.identities},
+		Store: p.store, Roles: roleTrust{p.directory, "executionRoleArn", "consent portal", "docs/portal.md"}, Gateways: portalGateways{p.gateways}, Providers: portalProviders{p.identities},
 		Issuers: p.door.Verifier, Base: s.publicURL, Domain: strings.ToLower(s.cfg.GatewayDomain), Log: s.cfg.Log,
 	})
 }
@@ -65,25 +63,6 @@ func portalHosts(domains ...string) func(host string) string {
 	}
 }
 
-// portalTrust knows which roles consent portals may act as.
-type portalTrust struct{ directory *principal.Directory }
-
-// CheckRole implements consentportal.Roles.
-func (t portalTrust) CheckRole(ctx context.Context, role, source string) error {
-	const field = "executionRoleArn"
-	exists, err := t.directory.CheckRole(ctx, principal.RoleUse{Role: role, Source: source})
-	switch {
-	case errors.Is(err, principal.ErrTrust):
-		return fault.Invalid(field, "The role %s cannot be assumed by the consent portal: its trust policy does not allow sts:AssumeRole to the service %s for %s. See docs/portal.md for one that does", role, principal.AgentService, source).Because(err)
-	case err != nil:
-		return err
-	case !exists:
-		account := t.directory.Account().ID
-		return fault.Invalid(field, "The role %s cannot be assumed by the consent portal: there is no such role in account %s. %s", role, account, howToMake(role, account))
-	}
-	return nil
-}
-
 // portalGateways knows the gateways of accounts.
 type portalGateways struct{ gateways *gateway.Service }
 
@@ -115,7 +94,7 @@ func (p portalProviders) Provider(ctx context.Context, scope store.Scope, name s
 }
 
 var (
-	_ consentportal.Roles     = portalTrust{}
+	_ consentportal.Roles     = roleTrust{}
 	_ consentportal.Gateways  = portalGateways{}
 	_ consentportal.Providers = portalProviders{}
 )
