@@ -17,10 +17,12 @@ const MaxDynamic = 1000
 
 // Anybody may register clients, so those that nobody signs in by go: after unusedLife, and
 // after unusedGrace already where there are MaxDynamic. A client that is about to be used
-// is used within minutes.
+// is used within minutes. Where that does not make room, those go by which nobody has
+// signed in for forgottenLife: their users are asked again, about a client made anew.
 const (
-	unusedLife  = 24 * time.Hour
-	unusedGrace = time.Hour
+	unusedLife    = 24 * time.Hour
+	unusedGrace   = time.Hour
+	forgottenLife = 90 * 24 * time.Hour
 )
 
 // Register makes a client that registers itself (RFC 7591), as far as the pool lets
@@ -54,7 +56,7 @@ func (p *Pools) Register(ctx context.Context, in Pool, name string, redirects, s
 
 // dropUnused deletes clients that nobody signs in by, until there is room for another.
 func dropUnused(tx store.Tx, in Pool, now time.Time) error {
-	var unused []*clientDoc
+	var unused, forgotten []*clientDoc
 	dynamic := 0
 	for c, err := range clients().Each(tx, in.Scope, in.ID) {
 		if err != nil {
@@ -64,13 +66,18 @@ func dropUnused(tx store.Tx, in Pool, now time.Time) error {
 			continue
 		}
 		dynamic++
-		if c.State.SignedIn.IsZero() && now.Sub(c.Created) >= unusedGrace {
+		switch used := c.State.SignedIn; {
+		case used.IsZero() && now.Sub(c.Created) >= unusedGrace:
 			unused = append(unused, &c)
+		case !used.IsZero() && now.Sub(used) >= forgottenLife:
+			forgotten = append(forgotten, &c)
 		}
 	}
 	slices.SortFunc(unused, func(a, b *clientDoc) int { return a.Created.Compare(b.Created) })
-	for _, c := range unused {
-		if dynamic < MaxDynamic && now.Sub(c.Created) < unusedLife {
+	slices.SortFunc(forgotten, func(a, b *clientDoc) int { return a.State.SignedIn.Compare(b.State.SignedIn) })
+	for _, c := range append(unused, forgotten...) {
+		over := c.State.SignedIn.IsZero() && now.Sub(c.Created) >= unusedLife
+		if dynamic < MaxDynamic && !over {
 			break
 		}
 		if err := deleteClient(tx, in.Scope, c.ID); err != nil {
@@ -79,7 +86,7 @@ func dropUnused(tx store.Tx, in Pool, now time.Time) error {
 		dynamic--
 	}
 	if dynamic >= MaxDynamic {
-		return fault.BadRequest(CodeLimit, "%d clients have registered themselves; delete some of them", dynamic)
+		return fault.BadRequest(CodeLimit, "%d clients have registered themselves, as many as a pool may have. Delete some, or wait: those by which nobody signs in make room after an hour", dynamic)
 	}
 	return nil
 }

@@ -90,6 +90,34 @@ func TestCrowdOfClients(t *testing.T) {
 	}
 }
 
+// TestForgottenClients: in a pool full of clients by which somebody has signed in, the one
+// that was left alone the longest makes room, once it was for long enough.
+func TestForgottenClients(t *testing.T) {
+	k := newOpenKit(t)
+	k.must(k.cfg.Store.Update(t.Context(), func(tx store.Tx) error {
+		for i := range MaxDynamic {
+			id := fmt.Sprintf("old%04d", i)
+			signedIn := k.cfg.Now().Add(time.Duration(MaxDynamic-i) * time.Second)
+			if _, err := clients().Create(tx, clientDoc{
+				Scope: testScope, ID: id, Parent: k.pool.ID, Spec: ClientSettings{Name: id, Dynamic: true}, State: clientState{SignedIn: signedIn},
+			}); err != nil {
+				return err
+			}
+			if err := putName(tx, clientName(id), place{Scope: testScope, Pool: k.pool.ID}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	k.ahead = forgottenLife - time.Minute
+	_, err := k.Register(t.Context(), k.pool, "late", []string{"https://app.example/cb"}, nil, false)
+	k.refused("one too many", err, CodeLimit)
+	k.ahead = forgottenLife + time.Hour
+	if late := k.registered("late"); !k.there(late) || k.there(Client{ID: "old0999"}) || !k.there(Client{ID: "old0998"}) {
+		t.Error("not the one that was left alone the longest made room")
+	}
+}
+
 // TestSignedInByNobody: a client that goes while a code is under way gets nothing for it.
 func TestSignedInByNobody(t *testing.T) {
 	k := newOpenKit(t)
