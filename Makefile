@@ -64,7 +64,7 @@ $(SANDBOX): go.mod go.sum $(wildcard tools/embedsandbox/*.go tools/embedsandbox/
 bin/outcrop: $(SANDBOX)
 	@scripts/preflight go
 	@echo "building bin/outcrop $(VERSION)"
-	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/outcrop
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/outcrop
 
 $(VENV)/.installed: conformance/requirements.txt
 	@scripts/preflight venv
