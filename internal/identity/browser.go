@@ -49,7 +49,7 @@ func (s *Service) AuthorizeResourceOauth2(ctx context.Context, in *agentcore.Aut
 	if lead, err := s.throughPortal(ctx, &c, pass); err != nil || lead != nil {
 		return lead, err
 	}
-	at, _, err := s.server(ctx, &p)
+	at, err := s.server(ctx, &p)
 	if err != nil {
 		return nil, errorPage(err, textLost)
 	}

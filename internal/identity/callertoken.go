@@ -54,7 +54,7 @@ func (s *Service) prover(ctx context.Context, p *oauthProvider) (string, error) 
 	if !p.Spec.byCaller() {
 		return "", nil
 	}
-	at, _, err := s.server(ctx, p)
+	at, err := s.server(ctx, p)
 	if err == nil {
 		err = mayProve(ctx, at.TokenEndpoint)
 	}

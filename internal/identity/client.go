@@ -12,27 +12,26 @@ import (
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/identity/oauth"
 	"github.com/outcrop/outcrop/internal/identity/vault"
-	"github.com/outcrop/outcrop/internal/identity/vendor"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/workload"
 )
 
 // server finds a provider's authorization server.
-func (s *Service) server(ctx context.Context, p *oauthProvider) (oauth.Server, vendor.Vendor, error) {
-	at, v := s.known(&p.Spec)
+func (s *Service) server(ctx context.Context, p *oauthProvider) (oauth.Server, error) {
+	at, _ := s.known(&p.Spec)
 	if at.DiscoveryURL == "" {
-		return oauth.Server{AuthorizationEndpoint: at.AuthorizationEndpoint, TokenEndpoint: at.TokenEndpoint, Methods: at.Methods}, v, nil
+		return oauth.Server{AuthorizationEndpoint: at.AuthorizationEndpoint, TokenEndpoint: at.TokenEndpoint, Methods: at.Methods}, nil
 	}
 	a, err := s.asker(p)
 	if err != nil {
-		return oauth.Server{}, v, err
+		return oauth.Server{}, err
 	}
 	found, err := a.servers.Find(ctx, at.DiscoveryURL)
 	if err == nil && found.TokenEndpoint == "" {
 		err = errors.New("its discovery document names no token_endpoint")
 	}
-	return found, v, s.notAsked(p, err)
+	return found, s.notAsked(p, err)
 }
 
 // notAsked words why an authorization server gave nothing. What the network says of
@@ -52,7 +51,7 @@ func (s *Service) notAsked(p *oauthProvider, err error) error {
 }
 
 // client is who a provider is to its server.
-func (s *Service) client(ctx context.Context, p *oauthProvider, at oauth.Server, v vendor.Vendor) (oauth.Client, error) {
+func (s *Service) client(ctx context.Context, p *oauthProvider, at oauth.Server) (oauth.Client, error) {
 	c := oauth.Client{ID: p.Spec.ClientID}
 	if k := p.Spec.Key; k != nil {
 		c.Method = oauth.Private
@@ -74,6 +73,7 @@ func (s *Service) client(ctx context.Context, p *oauthProvider, at oauth.Server,
 	if c.Secret, err = s.reveal(ctx, p.Scope, p.ID, p.Spec.Secret); err != nil || c.Secret.Empty() {
 		return c, err
 	}
+	_, v := s.known(&p.Spec)
 	// spec/identity.md 5.4: what the provider says, then its vendor, then the server.
 	switch {
 	case p.Spec.Method != "":
@@ -88,14 +88,13 @@ func (s *Service) client(ctx context.Context, p *oauthProvider, at oauth.Server,
 	return c, nil
 }
 
-// ask sends a grant to a provider's server, and is good for the log and the caller
-// where it fails.
+// ask gets by a grant what the vault keeps.
 func (s *Service) ask(ctx context.Context, p *oauthProvider, form url.Values) (vault.Token, error) {
-	at, v, err := s.server(ctx, p)
+	at, err := s.server(ctx, p)
 	if err != nil {
 		return vault.Token{}, err
 	}
-	c, err := s.client(ctx, p, at, v)
+	c, err := s.client(ctx, p, at)
 	if err != nil {
 		return vault.Token{}, err
 	}
@@ -103,16 +102,23 @@ func (s *Service) ask(ctx context.Context, p *oauthProvider, form url.Values) (v
 }
 
 func (s *Service) askAs(ctx context.Context, p *oauthProvider, at oauth.Server, c oauth.Client, form url.Values) (vault.Token, error) {
-	a, err := s.asker(p)
+	obtained := s.cfg.Now()
+	t, err := s.send(ctx, p, at, c, form)
 	if err != nil {
 		return vault.Token{}, err
 	}
-	obtained := s.cfg.Now()
-	t, err := a.oauth.Ask(ctx, at.TokenEndpoint, c, form)
-	if err != nil {
-		return vault.Token{}, s.notAsked(p, err)
-	}
 	return vault.Token{Access: t.Access, Refresh: t.Refresh, Obtained: obtained, Expires: t.Expires}, nil
+}
+
+// send sends a grant to a provider's server, and is good for the log and the caller where
+// it fails.
+func (s *Service) send(ctx context.Context, p *oauthProvider, at oauth.Server, c oauth.Client, form url.Values) (oauth.Token, error) {
+	a, err := s.asker(p)
+	if err != nil {
+		return oauth.Token{}, err
+	}
+	t, err := a.oauth.Ask(ctx, at.TokenEndpoint, c, form)
+	return t, s.notAsked(p, err)
 }
 
 // stored words why the vault has no answer.

@@ -85,7 +85,7 @@ func (s *Service) waits(c *consent.Session) *agentcore.GetResourceOauth2TokenRes
 }
 
 func (s *Service) startConsent(ctx context.Context, w *wanted) (*agentcore.GetResourceOauth2TokenResponse, error) {
-	at, _, err := s.server(ctx, &w.provider)
+	at, err := s.server(ctx, &w.provider)
 	if err != nil {
 		return nil, err
 	}

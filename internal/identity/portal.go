@@ -156,11 +156,11 @@ func (s *Service) Disconnect(ctx context.Context, c Connection) error {
 // revoke takes back a refresh token, with which a service takes back what came of it, or
 // the access token where there is no other (RFC 7009 2.1).
 func (s *Service) revoke(ctx context.Context, p *oauthProvider, t vault.Token) error {
-	at, v, err := s.server(ctx, p)
+	at, err := s.server(ctx, p)
 	if err != nil || at.RevocationEndpoint == "" || p.Spec.byCaller() {
 		return err
 	}
-	client, err := s.client(ctx, p, at, v)
+	client, err := s.client(ctx, p, at)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (s *Service) SendToSignIn(ctx context.Context, scope store.Scope, name stri
 	if err != nil {
 		return Sent{}, err
 	}
-	at, _, err := s.server(ctx, &p)
+	at, err := s.server(ctx, &p)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -230,18 +230,13 @@ func (s *Service) RedeemSignIn(ctx context.Context, scope store.Scope, name stri
 	if p.Spec.byCaller() {
 		return oauth.Token{}, fault.Validation("Credential provider '%s' proves itself by whoever calls (AWS_IAM_ID_TOKEN_JWT), and nobody calls when a user signs in: give it a secret or a key", name)
 	}
-	at, v, err := s.server(ctx, &p)
+	at, err := s.server(ctx, &p)
 	if err != nil {
 		return oauth.Token{}, err
 	}
-	client, err := s.client(ctx, &p, at, v)
+	client, err := s.client(ctx, &p, at)
 	if err != nil {
 		return oauth.Token{}, err
 	}
-	a, err := s.asker(&p)
-	if err != nil {
-		return oauth.Token{}, err
-	}
-	t, err := a.oauth.Ask(ctx, at.TokenEndpoint, client, oauth.Code(code, redirect, verifier, oauth.Wish{}))
-	return t, s.notAsked(&p, err)
+	return s.send(ctx, &p, at, client, oauth.Code(code, redirect, verifier, oauth.Wish{}))
 }

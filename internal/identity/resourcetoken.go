@@ -136,7 +136,7 @@ func (s *Service) onBehalf(ctx context.Context, w *wanted) (vault.Token, error) 
 	var actor oauth.Actor
 	switch x.Actor {
 	case agentcorecontrol.ActorTokenContentTypeAWS_IAM_ID_TOKEN_JWT:
-		at, _, err := s.server(ctx, p)
+		at, err := s.server(ctx, p)
 		if err != nil {
 			return vault.Token{}, err
 		}
@@ -167,7 +167,7 @@ func (s *Service) onBehalf(ctx context.Context, w *wanted) (vault.Token, error) 
 
 // askNobody exchanges without saying who asks (onBehalfOfAuthenticationConfig).
 func (s *Service) askNobody(ctx context.Context, p *oauthProvider, w *wanted, actor oauth.Actor) (vault.Token, error) {
-	at, _, err := s.server(ctx, p)
+	at, err := s.server(ctx, p)
 	if err != nil {
 		return vault.Token{}, err
 	}
