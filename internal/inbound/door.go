@@ -123,7 +123,7 @@ func (a *Authorizer) challenged(e *fault.Error, metadata, problem string) *fault
 }
 
 // Name is how the audit names who comes with a token.
-func Name(t *jwt.Token) string { return t.Issuer + "#" + t.Subject }
+func Name(issuer, subject string) string { return issuer + "#" + subject }
 
 // Metadata is what a client reads that wants to sign in to a resource (RFC 9728 2).
 type Metadata struct {

@@ -48,12 +48,12 @@ func (s *Service) Admit(ctx context.Context, k pipeline.Knock) (pipeline.Admissi
 	})
 	if err != nil {
 		if t != nil {
-			refused.Principal.ARN = inbound.Name(t)
+			refused.Principal.ARN = inbound.Name(t.Issuer, t.Subject)
 		}
 		return refused, challenge(isMCP, k.Token.Empty(), err)
 	}
 	return pipeline.Admission{
-		Principal: auth.Principal{Kind: auth.Bearer, Account: v.Scope.Account, ARN: inbound.Name(t), ID: t.Subject, Admitted: v.ARN},
+		Principal: auth.Principal{Kind: auth.Bearer, Account: v.Scope.Account, ARN: inbound.Name(t.Issuer, t.Subject), ID: t.Subject, Admitted: v.ARN},
 		Scope:     v.Scope, Keys: inbound.Keys(t),
 		User: pipeline.User{Issuer: t.Issuer, Subject: t.Subject, Token: k.Token, Expires: t.Expires},
 	}, nil

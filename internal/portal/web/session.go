@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/inbound"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -56,12 +57,12 @@ type User struct {
 	Expires time.Time
 }
 
-// principal is how the audit names a user, as it does callers with a token.
+// principal is how the audit names a user.
 func (u User) principal() string {
 	if u.Issuer == "" {
 		return ""
 	}
-	return u.Issuer + "#" + u.Subject
+	return inbound.Name(u.Issuer, u.Subject)
 }
 
 // sessions are those of all portals, sealed in the store: they outlive the server.

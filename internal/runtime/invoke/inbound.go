@@ -42,12 +42,12 @@ func (s *Service) Admit(ctx context.Context, k pipeline.Knock) (pipeline.Admissi
 	t, err := s.door.Admit(ctx, a, inbound.Caller{Scope: key.Scope, Token: k.Token, Workload: k.Header.Get(inbound.WorkloadHeader), Metadata: metadataURL(k.BaseURL, key)})
 	if err != nil {
 		if t != nil {
-			refused.Principal.ARN = inbound.Name(t)
+			refused.Principal.ARN = inbound.Name(t.Issuer, t.Subject)
 		}
 		return refused, err
 	}
 	return pipeline.Admission{
-		Principal: auth.Principal{Kind: auth.Bearer, Account: key.Scope.Account, ARN: inbound.Name(t), ID: t.Subject, Admitted: runtime.EndpointARN(key.Scope, key.Owner, key.Endpoint)},
+		Principal: auth.Principal{Kind: auth.Bearer, Account: key.Scope.Account, ARN: inbound.Name(t.Issuer, t.Subject), ID: t.Subject, Admitted: runtime.EndpointARN(key.Scope, key.Owner, key.Endpoint)},
 		Scope:     key.Scope, Keys: inbound.Keys(t),
 		User: pipeline.User{Issuer: t.Issuer, Subject: t.Subject, Token: k.Token, Expires: t.Expires},
 	}, nil
