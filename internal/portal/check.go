@@ -27,10 +27,15 @@ var noIdentity = []string{
 	agentcorecontrol.CredentialProviderVendorTypeLinkedinOauth2,
 }
 
+// ProviderARN is the ARN of an OAuth2 credential provider.
+func ProviderARN(scope store.Scope, name string) string {
+	return "arn:aws:bedrock-agentcore:" + scope.Region + ":" + scope.Account + ":token-vault/default/oauth2credentialprovider/" + name
+}
+
 // providerName reads the name in the ARN of an OAuth2 credential provider of a scope;
 // it is empty for any other.
 func providerName(scope store.Scope, arn string) string {
-	name, ok := strings.CutPrefix(arn, "arn:aws:bedrock-agentcore:"+scope.Region+":"+scope.Account+":token-vault/default/oauth2credentialprovider/")
+	name, ok := strings.CutPrefix(arn, ProviderARN(scope, ""))
 	if !ok {
 		return ""
 	}

@@ -75,10 +75,11 @@ func connections(targets []Target) []Connection {
 	at := map[string]int{}
 	for _, t := range targets {
 		c := Connection{Provider: t.Provider, Vendor: t.Vendor, Scopes: slices.Compact(slices.Sorted(slices.Values(t.Scopes))), Parameters: t.Parameters}
-		i, ok := at[c.key()]
+		key := c.key()
+		i, ok := at[key]
 		if !ok {
 			i = len(out)
-			at[c.key()], out = i, append(out, c)
+			at[key], out = i, append(out, c)
 		}
 		out[i].Targets = append(out[i].Targets, t)
 	}
@@ -200,16 +201,12 @@ func (h *Handler) chosen(v *visit) (Connection, bool) {
 	}
 	for _, c := range connections(list.Targets) {
 		if c.key() == v.r.PostForm.Get("connection") {
-			v.about = append(v.about, providerARN(v.Portal, c.Provider))
+			v.about = append(v.about, portal.ProviderARN(v.Scope, c.Provider))
 			return c, true
 		}
 	}
 	h.wrong(v, "The gateway does not reach that any more. Go back to the portal.")
 	return Connection{}, false
-}
-
-func providerARN(p portal.Portal, provider string) string {
-	return "arn:aws:bedrock-agentcore:" + p.Scope.Region + ":" + p.Scope.Account + ":token-vault/default/oauth2credentialprovider/" + provider
 }
 
 // disconnect forgets what a user agreed to.

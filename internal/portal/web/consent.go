@@ -116,7 +116,7 @@ func (h *Handler) lead(v *visit, s session, uri string, sure bool) {
 		h.pendingFault(v, err)
 		return
 	}
-	v.about = append(v.about, providerARN(v.Portal, c.Provider))
+	v.about = append(v.about, portal.ProviderARN(v.Scope, c.Provider))
 	if c.GatewayUser == "" && (c.Issuer != s.Issuer || c.Subject != s.Subject) {
 		v.status = http.StatusForbidden
 		h.show(v, page{Kind: kindOther, User: s.Name, CSRF: s.CSRF.Reveal()})
@@ -166,7 +166,7 @@ func (h *Handler) complete(v *visit) {
 		h.wrong(v, textAgain)
 		return
 	}
-	v.about = append(v.about, providerARN(v.Portal, a.Provider))
+	v.about = append(v.about, portal.ProviderARN(v.Scope, a.Provider))
 	if v.query.Get("error") != "" {
 		h.back(v, "refused")
 		return

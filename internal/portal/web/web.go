@@ -64,6 +64,7 @@ type Auditor interface {
 // Handler is the http.Handler of all portals.
 type Handler struct {
 	cfg      Config
+	routes   map[string]route
 	sessions sessions
 	listings listings
 	visits   *throttle.Sources
@@ -80,7 +81,7 @@ const (
 // New returns the Handler.
 func New(cfg Config) *Handler {
 	return &Handler{
-		cfg: cfg, pages: template.Must(template.New("page").Parse(pageText)), sessions: sessions{cfg.Store, cfg.Box, cfg.Now}, listings: listings{now: cfg.Now},
+		cfg: cfg, routes: routes(), pages: template.Must(template.New("page").Parse(pageText)), sessions: sessions{cfg.Store, cfg.Box, cfg.Now}, listings: listings{now: cfg.Now},
 		visits: throttle.NewSources(throttle.Rate{Second: eachSecond, Burst: eachBurst}, throttle.Rate{Second: allSecond, Burst: allBurst}, cfg.Now),
 	}
 }
@@ -172,7 +173,7 @@ type visit struct {
 	portal.Portal
 	w http.ResponseWriter
 	r *http.Request
-	// base is the path of the portal's URL, home the URL itself.
+	// base is the path of the portal's URL, which is secure by HTTPS.
 	base   string
 	secure bool
 	query  url.Values
@@ -210,7 +211,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	to, ok := routes()[method+" "+path]
+	to, ok := h.routes[method+" "+path]
 	switch {
 	case !ok:
 		h.noRoute(v, path)
@@ -256,7 +257,7 @@ func (h *Handler) elsewhere(v *visit, method, path string) {
 func (h *Handler) noRoute(v *visit, path string) {
 	v.status = http.StatusNotFound
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		if _, ok := routes()[method+" "+path]; ok {
+		if _, ok := h.routes[method+" "+path]; ok {
 			v.status = http.StatusMethodNotAllowed
 			v.w.Header().Add("Allow", method)
 		}
