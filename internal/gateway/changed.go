@@ -101,10 +101,10 @@ func (s *Service) Announced(ctx context.Context, scope store.Scope, gateway, id 
 	}
 }
 
-// look finds out whether a target's server offers something else.
-type look struct{ s *Service }
+// compare finds out whether a target's server offers something else.
+type compare struct{ s *Service }
 
-func (h look) Do(ctx context.Context, item *work.Item) error {
+func (h compare) Do(ctx context.Context, item *work.Item) error {
 	s := h.s
 	var job payload
 	if err := json.Unmarshal(item.Payload, &job); err != nil {
@@ -147,7 +147,7 @@ func (h look) Do(ctx context.Context, item *work.Item) error {
 }
 
 // done ends a look, and has the target synchronized where it offers something else.
-func (h look) done(ctx context.Context, item *work.Item, job payload, other bool) error {
+func (h compare) done(ctx context.Context, item *work.Item, job payload, other bool) error {
 	err := h.s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		if other {
 			err := h.s.synchronize(tx, job.Scope, job.Gateway, job.Target)
@@ -164,7 +164,7 @@ func (h look) done(ctx context.Context, item *work.Item, job payload, other bool
 }
 
 // Failed lets the next change be looked at.
-func (h look) Failed(_ store.Tx, w store.Work, _ error) error {
+func (h compare) Failed(_ store.Tx, w store.Work, _ error) error {
 	var job payload
 	if err := json.Unmarshal(w.Payload, &job); err == nil {
 		h.s.changing.end(workKey(job.Scope, childID(job.Gateway, job.Target)), h.s.cfg.Now())

@@ -35,7 +35,7 @@ type payload struct {
 
 // Handlers are the work handlers of the service, by kind.
 func (s *Service) Handlers() map[string]work.Handler {
-	return map[string]work.Handler{gatewayKind: settle{s}, targetKind: prepare{s}, consentKind: expire{s}, changedKind: look{s}}
+	return map[string]work.Handler{gatewayKind: settle{s}, targetKind: prepare{s}, consentKind: expire{s}, changedKind: compare{s}}
 }
 
 func enqueueGateway(tx store.Tx, scope store.Scope, id string, serial int64) error {

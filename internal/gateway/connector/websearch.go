@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -155,11 +156,8 @@ func (s *search) checkValues() error {
 	}
 	r := s.shaped.rules[toolName]
 	probe := map[string]json.RawMessage{}
-	for _, list := range []map[string]json.RawMessage{r.Fixed, r.Defaults} {
-		for name, value := range list {
-			probe[name] = value
-		}
-	}
+	maps.Copy(probe, r.Fixed)
+	maps.Copy(probe, r.Defaults)
 	if probe["query"] == nil {
 		probe["query"] = json.RawMessage(`"x"`)
 	}
