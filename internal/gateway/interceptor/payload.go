@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -179,9 +180,7 @@ func (a *answered) read(p Protocol) (*changed, error) {
 		return nil, fmt.Errorf("statusCode is %d, which is none of an answer", a.Status)
 	}
 	if a.ContentType != "" && p == HTTP {
-		for name, values := range headers(map[string]string{"Content-Type": a.ContentType}) {
-			out.header[name] = values
-		}
+		maps.Copy(out.header, headers(map[string]string{"Content-Type": a.ContentType}))
 	}
 	null := string(a.Body) == "null"
 	switch {

@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"maps"
 	"net"
 	"net/http"
 
@@ -63,11 +64,7 @@ func (x *exchange) reply(status int, body []byte) {
 		x.out.finish(status, body)
 		return
 	}
-	header := http.Header{}
-	for name, values := range x.out.w.Header() {
-		header[name] = values
-	}
-	x.send(interceptor.Response{Status: status, Header: header, Body: body, Streaming: x.out.streams()})
+	x.send(interceptor.Response{Status: status, Header: maps.Clone(x.out.w.Header()), Body: body, Streaming: x.out.streams()})
 }
 
 // send sends an answer that the interceptor of answers has seen.

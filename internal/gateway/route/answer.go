@@ -2,6 +2,7 @@ package route
 
 import (
 	"io"
+	"maps"
 	"net/http"
 
 	"github.com/outcrop/outcrop/internal/gateway/ratelimit"
@@ -33,9 +34,7 @@ func (a *answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex() // HTTP/2 always does
 	header := w.Header()
-	for name, values := range a.resp.Header {
-		header[name] = values
-	}
+	maps.Copy(header, a.resp.Header)
 	w.WriteHeader(a.resp.StatusCode)
 	buf := make([]byte, 32<<10)
 	for {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -147,17 +148,13 @@ func (m *Model) parameters(op *operation, args map[string]any) map[string]any {
 			out[name] = m.options.DualStack
 		}
 	}
-	for name, v := range m.options.Client {
-		out[name] = v
-	}
+	maps.Copy(out, m.options.Client)
 	for _, member := range op.input.members {
 		if v := args[member.arg]; member.context != "" && v != nil {
 			out[member.context] = v
 		}
 	}
-	for name, v := range op.static {
-		out[name] = v
-	}
+	maps.Copy(out, op.static)
 	return out
 }
 

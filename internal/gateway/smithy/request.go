@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -78,9 +79,7 @@ func (m *Model) Request(ctx context.Context, name string, arguments json.RawMess
 	for name, values := range at.headers {
 		r.Header[http.CanonicalHeaderKey(name)] = values
 	}
-	for name, values := range b.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, b.header)
 	return &Request{HTTP: r, Signing: at.signing}, nil
 }
 
