@@ -2,11 +2,12 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"strings"
 
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/identity"
+	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -18,8 +19,13 @@ var _ identity.Bundles = bundles{}
 
 // Object implements identity.Bundles.
 func (b bundles) Object(ctx context.Context, scope store.Scope, uri string, most int64) ([]byte, error) {
-	bucket, name, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
-	r, err := b.p.objects.Open(ctx, scope.Account, bucket, name, "")
+	return readObject(ctx, b.p.objects, scope.Account, uri, most)
+}
+
+// readObject reads an object of an account, s3://BUCKET/KEY, of so many bytes at most.
+func readObject(ctx context.Context, objects *object.Storage, account, uri string, most int64) ([]byte, error) {
+	bucket, name := object.SplitURI(uri)
+	r, err := objects.Open(ctx, account, bucket, name, "")
 	if err != nil {
 		return nil, unread(uri, err)
 	}
@@ -27,7 +33,11 @@ func (b bundles) Object(ctx context.Context, scope store.Scope, uri string, most
 	if r.Size() > most {
 		return nil, fault.Validation("%s has %d bytes; it may have at most %d", uri, r.Size(), most)
 	}
-	return io.ReadAll(io.LimitReader(r, most))
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", uri, err)
+	}
+	return text, nil
 }
 
 // Secret implements identity.Bundles.
@@ -43,7 +53,7 @@ func (b bundles) Secret(ctx context.Context, scope store.Scope, arn string) ([]b
 	return value.Value.Reveal(), nil
 }
 
-// unread words what kept a bundle from being read, as far as its owner can mend it.
+// unread words what kept something from being read, as far as its owner can mend it.
 func unread(what string, err error) error {
 	if f := fault.From(err); f.Status < 500 {
 		return fault.Validation("%s cannot be read: %s", what, f.Message).Because(err)

@@ -3,10 +3,7 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/auth"
@@ -105,26 +102,12 @@ func newGatewayObjects(p *parts, account string) *gatewayObjects {
 
 // Read implements gateway.Objects.
 func (g *gatewayObjects) Read(ctx context.Context, scope store.Scope, role, uri, owner string, most int64) ([]byte, error) {
-	bucket, name, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	bucket, name := object.SplitURI(uri)
 	if err := g.may(ctx, scope, role, "s3:GetObject", "arn:aws:s3:::"+bucket+"/"+name); err != nil {
 		return nil, err
 	}
-	r, err := g.objects.Open(ctx, owner, bucket, name, "")
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Status < http.StatusInternalServerError {
-		return nil, target.Unfitf("%s cannot be read: %s", uri, f.Message)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	if r.Size() > most {
-		return nil, target.Unfitf("%s has %d bytes; it may have at most %d", uri, r.Size(), most)
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", uri, err)
-	}
-	return text, nil
+	text, err := readObject(ctx, g.objects, owner, uri, most)
+	return text, unfit(err)
 }
 
 // Secret implements gateway.Objects.
@@ -141,10 +124,15 @@ func (g *gatewayObjects) Secret(ctx context.Context, scope store.Scope, role, ar
 	if err == nil {
 		value, _, _, err = g.secrets.Value(ctx, found.Ref, "", "")
 	}
+	return value.Value.Reveal(), unfit(unread("The secret "+arn, err))
+}
+
+// unfit is what is wrong with a target where its owner can mend it.
+func unfit(err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Status < http.StatusInternalServerError {
-		return nil, target.Unfitf("The secret %s cannot be read: %s", arn, f.Message)
+		return target.Unfitf("%s", f.Message)
 	}
-	return value.Value.Reveal(), err
+	return err
 }
 
 // may asks whether a gateway's role may do something.

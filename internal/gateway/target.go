@@ -10,6 +10,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -142,7 +143,7 @@ func (c *schema) check(scope store.Scope, at string) error {
 
 func checkS3(c *agentcorecontrol.S3Configuration, scope store.Scope, at string) error {
 	uri := wire.Text(c.Uri)
-	bucket, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	bucket, key := object.SplitURI(uri)
 	switch {
 	case uri == "" || bucket == "" || key == "":
 		return fault.Invalid(at+".uri", "%s.uri: '%s' is no s3://BUCKET/KEY", at, uri)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
@@ -14,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/identity/oauth"
+	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/outbound"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -84,7 +84,7 @@ func (s *Service) fetch(ctx context.Context, a *authorities) (err error) {
 			return err
 		}
 	} else {
-		bucket, key, _ := strings.Cut(strings.TrimPrefix(a.URI, "s3://"), "/")
+		bucket, key := object.SplitURI(a.URI)
 		switch {
 		case bucket == "" || key == "":
 			return fault.Invalid(certificateField, "%s: '%s' is no s3://BUCKET/KEY", certificateField, a.URI)

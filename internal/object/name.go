@@ -57,6 +57,12 @@ func CheckKey(key string) error {
 	return nil
 }
 
+// SplitURI splits s3://BUCKET/KEY; what is not there is empty.
+func SplitURI(uri string) (bucket, key string) {
+	bucket, key, _ = strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+	return bucket, key
+}
+
 func (id ID) check() error {
 	if !validBucketName(id.Bucket) {
 		return invalidBucketName(id.Bucket)
