@@ -33,7 +33,7 @@ import (
 const connectorsName = "connectors.json"
 
 // connectors are what the operator configured for targets that name a connector
-// (docs/gateway.md, Web search and other connectors).
+// (docs/targets.md, Web search and other connectors).
 type connectors struct {
 	WebSearch  *websearch.Config           `json:"webSearch"`
 	Connectors map[string]connector.Config `json:"connectors"`

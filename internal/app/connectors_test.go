@@ -49,7 +49,7 @@ func TestReadConnectors(t *testing.T) {
 
 // TestDocumentedConnectors: the example of the documentation is one.
 func TestDocumentedConnectors(t *testing.T) {
-	page, err := os.ReadFile("../../docs/gateway.md")
+	page, err := os.ReadFile("../../docs/targets.md")
 	if err != nil {
 		t.Fatal(err)
 	}

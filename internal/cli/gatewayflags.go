@@ -13,7 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/outbound"
 )
 
-// GatewayOptions say where gateways find services of AWS's kind (docs/gateway.md).
+// GatewayOptions say where gateways find services of AWS's kind (docs/targets.md).
 type GatewayOptions struct {
 	// Smithy are the URLs of services of Smithy models, by the name that requests are
 	// signed for or by the service's shape id.
@@ -30,9 +30,9 @@ type GatewayOptions struct {
 }
 
 func (o *GatewayOptions) register(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&o.services, "smithy-endpoint", nil, "`SERVICE=URL` at which gateways call a service of Smithy models, by the name that requests to it are signed for or by its shape id (may be repeated; default: where the model says; see docs/gateway.md)")
-	fs.StringArrayVar(&o.resources, "private-endpoint", nil, "`ID=HOST` or ID=HOST:PORT to which gateways connect for targets whose private endpoint names that resource configuration (may be repeated; default: there is none; see docs/gateway.md)")
-	fs.Var((*nonEmpty)(&o.APIGateway), "api-gateway-endpoint", "`URL` of an endpoint that speaks API Gateway's API, for gateways' targets that are stages of it (default: there is none; see docs/gateway.md)")
+	fs.StringArrayVar(&o.services, "smithy-endpoint", nil, "`SERVICE=URL` at which gateways call a service of Smithy models, by the name that requests to it are signed for or by its shape id (may be repeated; default: where the model says; see docs/targets.md)")
+	fs.StringArrayVar(&o.resources, "private-endpoint", nil, "`ID=HOST` or ID=HOST:PORT to which gateways connect for targets whose private endpoint names that resource configuration (may be repeated; default: there is none; see docs/targets.md)")
+	fs.Var((*nonEmpty)(&o.APIGateway), "api-gateway-endpoint", "`URL` of an endpoint that speaks API Gateway's API, for gateways' targets that are stages of it (default: there is none; see docs/targets.md)")
 	fs.Var((*nonEmpty)(&o.Stage), "api-gateway-stage-url", "`URL` of that endpoint's stages, with {restApiId}, {stage} and {region} in it (default: https://{restApiId}.execute-api.{region}.amazonaws.com/{stage})")
 }
 

@@ -77,7 +77,7 @@ func serveCommand(p *Program, f *flags) (*cobra.Command, *serveFlags) {
   outcrop serve --access-point arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0=/srv/models
   outcrop serve --private-registry registry.office:5000 --max-image 4GiB
   outcrop serve --models ~/models.json             which providers answer agents' calls of models (docs/models.md)
-  outcrop serve --connectors ~/connectors.json     who searches the web for agents, and other connectors of gateways (docs/gateway.md)
+  outcrop serve --connectors ~/connectors.json     who searches the web for agents, and other connectors of gateways (docs/targets.md)
   outcrop serve --lambda-endpoint http://127.0.0.1:4566
   outcrop serve --smithy-endpoint dynamodb=http://127.0.0.1:8000
   outcrop serve --private-endpoint rcfg-0123456789abcdef0=tools.office:8443
@@ -102,7 +102,7 @@ func serveCommand(p *Program, f *flags) (*cobra.Command, *serveFlags) {
 	fs.BoolVar(&s.noIndex, "no-index", false, "ask no package index: a code zip with Python packages for another machine is refused, and functions have those of AWS's SDKs that they bring")
 	fs.StringArrayVar(&s.accessPoints, "access-point", nil, "`ARN=DIRECTORY` of this host that agents find where they name that access point of EFS or S3 Files (may be repeated; see docs/sessions.md)")
 	fs.Var((*nonEmpty)(&s.models), "models", "`file` that says which providers answer calls of models (default: models.json in the data directory; see docs/models.md)")
-	fs.Var((*nonEmpty)(&s.connectors), "connectors", "`file` that says who searches the web, and which other connectors gateways' targets can name (default: connectors.json in the data directory; see docs/gateway.md)")
+	fs.Var((*nonEmpty)(&s.connectors), "connectors", "`file` that says who searches the web, and which other connectors gateways' targets can name (default: connectors.json in the data directory; see docs/targets.md)")
 	fs.Var((*nonEmpty)(&s.lambda), "lambda-endpoint", "`URL` of an endpoint that speaks Lambda's API, such as an emulator's, for functions that this server does not have (default: there are none; see docs/lambda.md)")
 	fs.IntVar(&s.maxSessions, "max-sessions", 0, "most sessions alive at once (default: the server's own limit)")
 	s.sessions.register(fs)

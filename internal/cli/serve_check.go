@@ -40,7 +40,7 @@ func (p *Program) checkServe(ctx context.Context, s *serveFlags, dir string) (er
 	if s.shared, err = accessPoints(s.accessPoints, dir); err != nil {
 		return err
 	}
-	if s.connectors, err = configFile("connectors", s.connectors, "docs/gateway.md"); err != nil {
+	if s.connectors, err = configFile("connectors", s.connectors, "docs/targets.md"); err != nil {
 		return err
 	}
 	if s.models, err = configFile("models", s.models, "docs/models.md"); err != nil {

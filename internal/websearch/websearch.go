@@ -1,5 +1,5 @@
 // Package websearch asks the provider of web search that the operator chose
-// (docs/gateway.md, "Web search and other connectors"). It knows no wire of ours: the
+// (docs/targets.md, "Web search and other connectors"). It knows no wire of ours: the
 // operation InvokeWebSearch, and by it the connector web-search of gateways, call it.
 //
 // What a caller wants of domains and dates is said to the provider as far as it has

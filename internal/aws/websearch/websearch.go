@@ -35,7 +35,7 @@ func (s *Service) InvokeWebSearch(ctx context.Context, in *agentcore.InvokeWebSe
 		return nil, fault.NotFound("There is no web search tool '%s'; there is %s", id, ID)
 	}
 	if s.searcher == nil {
-		return nil, fault.Denied("Web search is not available for this account. This server has no provider of it: have the operator configure one (webSearch in connectors.json, docs/gateway.md)")
+		return nil, fault.Denied("Web search is not available for this account. This server has no provider of it: have the operator configure one (webSearch in connectors.json, docs/targets.md)")
 	}
 	q := websearch.Query{Text: wire.Text(in.SearchQuery), Max: websearch.MaxResults}
 	if in.MaxResults != nil {

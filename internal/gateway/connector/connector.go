@@ -31,7 +31,7 @@ const (
 	sourceField   = field + ".source.connectorId"
 	versionField  = field + ".source.version"
 	configsField  = field + ".configurations"
-	howToRegister = "have the operator register one under this id in connectors.json (docs/gateway.md, Web search and other connectors)"
+	howToRegister = "have the operator register one under this id in connectors.json (docs/targets.md, Web search and other connectors)"
 )
 
 // Registered is a connector that the operator registered: the driver that reaches it, and

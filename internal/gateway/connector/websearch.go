@@ -28,7 +28,7 @@ type Searcher interface {
 }
 
 // unavailable begins as AWS's refusal does.
-const unavailable = "Connector integration web-search is not available for this account. This server has no provider of web search: have the operator configure one (webSearch in connectors.json; docs/gateway.md, Web search and other connectors)"
+const unavailable = "Connector integration web-search is not available for this account. This server has no provider of web search: have the operator configure one (webSearch in connectors.json; docs/targets.md, Web search and other connectors)"
 
 // The versions of the connector. Those since filtersSince let callers filter.
 const (

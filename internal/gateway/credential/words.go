@@ -39,7 +39,7 @@ func failed(c *target.Call, g Gateway, what string, err error) error {
 	case f.Code == "ResourceNotFoundException":
 		return refuse(c, err, "%s is not there: %s. Make it again, or give the target another one", what, f.Message)
 	case f.Status == http.StatusForbidden:
-		return refuse(c, err, "%s is not for the gateway's role %s: %s. Give the role a policy that allows it (docs/gateway.md, Outbound credentials)", what, g.Role, f.Message)
+		return refuse(c, err, "%s is not for the gateway's role %s: %s. Give the role a policy that allows it (docs/targets.md, Outbound credentials)", what, g.Role, f.Message)
 	}
 	return refuse(c, err, "%s cannot be had: %s", what, f.Message)
 }
