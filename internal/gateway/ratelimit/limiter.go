@@ -142,6 +142,9 @@ func (l *Limiter) take(key []byte, e *entry, model bool, now int64) (metric stri
 		}
 	}
 	if r := e.requests; r != nil {
+		if !r.none {
+			c.requests = min(c.requests, now+r.burst) // more was taken of a rate that the limit had before
+		}
 		if over := r.over(c.requests, now, 1); over > 0 {
 			return Requests, over
 		}

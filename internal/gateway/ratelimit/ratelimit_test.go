@@ -179,6 +179,30 @@ func TestChange(t *testing.T) {
 	}
 }
 
+// TestRaised: who has used up two a minute need not wait for that minute when the limit
+// becomes ten a second.
+func TestRaised(t *testing.T) {
+	c := newClock()
+	l := New(c.now)
+	d := of(map[string]string{TargetName: "t"})
+	slow, fast := entryOf(2, TargetName, "*"), entryOf(10, TargetName, "*")
+	slow.Requests = rates(2, "minute")
+	before := Compile("g", []agentcorecontrol.GatewayRateLimitDetail{limitOf("l", []string{TargetName}, slow)})
+	after := Compile("g", []agentcorecontrol.GatewayRateLimitDetail{limitOf("l", []string{TargetName}, fast)})
+	for i, want := range []bool{true, true, false} {
+		if got, _ := l.Decide(before, d); got.Allowed != want {
+			t.Errorf("call %d: %+v", i, got)
+		}
+	}
+	if got, _ := l.Decide(after, d); got.Allowed || got.RetryAfter != time.Second/10 {
+		t.Errorf("a raise gave a fresh allowance, or none: %+v", got)
+	}
+	c.at = c.at.Add(time.Second / 10)
+	if got, _ := l.Decide(after, d); !got.Allowed {
+		t.Errorf("still held to what the limit was: %+v", got)
+	}
+}
+
 // TestLongValues keeps no more of a value than entries can ask for.
 func TestLongValues(t *testing.T) {
 	l := New(newClock().now)
