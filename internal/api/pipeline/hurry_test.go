@@ -163,6 +163,25 @@ func TestHurryStranger(t *testing.T) {
 	}
 }
 
+// TestOtherSchemes: a resource that says itself whom it wants is asked also where the
+// caller's Authorization is neither a token nor a signature; half a signature is one.
+func TestOtherSchemes(t *testing.T) {
+	k := newKit(t)
+	k.serve["InvokeGateway"] = func(context.Context, any) (any, error) {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }), nil
+	}
+	k.cfg.Inbound = lets{Admission{Principal: auth.Principal{Kind: auth.Bearer, Account: testAccount}, Scope: store.Scope{Account: testAccount, Region: "us-east-1"}, Stranger: true}}
+	for authorization, want := range map[string]int{
+		"Basic eDp5": http.StatusNoContent, "Bearer": http.StatusNoContent, "x": http.StatusNoContent, "AWS4-HMAC-SHA256 Credential=a/b": http.StatusBadRequest,
+	} {
+		r := newRequest("POST", "/gw/g-0123456789/mcp", "{}")
+		r.Header.Set("Authorization", authorization)
+		if w := k.do(r); w.Code != want {
+			t.Errorf("%s: %d %s", authorization, w.Code, w.Body)
+		}
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

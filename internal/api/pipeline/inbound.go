@@ -74,10 +74,11 @@ type User struct {
 }
 
 // admit lets a caller in who has a token, or none, for a resource that says itself
-// whom it wants. It reports false where nobody but the signature decides.
+// whom it wants. It reports false where nobody but the signature decides. Authorization of
+// any other scheme, such as Basic, is no token.
 func (e *exchange) admit(token string) (bool, error) {
 	op := e.match.op
-	if op == nil || !op.Bearer || e.p.cfg.Inbound == nil || e.r.Header.Get("Authorization") != "" && token == "" {
+	if op == nil || !op.Bearer || e.p.cfg.Inbound == nil || token == "" && strings.HasPrefix(e.r.Header.Get("Authorization"), "AWS") {
 		return false, nil
 	}
 	k := e.knock()
