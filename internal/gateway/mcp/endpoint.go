@@ -369,7 +369,10 @@ func (x *exchange) listen() {
 	x.out.opened()
 	ends := time.NewTimer(x.session.Ends.Sub(x.e.cfg.Now()))
 	defer ends.Stop()
-	x.watch(x.client, ends.C, nil)
+	ctx, stop := context.WithCancel(x.client)
+	defer stop()
+	defer x.e.sessions.listens(x.session, x, stop)()
+	x.watch(ctx, ends.C, nil)
 }
 
 // leave ends a session.

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/gateway"
@@ -70,6 +72,43 @@ func TestListeners(t *testing.T) {
 	if len(e.listeners.of) != 0 {
 		t.Errorf("%v are left of nobody", e.listeners.of)
 	}
+}
+
+// TestLeaving: the streams of a session end with it, and those of others do not.
+func TestLeaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &gateway.View{ID: "g-0123456789", SessionLife: time.Hour, Streaming: true}
+		e := New(Config{
+			Box: secrettest.Box(t), Now: time.Now, Log: slog.New(slog.DiscardHandler), Changed: func() <-chan struct{} { return nil },
+			Latest: func(context.Context, string) (*gateway.View, error) { return v, nil },
+		})
+		send := func(method, session, body string) http.Header {
+			w := httptest.NewRecorder()
+			h := http.Header{"Accept": {"application/json, text/event-stream"}, "Mcp-Session-Id": {session}}
+			e.Handler(Request{View: v, Method: method, Header: h, Body: strings.NewReader(body)}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/mcp", nil))
+			return w.Header()
+		}
+		var ids []string
+		var ended [2]atomic.Bool
+		for i := range ended {
+			ids = append(ids, send("POST", "", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}`).Get(sessionHeader))
+			go func() {
+				send("GET", ids[i], "")
+				ended[i].Store(true)
+			}()
+			synctest.Wait()
+		}
+		send("DELETE", ids[0], "")
+		synctest.Wait()
+		if !ended[0].Load() || ended[1].Load() {
+			t.Errorf("the streams have ended: %v of the session that did, %v of another", ended[0].Load(), ended[1].Load())
+		}
+		send("DELETE", ids[1], "")
+		synctest.Wait()
+		if len(e.sessions.streams) != 0 {
+			t.Errorf("%d are remembered", len(e.sessions.streams))
+		}
+	})
 }
 
 // TestEndedSessions remembers those that callers ended, until they would have ended by

@@ -73,6 +73,8 @@ type sessions struct {
 	order []ending            // the same, that which ended first at the beginning
 	asked map[string]map[string]chan message
 	count uint64
+	// streams are the ends of those that listen in a session, by its nonce.
+	streams map[string]map[*exchange]context.CancelFunc
 }
 
 // ending is a session that its caller has ended, and when it would have by itself.
@@ -86,7 +88,7 @@ type ending struct {
 const maxEnded = 1 << 16
 
 func newSessions(box *secret.Box, now func() time.Time) *sessions {
-	return &sessions{box: box, now: now, ended: map[string]struct{}{}, asked: map[string]map[string]chan message{}}
+	return &sessions{box: box, now: now, ended: map[string]struct{}{}, asked: map[string]map[string]chan message{}, streams: map[string]map[*exchange]context.CancelFunc{}}
 }
 
 // who is whom a session belongs to.
@@ -164,6 +166,30 @@ func (s *sessions) end(of session) {
 		delete(s.asked[of.Nonce], id)
 	}
 	delete(s.asked, of.Nonce)
+	for _, stop := range s.streams[of.Nonce] {
+		stop()
+	}
+}
+
+// listens keeps the end of a stream, for the session's.
+func (s *sessions) listens(of session, x *exchange, stop context.CancelFunc) (forget func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, over := s.ended[of.Nonce]; over {
+		stop()
+	}
+	if s.streams[of.Nonce] == nil {
+		s.streams[of.Nonce] = map[*exchange]context.CancelFunc{}
+	}
+	s.streams[of.Nonce][x] = stop
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.streams[of.Nonce], x)
+		if len(s.streams[of.Nonce]) == 0 {
+			delete(s.streams, of.Nonce)
+		}
+	}
 }
 
 // ask gives a question to the caller of a session an id, and returns where its answer
