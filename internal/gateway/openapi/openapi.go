@@ -45,6 +45,9 @@ type Options struct {
 	AllowHTTP bool
 	// Server is used in place of all servers of the document, unless it is empty.
 	Server string
+	// FilledIn and Filled are the place (query, header) and the name of the parameter that a
+	// credential fills: it is no argument of any tool.
+	FilledIn, Filled string
 	// Output asks for the schemas of answers, too (Success).
 	Output bool
 	// MaxBytes bounds the text; 0 stands for the constant of that name.

@@ -86,6 +86,9 @@ func (p *parser) parameter(n *node.Node, at *node.Path) *parameter {
 		p.found.problem(at, "the parameter has no name")
 		return nil
 	}
+	if p.filled(a) {
+		return nil
+	}
 	switch a.in {
 	case "path":
 		a.required = true
@@ -114,6 +117,11 @@ func (p *parser) parameter(n *node.Node, at *node.Path) *parameter {
 	p.style(a)
 	a.types = p.types(a.schema, a.where)
 	return a
+}
+
+// filled reports whether a credential fills a parameter.
+func (p *parser) filled(a *parameter) bool {
+	return a.in == p.options.FilledIn && (a.name == p.options.Filled || a.in == "header" && strings.EqualFold(a.name, p.options.Filled))
 }
 
 // header checks a header's name. Those that are reserved are left out.

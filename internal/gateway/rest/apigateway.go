@@ -61,15 +61,16 @@ func (d APIGateway) Catalogue(ctx context.Context, s target.Source) (target.Cata
 	if err != nil {
 		return target.Catalogue{}, err
 	}
-	doc, err := d.parse(chosen.Document)
+	doc, err := d.parse(s, chosen.Document)
 	if err != nil {
 		return target.Catalogue{}, err
 	}
 	return target.Catalogue{Tools: doc.Tools(), Warnings: append(chosen.Warnings, doc.Warnings()...), Document: chosen.Document}, nil
 }
 
-func (d APIGateway) parse(text []byte) (*openapi.Document, error) {
-	return OpenAPI{Config: Config{AllowHTTP: true}}.parse(target.Source{Schema: text})
+func (d APIGateway) parse(s target.Source, text []byte) (*openapi.Document, error) {
+	s.Schema = text
+	return OpenAPI{Config: Config{AllowHTTP: true}}.parse(s)
 }
 
 // exporter is a client that signs as the gateway's role.
@@ -153,7 +154,7 @@ func selection(c *agentcorecontrol.ApiGatewayToolConfiguration) (filters []apiga
 
 // Open implements target.Driver.
 func (d APIGateway) Open(s target.Source, c target.Catalogue) (target.Server, error) {
-	doc, err := d.parse(c.Document)
+	doc, err := d.parse(s, c.Document)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/gateway/openapi"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 )
@@ -19,11 +21,26 @@ type OpenAPI struct{ Config }
 var _ target.Driver = OpenAPI{}
 
 func (d OpenAPI) parse(s target.Source) (*openapi.Document, error) {
-	doc, err := openapi.Parse(s.Schema, openapi.Options{AllowHTTP: d.AllowHTTP, Strict: d.Strict})
+	in, name := keyed(s)
+	doc, err := openapi.Parse(s.Schema, openapi.Options{AllowHTTP: d.AllowHTTP, Strict: d.Strict, FilledIn: in, Filled: name})
 	if problems, ok := errors.AsType[*openapi.Problems](err); ok {
 		return nil, &target.Unfit{Reasons: problems.Reasons()}
 	}
 	return doc, err
+}
+
+// keyed is where the target's API key goes, which many documents list among the parameters,
+// too. A key without a name goes where no parameter is.
+func keyed(s target.Source) (in, name string) {
+	if s.Credential == nil || s.Credential.CredentialProvider == nil || s.Credential.CredentialProvider.ApiKeyCredentialProvider == nil {
+		return "", ""
+	}
+	key := s.Credential.CredentialProvider.ApiKeyCredentialProvider
+	in = "header"
+	if wire.Text(key.CredentialLocation) == agentcorecontrol.ApiKeyCredentialLocationQUERY_PARAMETER {
+		in = "query"
+	}
+	return in, wire.Text(key.CredentialParameterName)
 }
 
 // Catalogue implements target.Driver.

@@ -97,6 +97,29 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// TestKeyed: the parameter that the target's API key fills is no argument.
+func TestKeyed(t *testing.T) {
+	document := []byte(`{"openapi":"3.0.3","info":{"title":"x","version":"1"},"servers":[{"url":"https://api.example.com"}],"paths":{"/a":{
+		"parameters":[{"name":"appid","in":"query","required":true,"schema":{"type":"string"}},{"name":"x-api-key","in":"header","required":true,"schema":{"type":"string"}}],
+		"get":{"operationId":"a","responses":{"200":{"description":"ok"}}}}}}`)
+	for _, tt := range []struct{ location, name, want string }{
+		{"QUERY_PARAMETER", "appid", `["x-api-key"]`}, {"HEADER", "X-API-Key", `["appid"]`}, {"", "X-API-Key", `["appid"]`},
+		{"QUERY_PARAMETER", "x-api-key", `["appid","x-api-key"]`}, {"HEADER", "", `["appid","x-api-key"]`},
+	} {
+		key := &agentcorecontrol.ApiKeyCredentialProvider{CredentialLocation: &tt.location, CredentialParameterName: &tt.name}
+		c, err := rest.OpenAPI{}.Catalogue(t.Context(), target.Source{Schema: document, Credential: &agentcorecontrol.CredentialProviderConfiguration{
+			CredentialProvider: &agentcorecontrol.CredentialProvider{ApiKeyCredentialProvider: key},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema struct{ Required json.RawMessage }
+		if err := json.Unmarshal(c.Tools[0].InputSchema, &schema); err != nil || string(schema.Required) != tt.want {
+			t.Errorf("%s %s: %s wants %s: %v", tt.location, tt.name, c.Tools[0].InputSchema, tt.want, err)
+		}
+	}
+}
+
 func TestFailures(t *testing.T) {
 	guarded := func(target.Source) (*http.Client, error) { return outbound.New(outbound.Config{}), nil }
 	for name, tt := range map[string]struct {
