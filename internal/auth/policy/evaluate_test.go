@@ -167,6 +167,10 @@ var decisionCases = []decisionCase{
 	{name: "resource denies another account", rule: "evaluation: explicit deny", who: "session", identity: "allow", policy: "not:away", want: "allow identity-based policy identity-0/allow"},
 	{name: "resource denies all but the user", rule: "NotPrincipal", who: "session", identity: "allow", policy: "but:user", want: "explicit deny resource-based policy resource-0/but"},
 	{name: "resource denies all but this user", rule: "NotPrincipal", who: "user", identity: "allow", policy: "but:user", want: "allow identity-based policy identity-0/allow"},
+	{name: "resource denies all but the role", rule: "NotPrincipal", who: "session", identity: "allow", policy: "but:role", want: "allow identity-based policy identity-0/allow"},
+	{name: "resource denies all but the account: not its root", rule: "NotPrincipal", who: "root", policy: "but:root", want: "allow identity-based policy"},
+	{name: "resource denies all but the account: its users", rule: "NotPrincipal: all of a caller's principals", who: "user", identity: "allow", policy: "but:root", want: "explicit deny resource-based policy resource-0/but"},
+	{name: "resource denies all but the account: its sessions", rule: "NotPrincipal: all of a caller's principals", who: "session", identity: "allow", policy: "but:account", want: "explicit deny resource-based policy resource-0/but"},
 	{name: "resource denies all but this user, who has a boundary", rule: "boundaries: NotPrincipal always denies", who: "user", identity: "allow", boundary: "allow", policy: "but:user", want: "explicit deny resource-based policy resource-0/but"},
 
 	{name: "across accounts, identity alone", rule: "cross-account", who: "user", identity: "allow", resource: theirs, want: "no allow resource-based policy"},

@@ -187,7 +187,9 @@ func naivePrincipal(s object, p policy.Principal, bounded bool, pins map[string]
 	if not {
 		// "will always deny any IAM principal that has a permissions boundary
 		// policy attached"
-		if best == "" || bounded {
+		// "The NotPrincipals must list all principals of the caller's identity": the
+		// account alone is its root's
+		if best == "" || bounded || best == "account" && p.Kind != policy.Root {
 			return "itself"
 		}
 		return ""

@@ -233,7 +233,8 @@ func (n *PrincipalName) reachesIdentity(p *Principal) reach {
 
 // reaches says how the statement is about p. One with NotPrincipal is about
 // everybody it does not name, and about whoever has a permissions boundary
-// ("boundaries", important).
+// ("boundaries", important). There an account is its root and nobody else: a user or
+// session must be named itself, or by its role ("NotPrincipal with Deny").
 func (s *Statement) reaches(p *Principal, bounded bool) reach {
 	most := notNamed
 	for i := range s.Principals {
@@ -242,8 +243,9 @@ func (s *Statement) reaches(p *Principal, bounded bool) reach {
 	if !s.NotPrincipal {
 		return most
 	}
-	if most == notNamed || bounded {
-		return directly
+	spared := most > byAccount || most == byAccount && p.Kind == Root
+	if spared && !bounded {
+		return notNamed
 	}
-	return notNamed
+	return directly
 }
