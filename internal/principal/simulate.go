@@ -59,6 +59,17 @@ func (s *Simulator) Decide(action, resource string) policy.Result {
 	return policy.Evaluate(s.policies, r)
 }
 
+// Within tells whether the permissions boundary lets an action be on a resource;
+// bounded is false where there is none.
+func (s *Simulator) Within(action, resource string) (within, bounded bool) {
+	if s.policies.Boundary == nil {
+		return true, false
+	}
+	r := s.request
+	r.Action, r.Resource, r.Owner = action, resource, r.Principal.Account
+	return policy.Evaluate(policy.Policies{Identity: []*policy.Document{s.policies.Boundary}}, r).Effect == policy.Allow, true
+}
+
 // Keys returns the condition keys that the policies ask for, in their order.
 func (s *Simulator) Keys() []string {
 	docs := slices.Concat(s.policies.Identity, s.policies.Resource)

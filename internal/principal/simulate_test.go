@@ -46,6 +46,17 @@ func TestSimulate(t *testing.T) {
 	if keys := simulator.Keys(); !slices.Equal(keys, []string{"aws:sourceip", "aws:username"}) {
 		t.Errorf("%q", keys)
 	}
+	if within, bounded := simulator.Within("s3:GetObject", object); !within || bounded {
+		t.Errorf("no boundary: %v, %v", within, bounded)
+	}
+	in.Boundaries = []string{document(allow("s3:*", "*"))}
+	simulator, err = c.Simulator(ctx, in)
+	must(t, err)
+	for action, want := range map[string]bool{"s3:PutObject": true, "iam:GetUser": false} {
+		if within, bounded := simulator.Within(action, object); within != want || !bounded {
+			t.Errorf("%s within the boundary: %v, %v", action, within, bounded)
+		}
+	}
 	_, err = c.Simulator(ctx, Simulation{Source: "arn:aws:iam::" + c.account.ID + ":user/none"})
 	refused(t, err, CodeNoSuchEntity)
 	_, err = c.Simulator(ctx, Simulation{Source: "none"})

@@ -130,6 +130,12 @@ def details():
     one = iam.simulate_principal_policy(PolicySourceArn=user["Arn"], ActionNames=["s3:GetObject", "iam:CreateUser"],
                                         ContextEntries=[{"ContextKeyName": "aws:SourceIp", "ContextKeyValues": ["10.0.0.1"], "ContextKeyType": "ip"}])
     assert [r["EvalDecision"] for r in one["EvaluationResults"]] == ["allowed", "implicitDeny"], one
+    within = [r["PermissionsBoundaryDecisionDetail"]["AllowedByPermissionsBoundary"] for r in one["EvaluationResults"]]
+    assert within == [True, False], one
+    refused("InvalidInput", "is missing", iam.simulate_custom_policy, PolicyInputList=["{}"], ActionNames=["s3:GetObject"])
+    refused("InvalidInput", "is missing", iam.get_context_keys_for_custom_policy, PolicyInputList=["{}"])
+    for action in "GetObject", "s3:Get*":
+        refused("InvalidInput", "is not an action", iam.simulate_custom_policy, PolicyInputList=[json.dumps(document("*"))], ActionNames=[action])
     denied = iam.simulate_custom_policy(
         PolicyInputList=[json.dumps({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": "*", "Resource": "*"},

@@ -185,6 +185,10 @@ func TestDocuments(t *testing.T) {
 				continue
 			}
 			k.named(v)
+			want := principal.CodeMalformed
+			if m.Name == "PolicyInputList" { // the model of those questions has no other
+				want = principal.CodeInvalid
+			}
 			for _, bad := range []string{"{", "[]", `{"Version":"2012-10-17"}`, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*"}]}`, `{"Version":"1999-01-01","Statement":[]}`} {
 				n++
 				if m.Name == "PolicyInputList" {
@@ -192,8 +196,8 @@ func TestDocuments(t *testing.T) {
 				} else {
 					v.Field(i).Set(reflect.ValueOf(&bad))
 				}
-				if _, err := h.Serve(k.as(auth.Root, ""), in); codeOf(err) != principal.CodeMalformed {
-					t.Errorf("%s with %s: %v, want MalformedPolicyDocument", h.Operation.Name, bad, err)
+				if _, err := h.Serve(k.as(auth.Root, ""), in); codeOf(err) != want {
+					t.Errorf("%s with %s: %v, want %s", h.Operation.Name, bad, err, want)
 				}
 			}
 		}

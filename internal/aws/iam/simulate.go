@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,11 +64,14 @@ func (s *Service) simulate(ctx context.Context, sim principal.Simulation, a aske
 	}
 	var all []question
 	for _, action := range a.actions {
+		if service, name, ok := strings.Cut(action, ":"); !ok || service == "" || name == "" || strings.ContainsAny(action, "*?") {
+			return nil, fault.BadRequest(principal.CodeInvalid, "'%s' is not an action; write service:Name, such as s3:GetObject, without wildcards", action)
+		}
 		for _, resource := range resources {
 			all = append(all, question{strconv.Itoa(len(all)), action, resource})
 		}
 	}
-	simulator, err := s.d.Simulator(ctx, sim)
+	simulator, err := s.simulator(ctx, sim)
 	if err != nil {
 		return nil, err
 	}
@@ -82,13 +86,22 @@ func (s *Service) simulate(ctx context.Context, sim principal.Simulation, a aske
 		result := model.EvaluationResult{
 			EvalActionName: &q.action, EvalResourceName: &q.resource, EvalDecision: decision(r), MatchedStatements: matched(r), MissingContextValues: missing,
 		}
-		if len(sim.Boundaries) > 0 || r.By == policy.PermissionsBoundary {
-			within := r.Effect == policy.Allow || r.By != policy.PermissionsBoundary
+		if within, bounded := simulator.Within(q.action, q.resource); bounded {
 			result.PermissionsBoundaryDecisionDetail = &model.PermissionsBoundaryDecisionDetail{AllowedByPermissionsBoundary: &within}
 		}
 		out.EvaluationResults = append(out.EvaluationResults, result)
 	}
 	return out, nil
+}
+
+// simulator reads policies that are asked about; here one that is malformed is input
+// like any other.
+func (s *Service) simulator(ctx context.Context, sim principal.Simulation) (*principal.Simulator, error) {
+	simulator, err := s.d.Simulator(ctx, sim)
+	if e, ok := errors.AsType[*fault.Error](err); ok && e.Code == principal.CodeMalformed {
+		return nil, fault.BadRequest(principal.CodeInvalid, "%s", e.Message)
+	}
+	return simulator, err
 }
 
 // missing returns the keys that the policies ask for and nobody gave.
@@ -134,7 +147,7 @@ func (s *Service) GetContextKeysForPrincipalPolicy(ctx context.Context, in *mode
 }
 
 func (s *Service) contextKeys(ctx context.Context, sim principal.Simulation) (*model.GetContextKeysForPolicyResponse, error) {
-	simulator, err := s.d.Simulator(ctx, sim)
+	simulator, err := s.simulator(ctx, sim)
 	if err != nil {
 		return nil, err
 	}
