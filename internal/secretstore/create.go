@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -17,7 +18,7 @@ var secretName = regexp.MustCompile(`^[a-zA-Z0-9/_+=.@!-]{1,512}$`)
 // checkName refuses what is no name of a secret that by may have.
 func checkName(name, by string) error {
 	if !secretName.MatchString(name) {
-		return InvalidParameter("Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+		return fault.BadRequest("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
 	if by == "" && strings.HasPrefix(name, ManagedPrefix) {
 		return InvalidRequest("You can't create a secret whose name begins with %s: those are managed by %s.", ManagedPrefix, IdentityService)

@@ -211,7 +211,7 @@ func TestFind(t *testing.T) {
 	wants(t, "another service's", err, secretstore.CodeInvalidParameter, "Invalid ARN")
 	for _, name := range []string{"a b", "", strings.Repeat("x", 513), "a\n", "ä"} {
 		_, err := k.Create(t.Context(), ours(), name, secretstore.Settings{}, token(0), nil)
-		wants(t, name, err, secretstore.CodeInvalidParameter, "Invalid name")
+		wants(t, name, err, "ValidationException", "Invalid name")
 	}
 }
 

@@ -17,6 +17,7 @@ def refused(code, text, call, **arguments):
         call(**arguments)
     except kms.exceptions.ClientError as e:
         got = e.response["Error"]
+        assert e.response["ResponseMetadata"]["HTTPStatusCode"] == 400, (call, e.response)
         assert got["Code"] == code and text in got["Message"], (call, got)
         return
     raise AssertionError(f"{call} was not refused with {code}")
@@ -59,6 +60,7 @@ def symmetric():
     refused("KMSInvalidStateException", "is pending deletion", kms.encrypt, KeyId=other, Plaintext=b"x")
     kms.cancel_key_deletion(KeyId=other)
     assert kms.describe_key(KeyId=other)["KeyMetadata"]["KeyState"] == "Disabled"
+    refused("ValidationException", "4096", kms.encrypt, KeyId=kid, Plaintext=b"x" * 4097)
     refused("NotFoundException", "alias/none is not found", kms.describe_key, KeyId="alias/none")
     refused("NotFoundException", "does not exist", kms.describe_key, KeyId="00000000-0000-4000-8000-000000000000")
     for name in ("create_grant",):

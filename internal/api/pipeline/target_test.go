@@ -37,7 +37,7 @@ func TestTarget(t *testing.T) {
 		"of another prefix": {body: `{}`, target: "Logs.ListImages", status: 400, want: `{"__type":"UnknownOperationException"`},
 		"none named":        {body: `{}`, status: 400, want: `{"__type":"UnknownOperationException"`},
 		"read":              {method: "GET", target: prefix + "ListImages", status: 400, want: `{"__type":"UnknownOperationException"`},
-		"not signed":        {body: `{"repositoryName":"a/b"}`, target: prefix + "DeleteRepository", unsigned: true, status: 403, want: `{"__type":"InvalidSignatureException"`},
+		"not signed":        {body: `{"repositoryName":"a/b"}`, target: prefix + "DeleteRepository", unsigned: true, status: 400, want: `{"__type":"InvalidSignatureException"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.method == "" {

@@ -8,7 +8,7 @@ import (
 	"github.com/outcrop/outcrop/internal/fault"
 )
 
-// json11 is the protocol of ECR: all of a call in one JSON object, posted to "/"
+// json11 is the protocol of ECR, KMS and others: all of a call in one JSON object, posted to "/"
 // under a header that names the operation.
 type json11 struct{}
 
@@ -39,7 +39,14 @@ func (json11) Encode(c Call, w http.ResponseWriter, out any) error {
 	return writeBody(c, w, http.StatusOK, json11Type, bytes.TrimRight(b.Bytes(), "\n"))
 }
 
+// EncodeError answers whatever the caller may not do with 400, as services of this
+// protocol do; the name of the error tells the rest.
 func (json11) EncodeError(c Call, w http.ResponseWriter, f *fault.Error) error {
+	if f.Status == http.StatusForbidden || f.Status == http.StatusUnauthorized {
+		bad := *f
+		bad.Status = http.StatusBadRequest
+		f = &bad
+	}
 	return writeJSONError(c, w, f, json11Type)
 }
 

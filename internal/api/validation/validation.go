@@ -83,8 +83,12 @@ func (c *checker) refusal() error {
 		e.Code, e.Reason = "ValidationError", ""
 	case schema.RestXML:
 		e.Code, e.Reason = "InvalidArgument", ""
-	case schema.JSON11: // ECR
-		e.Code, e.Reason = "InvalidParameterException", ""
+	case schema.JSON11: // of some, the model has a name for it: ECR, Cognito, Secrets Manager
+		const own = "InvalidParameterException"
+		e.Reason = ""
+		if slices.ContainsFunc(c.svc.Shapes, func(s schema.Shape) bool { return s.Name == own }) {
+			e.Code = own
+		}
 	default:
 		for i, v := range c.broken {
 			e.Fields = append(e.Fields, fault.Field{Name: v.Path, Message: texts[i]})
