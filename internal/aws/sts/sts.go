@@ -99,7 +99,13 @@ func (s *Service) GetAccessKeyInfo(context.Context, *sts.GetAccessKeyInfoRequest
 
 // AssumeRole makes a session of a role.
 func (s *Service) AssumeRole(ctx context.Context, in *sts.AssumeRoleRequest) (*sts.AssumeRoleResponse, error) {
-	made, err := s.cfg.Sessions.AssumeRole(ctx, pipeline.From(ctx).Principal, principal.Assumption{
+	call := pipeline.From(ctx)
+	if needs := inherited(call.Principal.Session, in); len(needs) > 0 {
+		if err := call.Authorize(ctx, needs...); err != nil {
+			return nil, err
+		}
+	}
+	made, err := s.cfg.Sessions.AssumeRole(ctx, call.Principal, principal.Assumption{
 		Role: wire.Text(in.RoleArn), Name: wire.Text(in.RoleSessionName), SourceIdentity: wire.Text(in.SourceIdentity),
 		Limits: limits(in.DurationSeconds, in.Policy, in.PolicyArns, in.Tags, in.TransitiveTagKeys),
 	})
@@ -110,6 +116,22 @@ func (s *Service) AssumeRole(ctx context.Context, in *sts.AssumeRoleRequest) (*s
 		Credentials: credentials(made), AssumedRoleUser: &sts.AssumedRoleUser{Arn: &made.ARN, AssumedRoleId: &made.ID},
 		PackedPolicySize: packed(made), SourceIdentity: wire.Optional(made.SourceIdentity),
 	}, nil
+}
+
+// inherited is what a chained session needs for what it takes along from the one before,
+// as if the call had said it itself.
+func inherited(from *auth.Session, in *sts.AssumeRoleRequest) (out []auth.Requirement) {
+	if from == nil {
+		return nil
+	}
+	role := wire.Text(in.RoleArn)
+	if len(from.Transitive) > 0 && len(in.Tags) == 0 {
+		out = append(out, auth.Requirement{Action: "sts:TagSession", Resource: role})
+	}
+	if from.SourceIdentity != "" && in.SourceIdentity == nil {
+		out = append(out, auth.Requirement{Action: "sts:SetSourceIdentity", Resource: role})
+	}
+	return out
 }
 
 // GetSessionToken makes a session of the caller.
