@@ -145,22 +145,22 @@ func (p *parser) operation(o *operation, path string, item, op *node.Node, itemA
 // name is the tool's: the operationId with what names of tools cannot have replaced, or
 // one that is made of method and path.
 func (p *parser) name(method, path string, op *node.Node, at *node.Path) string {
-	id := op.Get("operationId")
-	made := id.Str() == ""
-	name := toolName(id.Str())
-	if made {
+	id := op.Get("operationId").Str()
+	name := toolName(id)
+	if strings.Trim(name, "_") == "" { // nothing of 一覧 is left
+		where, has, mend := at, "has no operationId", ", which names the tool; add one"
+		if id != "" {
+			where, has, mend = at.Down("operationId"), short(id)+" has no letter, digit or - that a tool's name could have", "; write another"
+		}
 		if p.options.Strict {
-			p.found.problem(at, "has no operationId, which names the tool; add one")
+			p.found.problem(where, has+mend)
 			return ""
 		}
 		name = madeName(method, path)
 		for i, base := 2, name; p.names[name] != nil; i++ {
 			name = base + "_" + strconv.Itoa(i)
 		}
-		p.found.warn(at, "has no operationId; the tool is called "+short(name))
-	} else if strings.Trim(name, "_") == "" {
-		p.found.problem(at.Down("operationId"), short(id.Text)+" has no letter, digit or - that a tool's name could have")
-		return ""
+		p.found.warn(where, has+"; the tool is called "+short(name))
 	}
 	if other, there := p.names[name]; there {
 		p.found.problem(at.Down("operationId"), "the tool "+short(name)+" is there already, by "+other.String()+"; give each operation an operationId of its own")

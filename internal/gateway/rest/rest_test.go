@@ -67,6 +67,7 @@ func TestAnswers(t *testing.T) {
 	}{
 		"JSON":    {answer(200, "application/json", `{"a":1}`), `{"isError":false,"content":[{"type":"text","text":"{\"a\":1}"}]}`},
 		"text":    {answer(201, "text/plain", `hi`), `{"isError":false,"content":[{"type":"text","text":"hi"}]}`},
+		"marked":  {answer(200, "application/json", "\ufeff[]"), `{"isError":false,"content":[{"type":"text","text":"[]"}]}`},
 		"nothing": {answer(204, "", ""), `{"isError":false,"content":[{"type":"text","text":""}]}`},
 		"image":   {answer(200, "image/png", "\x89PNG"), `{"isError":false,"content":[{"type":"image","data":"iVBORw==","mimeType":"image/png"}]}`},
 		"bytes":   {answer(200, "application/pdf", "%\xff"), `{"isError":false,"content":[{"type":"resource","resource":{"uri":"about:blank","mimeType":"application/pdf","blob":"Jf8="}}]}`},

@@ -250,7 +250,7 @@ func (a *answer) block() content {
 	case family == "image" && kind != "image/svg+xml", family == "audio":
 		return content{Type: family, Data: base64.StdEncoding.EncodeToString(a.body), MIMEType: kind}
 	case utf8.Valid(a.body) && !bytes.ContainsRune(a.body, 0):
-		return text(string(a.body))
+		return text(strings.TrimPrefix(string(a.body), "\ufeff")) // which no parser of JSON takes
 	case strings.EqualFold(params["charset"], "iso-8859-1"), strings.EqualFold(params["charset"], "latin1"):
 		return text(latin1(a.body))
 	}
