@@ -46,6 +46,11 @@ var (
 // one.
 const closing = 5 * time.Second
 
+// Lingering is how long a client that was closed for what it sends may go on
+// sending: a connection that is closed with something unread is reset, and the
+// closing frame is lost with it.
+const Lingering = time.Second
+
 // bufferBytes is what is held of a connection each way.
 const bufferBytes = 16 << 10
 
@@ -102,6 +107,9 @@ func Relay(ctx context.Context, client, server io.ReadWriteCloser, l Limits) err
 	case errors.As(err, &v):
 		c.close(v.Code, v.Reason)
 		s.close(v.Code, v.Reason)
+		if v.ByClient {
+			c.drain()
+		}
 		return err
 	case errors.Is(err, errServer):
 		c.close(InternalError, ErrServerGone.Error())
@@ -204,4 +212,11 @@ func (s *side) close(code uint16, reason string) {
 	if _, err := s.w.Write(closeFrame(code, reason, !s.client)); err == nil {
 		_ = s.w.Flush() // it is closed next
 	}
+}
+
+// drain drops what still comes, until the other side closes or Lingering is over.
+func (s *side) drain() {
+	late := time.AfterFunc(Lingering, func() { s.conn.Close() })
+	defer late.Stop()
+	_, _ = io.Copy(io.Discard, s.r)
 }

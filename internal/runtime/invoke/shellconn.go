@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox"
+	relay "github.com/outcrop/outcrop/internal/websocket"
 )
 
 // The channels of a shell's frames (spec/runtime.md 9.3): the first byte of each.
@@ -86,9 +89,20 @@ func (a *attachment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.hear(ctx)
 	}()
 	a.show(ctx)
+	a.drain(context.Cause(ctx))
 	end(nil)
 	conn.Close()
 	<-done
+}
+
+// drain lets a caller that was closed for what it sends read why (websocket.Lingering).
+func (a *attachment) drain(cause error) {
+	if f, ours := cause.(*closure); !errors.Is(cause, websocket.ErrReadLimit) && (!ours || f.code != websocket.ClosePolicyViolation && f.code != websocket.CloseUnsupportedData) {
+		return
+	}
+	if a.conn.SetReadDeadline(time.Now().Add(relay.Lingering)) == nil {
+		_, _ = io.Copy(io.Discard, a.conn.NetConn())
+	}
 }
 
 // hijacker is what the WebSocket library takes for a connection to hijack.
