@@ -115,7 +115,11 @@ func (s *Service) below(ctx context.Context, m *message, at agentPath) (*agentco
 		return nil, err
 	}
 	m.setIf("Accept", at.accept)
-	m.path = (&url.URL{Path: "/" + at.path, RawQuery: agentQuery(call.Query)}).String()
+	_, sent, _ := strings.Cut(call.Path, "/invocations/") // in at.path %2F is a slash
+	m.path = "/" + strings.TrimLeft(sent, "/")
+	if query := agentQuery(call.Query); query != "" {
+		m.path += "?" + query
+	}
 	return s.send(ctx, key, m, s.start(key))
 }
 

@@ -87,6 +87,7 @@ func TestPathsOfA2A(t *testing.T) {
 		{call{method: http.MethodGet, path: "/tasks/a%20b", query: "?historyLength=3&qualifier=DEFAULT&X-Amzn-Other=1"}, "GET|/tasks/a%20b?historyLength=3|1.0||"},
 		{call{method: http.MethodDelete, path: "/tasks/1/pushNotificationConfigs/2"}, "DELETE|/tasks/1/pushNotificationConfigs/2|1.0||"},
 		{call{method: http.MethodGet, path: "/.well-known/agent.json"}, "GET|/.well-known/agent.json|1.0||"},
+		{call{method: http.MethodGet, path: "/tasks/a%2F..%2Fb%3Fc"}, "GET|/tasks/a%2F..%2Fb%3Fc|1.0||"},
 		{call{method: http.MethodGet, path: "/ping/"}, "GET|/ping/|1.0||"},
 	} {
 		tt.header = header()
