@@ -104,7 +104,7 @@ func (s *shells) claim(at shellKey) (sh *shell, found bool, err error) {
 		}
 	}
 	if n >= maxShells {
-		return nil, false, fault.Quota("The session has %d shells, the most there can be; end one, or connect to one by its shellId", n)
+		return nil, false, fault.Throttled("The session has %d shells, the most there can be; end one, or connect to one by its shellId", n)
 	}
 	sh = newShell(at)
 	s.all[at] = sh
