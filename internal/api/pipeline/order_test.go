@@ -135,6 +135,7 @@ func TestElsewhere(t *testing.T) {
 	for _, tt := range []struct{ name, region, want string }{
 		{"bedrock-data-automation", "eu-west-1", "AWS_ENDPOINT_URL_BEDROCK_DATA_AUTOMATION=https://bedrock-data-automation.eu-west-1.amazonaws.com "},
 		{"dynamodb", "us-west-2", "AWS_ENDPOINT_URL_DYNAMODB=https://dynamodb.us-west-2.amazonaws.com "},
+		{"logs", "us-west-2", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=https://logs.us-west-2.amazonaws.com "},
 		{"execute-api", "<b>", "AWS_ENDPOINT_URL_EXECUTE_API=https://execute-api.us-east-1.amazonaws.com "},
 		{"<script>", "us-west-2", "AWS_ENDPOINT_URL_SERVICE=https://SERVICE.us-west-2.amazonaws.com "},
 	} {

@@ -88,15 +88,25 @@ var signingName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,40}$`)
 // elsewhere says how a shell or an agent calls a service at AWS itself: SDKs take an endpoint
 // from a variable with the service's id in its name.
 func elsewhere(name, region string) string {
-	variable, host := "AWS_ENDPOINT_URL_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), name
+	id, host := strings.ToUpper(strings.ReplaceAll(name, "-", "_")), name
+	switch name { // of agents' services those that sign by another name than their id
+	case "events":
+		id = "EVENTBRIDGE"
+	case "logs":
+		id = "CLOUDWATCH_LOGS"
+	case "monitoring":
+		id = "CLOUDWATCH"
+	case "states":
+		id = "SFN"
+	}
 	if !signingName.MatchString(name) {
-		variable, host = "AWS_ENDPOINT_URL_SERVICE", "SERVICE"
+		id, host = "SERVICE", "SERVICE"
 	}
 	if !regionName.MatchString(region) {
 		region = "us-east-1"
 	}
-	return "To call it at AWS, set keys of AWS and an endpoint such as " +
-		variable + "=https://" + host + "." + region + ".amazonaws.com, in your shell or among the agent's environment variables (docs/runtime.md)"
+	return "To call it at AWS, set keys of AWS and an endpoint such as AWS_ENDPOINT_URL_" +
+		id + "=https://" + host + "." + region + ".amazonaws.com, in your shell or among the agent's environment variables (docs/runtime.md)"
 }
 
 // targeted returns the service that the header of JSON 1.1 names an operation of.
