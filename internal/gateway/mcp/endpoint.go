@@ -15,6 +15,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/fault"
@@ -135,6 +136,8 @@ type exchange struct {
 	params  params
 	version string
 	session session
+	// cancelled is set where the caller said that no answer is wanted any more.
+	cancelled atomic.Bool
 
 	// tool is the one that was looked up last, and holder the target of a resource.
 	tool   *gateway.Tool
@@ -166,8 +169,14 @@ func (x *exchange) post(body io.Reader) {
 		}
 		x.out.finish(http.StatusAccepted, nil)
 	case !x.msg.call():
-		x.out.finish(http.StatusAccepted, nil) // what callers only tell changes nothing here
+		if x.msg.Method == "notifications/cancelled" {
+			x.e.sessions.cancel(x.session, x.msg)
+		}
+		x.out.finish(http.StatusAccepted, nil) // what else callers only tell changes nothing here
 	default:
+		if x.session.Nonce != "" {
+			defer x.cancellable()()
+		}
 		if f := x.take(x.called()); f != nil {
 			x.refuse(f)
 			return
@@ -176,12 +185,24 @@ func (x *exchange) post(body io.Reader) {
 			return
 		}
 		result, f := x.serve()
-		if f != nil {
+		switch {
+		case x.cancelled.Load():
+			x.out.finish(http.StatusAccepted, nil) // as MCP says: no answer
+		case f != nil:
 			x.refuse(f)
-			return
+		default:
+			x.answer(result)
 		}
-		x.answer(result)
 	}
+}
+
+// cancellable lets the caller end what runs.
+func (x *exchange) cancellable() (done func()) {
+	var leave, stop context.CancelFunc
+	x.client, leave = context.WithCancel(x.client)
+	x.ctx, stop = context.WithCancel(x.ctx)
+	forget := x.e.sessions.runs(x.session, x.msg.ID, func() { x.cancelled.Store(true); leave(); stop() })
+	return func() { forget(); leave(); stop() }
 }
 
 // read reads the message, and what it is: of which revision, and of which session.

@@ -351,6 +351,25 @@ func BenchmarkPost(b *testing.B) {
 	}
 }
 
+// TestCancelled: a caller who says so ends a call of the session, which has no answer then,
+// and no other call.
+func TestCancelled(t *testing.T) {
+	k := newKit(t)
+	k.v.SessionLife = time.Hour
+	with := "Mcp-Session-Id: " + k.send("POST", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}`).Header().Get("Mcp-Session-Id")
+	for id, status := range map[string]int{`7`: http.StatusAccepted, `"7"`: http.StatusOK, `8`: http.StatusOK} {
+		k.one.while = func(ctx context.Context, _ target.Call) {
+			k.send("POST", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":`+id+`}}`, with)
+			if (ctx.Err() != nil) != (status == http.StatusAccepted) {
+				t.Errorf("%s cancelled: the call's context: %v", id, ctx.Err())
+			}
+		}
+		if w := k.send("POST", `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"T2___get_time"}}`, with); w.Code != status || (w.Body.Len() == 0) != (status == http.StatusAccepted) {
+			t.Errorf("%s cancelled: %d %s", id, w.Code, w.Body)
+		}
+	}
+}
+
 // TestCallersWhoLeave: what fails because its caller has gone is no line in the log.
 func TestCallersWhoLeave(t *testing.T) {
 	k := newKit(t)

@@ -75,6 +75,8 @@ type sessions struct {
 	count uint64
 	// streams are the ends of those that listen in a session, by its nonce.
 	streams map[string]map[*exchange]context.CancelFunc
+	// calls are the ends of those that run in a session, by its nonce and the call's id.
+	calls map[string]context.CancelFunc
 }
 
 // ending is a session that its caller has ended, and when it would have by itself.
@@ -88,7 +90,7 @@ type ending struct {
 const maxEnded = 1 << 16
 
 func newSessions(box *secret.Box, now func() time.Time) *sessions {
-	return &sessions{box: box, now: now, ended: map[string]struct{}{}, asked: map[string]map[string]chan message{}, streams: map[string]map[*exchange]context.CancelFunc{}}
+	return &sessions{box: box, now: now, ended: map[string]struct{}{}, asked: map[string]map[string]chan message{}, streams: map[string]map[*exchange]context.CancelFunc{}, calls: map[string]context.CancelFunc{}}
 }
 
 // who is whom a session belongs to.
@@ -189,6 +191,34 @@ func (s *sessions) listens(of session, x *exchange, stop context.CancelFunc) (fo
 		if len(s.streams[of.Nonce]) == 0 {
 			delete(s.streams, of.Nonce)
 		}
+	}
+}
+
+// runs keeps the end of a call, for a caller who does not want its answer any more.
+func (s *sessions) runs(of session, id json.RawMessage, stop context.CancelFunc) (forget func()) {
+	key := of.Nonce + string(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[key] = stop
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.calls, key)
+	}
+}
+
+// cancel ends a call that a caller does not want any more.
+func (s *sessions) cancel(of session, m *message) {
+	var what struct {
+		ID json.RawMessage `json:"requestId"`
+	}
+	if json.Unmarshal(m.Params, &what) != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stop := s.calls[of.Nonce+string(what.ID)]; stop != nil {
+		stop()
 	}
 }
 

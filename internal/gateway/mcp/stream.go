@@ -127,7 +127,9 @@ func (s *stream) finish(status int, body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.begun {
-		s.send(body)
+		if body != nil {
+			s.send(body)
+		}
 		s.done = true
 		return
 	}
