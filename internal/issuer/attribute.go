@@ -3,13 +3,39 @@ package issuer
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Attribute is what a pool's schema says of an attribute of its users.
 type Attribute struct {
 	// Fixed: its value comes with the user, and nobody changes it later.
 	Fixed bool `json:"fixed,omitempty"`
+	// Number: values are whole numbers, and else texts.
+	Number bool `json:"number,omitempty"`
+	// Least and Most bound the number, or how many characters the text has; nil does not.
+	Least *int64 `json:"least,omitempty"`
+	Most  *int64 `json:"most,omitempty"`
+}
+
+// check refuses a value that the attribute cannot have.
+func (a Attribute) check(name, value string) error {
+	size, what := int64(utf8.RuneCountInString(value)), "characters"
+	if a.Number {
+		var err error
+		if size, err = strconv.ParseInt(value, 10, 64); err != nil {
+			return Invalid("Attributes did not conform to the schema: %s must be a whole number", name)
+		}
+		what = "as its value"
+	}
+	switch {
+	case a.Least != nil && size < *a.Least:
+		return Invalid("Attributes did not conform to the schema: %s must have at least %d %s", name, *a.Least, what)
+	case a.Most != nil && size > *a.Most:
+		return Invalid("Attributes did not conform to the schema: %s must have at most %d %s", name, *a.Most, what)
+	}
+	return nil
 }
 
 // The bounds of attributes.
@@ -81,8 +107,8 @@ func (s Settings) keepsFixed(was, next map[string]string) error {
 	return nil
 }
 
-// altered returns a user's attributes with some set and others removed. An address
-// that changes is no longer proven, unless the same call says that it is.
+// altered returns a user's attributes with some set and others removed, as those are
+// that are set to nothing. An address that changes is no longer proven, unless the same call says that it is.
 func altered(was, set map[string]string, remove []string) map[string]string {
 	next := maps.Clone(was)
 	if next == nil {
@@ -92,12 +118,26 @@ func altered(was, set map[string]string, remove []string) map[string]string {
 		delete(next, name)
 	}
 	maps.Copy(next, set)
+	maps.DeleteFunc(next, func(_, value string) bool { return value == "" })
 	for _, name := range []string{"email", "phone_number"} {
 		if proof := name + "_verified"; next[name] != was[name] && set[proof] == "" {
 			delete(next, proof)
 		}
 	}
 	return next
+}
+
+// checkValues refuses values that are set and that the schema does not allow. What was
+// stored before is not looked at.
+func (s Settings) checkValues(set map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if a, ok := s.Schema[name]; ok && set[name] != "" {
+			if err := a.check(name, set[name]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkAttributes refuses what is not the caller's to say.

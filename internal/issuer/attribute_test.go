@@ -62,6 +62,35 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// TestSchemaBounds: values are of the kind and size that the schema says, whoever sets them.
+func TestSchemaBounds(t *testing.T) {
+	k := newKit(t)
+	var err error
+	k.pool, err = k.UpdatePool(t.Context(), testScope, k.pool.ID, func(s *Settings) error {
+		s.Schema = map[string]Attribute{"custom:tier": {Least: new(int64(2)), Most: new(int64(5))}, "custom:level": {Number: true, Most: new(int64(9))}}
+		return nil
+	})
+	k.must(err)
+	set := func(name, value string) error {
+		return k.SetAttributes(t.Context(), k.pool, "ada", map[string]string{name: value}, nil)
+	}
+	for name, values := range map[string][]string{"custom:tier": {"a", "platinum"}, "custom:level": {"10", "x", "1.5"}} {
+		for _, value := range values {
+			k.refused(name+" "+value, set(name, value), CodeInvalidParameter)
+			_, err := k.CreateUser(t.Context(), k.pool, NewUser{Name: "eve", Password: secret.NewString(testPassword), Attributes: map[string]string{name: value}, SignedUp: true})
+			k.refused("sign up with "+name+" "+value, err, CodeInvalidParameter)
+		}
+	}
+	k.must(set("custom:tier", "größe"))
+	k.must(set("custom:level", "-3"))
+	k.must(set("custom:tier", "")) // which takes it away
+	u, err := k.User(t.Context(), k.pool, "ada")
+	k.must(err)
+	if tier, there := u.Attributes["custom:tier"]; there || u.Attributes["custom:level"] != "-3" {
+		t.Errorf("tier %q, %v", tier, u.Attributes)
+	}
+}
+
 // TestProof: an address that changes is no longer proven, by whichever call, unless
 // an administrator says so with it.
 func TestProof(t *testing.T) {

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -148,7 +149,7 @@ func (p *Pools) AnswerNewPassword(ctx context.Context, in Pool, c Client, sessio
 	if err := in.Password.Accept(password); err != nil {
 		return u, err
 	}
-	if err := in.checkAttributes(attributes); err != nil {
+	if err := cmp.Or(in.checkAttributes(attributes), in.checkValues(attributes)); err != nil {
 		return u, err
 	}
 	kept, err := p.credentials(ctx, in, u.Sub, u.Username, password)

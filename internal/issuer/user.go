@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"regexp"
@@ -111,7 +112,7 @@ func (p *Pools) CreateUser(ctx context.Context, in Pool, n NewUser) (User, error
 		}
 		spec.Username, spec.Attributes[attribute] = sub, n.Name
 	}
-	if err := in.checkAttributes(spec.Attributes); err != nil {
+	if err := cmp.Or(in.checkAttributes(spec.Attributes), in.checkValues(spec.Attributes)); err != nil {
 		return User{}, err
 	}
 	state := userState{Sub: sub, Status: MustChange}
@@ -256,7 +257,7 @@ func (p *Pools) SetPassword(ctx context.Context, in Pool, name string, password 
 
 // SetAttributes sets some attributes of a user and removes others.
 func (p *Pools) SetAttributes(ctx context.Context, in Pool, name string, set map[string]string, remove []string) error {
-	if err := in.checkAttributes(set); err != nil {
+	if err := cmp.Or(in.checkAttributes(set), in.checkValues(set)); err != nil {
 		return err
 	}
 	_, err := p.change(ctx, in, name, func(r *store.Resource[userSpec, userState]) error {

@@ -86,6 +86,10 @@ def users():
             AuthFlow="ADMIN_USER_PASSWORD_AUTH", AuthParameters={"USERNAME": "ada", "PASSWORD": "x"})
     refused("InvalidParameterException", "not supported", cognito.initiate_auth, ClientId=client,
             AuthFlow="ADMIN_USER_PASSWORD_AUTH", AuthParameters={"USERNAME": "ada", "PASSWORD": "x"})
+    cognito.add_custom_attributes(UserPoolId=pid, CustomAttributes=[
+        {"Name": "tier", "AttributeDataType": "String", "Mutable": True, "StringAttributeConstraints": {"MaxLength": "5"}}])
+    refused("InvalidParameterException", "at most 5 characters", cognito.admin_update_user_attributes, UserPoolId=pid, Username="ada",
+            UserAttributes=[{"Name": "custom:tier", "Value": "platinum"}])
     cognito.tag_resource(ResourceArn=pool["Arn"], Tags={"stage": "dev"})
     assert cognito.list_tags_for_resource(ResourceArn=pool["Arn"])["Tags"] == {"team": "a", "stage": "dev"}
     with open(state, "w") as f:

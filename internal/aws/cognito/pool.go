@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	model "github.com/outcrop/outcrop/internal/api/model/cognito"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
@@ -134,18 +135,46 @@ func poolSettings(set *model.UserPoolType) (issuer.Settings, error) {
 	if d := set.DcrConfiguration; d != nil {
 		out.Registration = issuer.Registration{Open: wire.Text(d.EnableStatus) != "Disabled" && wire.True(d.OpenDcrEnabled), Scopes: d.AllowedScopes}
 	}
+	var err error
 	for _, a := range schemaAttributes(set.SchemaAttributes) {
 		if name := wire.Text(a.Name); name != "sub" && (!issuer.Standard(name) || !*a.Mutable) {
 			if out.Schema == nil {
 				out.Schema = map[string]issuer.Attribute{}
 			}
-			out.Schema[name] = issuer.Attribute{Fixed: !*a.Mutable}
+			if out.Schema[name], err = schemaOf(name, a); err != nil {
+				return issuer.Settings{}, err
+			}
 		}
 	}
 	set.UserPoolTags = nil
-	var err error
 	out.Extra, err = json.Marshal(set)
 	return out, err
+}
+
+// schemaOf is what the issuer holds values of an attribute to. Standard ones have the
+// bounds of all attributes.
+func schemaOf(name string, a model.SchemaAttributeType) (issuer.Attribute, error) {
+	if issuer.Standard(name) {
+		return issuer.Attribute{Fixed: !*a.Mutable}, nil
+	}
+	out := issuer.Attribute{Fixed: !*a.Mutable, Number: wire.Text(a.AttributeDataType) == "Number"}
+	var least, most *string
+	if c := a.NumberAttributeConstraints; out.Number && c != nil {
+		least, most = c.MinValue, c.MaxValue
+	} else if c := a.StringAttributeConstraints; !out.Number && c != nil {
+		least, most = c.MinLength, c.MaxLength
+	}
+	for text, bound := range map[*string]**int64{least: &out.Least, most: &out.Most} {
+		if text == nil || *text == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(*text, 10, 64)
+		if err != nil {
+			return out, issuer.Invalid("Schema: the bounds of %s must be whole numbers, and '%s' is none", name, fault.Clip(*text, 40))
+		}
+		*bound = &n
+	}
+	return out, nil
 }
 
 // fill gives a member its default.
