@@ -58,6 +58,8 @@ func checkMain(root *os.Root, l Language, name string) error {
 	}
 	if info, err := root.Stat(name); err == nil && info.Mode().IsRegular() {
 		return nil
+	} else if err == nil {
+		return fault.Validation("entryPoint %s is not a file in the code zip but a directory. Give the path of the file to run.", quote(name))
 	}
 	top, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {

@@ -176,7 +176,7 @@ func TestLaunchOnEveryInterpreterOfThisMachine(t *testing.T) {
 func TestLaunchRefusesWhatIsNotThere(t *testing.T) {
 	cache := newTestCache(t)
 	code, err := unpackBytes(cache, makeZip(t,
-		member{name: "main.py"}, member{name: "agent/app.py"}, member{name: "bin/plain", body: "\x7fELF"}, member{name: "bin/sh", mode: 0o755, body: "#!/bin/sh\n"},
+		member{name: "main.py"}, member{name: "agent/app.py"}, member{name: "agent/sub.py/x"}, member{name: "bin/plain", body: "\x7fELF"}, member{name: "bin/sh", mode: 0o755, body: "#!/bin/sh\n"},
 		member{name: "index.mjs"}, member{name: "node_modules/.bin/tsx", mode: 0o755, body: "#!/usr/bin/env node\n"},
 	))
 	if err != nil {
@@ -197,6 +197,7 @@ func TestLaunchRefusesWhatIsNotThere(t *testing.T) {
 		{python, nil, "entryPoint has 0 elements"},
 		{python, []string{"a", "b", "c"}, "entryPoint has 3 elements"},
 		{python, []string{"app.py"}, `entryPoint "app.py" is not in the code zip, which holds "agent, bin, index.mjs, main.py, node_modules" at its top.`},
+		{python, []string{"agent/sub.py"}, `entryPoint "agent/sub.py" is not a file in the code zip but a directory.`},
 		{python, []string{"../main.py"}, "is not the path of a file"},
 		{python, []string{"/var/task/main.py"}, "is not the path of a file"},
 		{python, []string{"index.mjs"}, "is not a python file (.py)"},

@@ -65,7 +65,7 @@ func cleanName(name string) (path string, slash bool, err error) {
 		case part == "..":
 			return "", false, refuse(name, "leaves the archive's root by ..", again)
 		case part == "" || part == ".":
-			return "", false, refuse(name, "has an empty or . component in its path", again)
+			return "", false, refuse(name, "has an empty or . component in its path", "Make the zip again by zip -r, which leaves such components out.")
 		case len(part) > maxName:
 			return "", false, refuse(name, fmt.Sprintf("has a name of %d bytes; the limit is %d", len(part), maxName), "Shorten it.")
 		}
