@@ -3,7 +3,6 @@ not as it should be is an exception."""
 
 import json
 import os
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,47 +13,31 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+import kit
+
 REGION, BUCKET, KEY, PYTHON = (os.environ[n] for n in ("AWS_REGION", "BUCKET", "KEY", "PYTHON"))
 SESSION = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 iam, cognito, control = boto3.client("iam"), boto3.client("cognito-idp"), boto3.client("bedrock-agentcore-control")
-
-
-def policy(action, resource="*"):
-    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}]})
-
-
-def settled(read):
-    while True:
-        got = read()
-        if got["status"] not in ("CREATING", "UPDATING"):
-            assert got["status"] == "READY", got
-            return got
-        time.sleep(0.1)
-
-
-def role(name):
-    trust = {"Effect": "Allow", "Principal": {"Service": "bedrock-agentcore.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    return iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))["Role"]["Arn"]
 
 
 def runtime(name, **more):
     made = control.create_agent_runtime(
         agentRuntimeName=name, roleArn=execution, networkConfiguration={"networkMode": "PUBLIC"},
         agentRuntimeArtifact={"codeConfiguration": {"code": {"s3": {"bucket": BUCKET, "prefix": KEY}}, "runtime": PYTHON, "entryPoint": ["main.py"]}}, **more)
-    settled(lambda: control.get_agent_runtime(agentRuntimeId=made["agentRuntimeId"]))
+    kit.settled(lambda: control.get_agent_runtime(agentRuntimeId=made["agentRuntimeId"]))
     return made["agentRuntimeArn"]
 
 
 def gateway(name, **more):
     made = control.create_gateway(name=name, roleArn=front, exceptionLevel="DEBUG", **more)
-    settled(lambda: control.get_gateway(gatewayIdentifier=made["gatewayId"]))
+    kit.settled(lambda: control.get_gateway(gatewayIdentifier=made["gatewayId"]))
     return made["gatewayId"], made["gatewayUrl"]
 
 
 def target(of, name, arn, kind):
     made = control.create_gateway_target(
         gatewayIdentifier=of, name=name, targetConfiguration={"http": {"agentcoreRuntime": {"arn": arn}}}, credentialProviderConfigurations=[kind])
-    settled(lambda: control.get_gateway_target(gatewayIdentifier=of, targetId=made["targetId"]))
+    kit.settled(lambda: control.get_gateway_target(gatewayIdentifier=of, targetId=made["targetId"]))
 
 
 def send(url, body=None, sign=None, **headers):
@@ -80,9 +63,9 @@ def refused(call, code, text):
     raise AssertionError("it was allowed")
 
 
-execution, front = role("agent"), role("front")
+execution, front = kit.role("agent"), kit.role("front")
 iam.create_user(UserName="caller")
-iam.put_user_policy(UserName="caller", PolicyName="p", PolicyDocument=policy("bedrock-agentcore:InvokeGateway"))
+iam.put_user_policy(UserName="caller", PolicyName="p", PolicyDocument=kit.policy("bedrock-agentcore:InvokeGateway"))
 k = iam.create_access_key(UserName="caller")["AccessKey"]
 caller = boto3.Session(aws_access_key_id=k["AccessKeyId"], aws_secret_access_key=k["SecretAccessKey"], region_name=REGION)
 echo, card = runtime("echo"), runtime("card", environmentVariables={"PORT": "9000"}, protocolConfiguration={"serverProtocol": "A2A"})
@@ -103,7 +86,7 @@ def invoke(of=data, arn=echo, **more):
 
 
 refused(invoke, "AccessDeniedException", "bedrock-agentcore:InvokeAgentRuntime on resource: " + echo)
-iam.put_role_policy(RoleName="front", PolicyName="invoke", PolicyDocument=policy("bedrock-agentcore:InvokeAgentRuntime", [echo, echo + "/*", card, card + "/*"]))
+iam.put_role_policy(RoleName="front", PolicyName="invoke", PolicyDocument=kit.policy("bedrock-agentcore:InvokeAgentRuntime", [echo, echo + "/*", card, card + "/*"]))
 first, session = invoke()
 again, same = invoke(runtimeSessionId=session)
 assert again["boot"] == first["boot"] and same == session, (first, again)
@@ -117,7 +100,7 @@ print("boto3")
 # Whose keys they are: the caller's own have no right to the agent.
 mine = caller.client("bedrock-agentcore", endpoint_url=url + "/mine", config=Config(retries={"total_max_attempts": 1}))
 refused(lambda: invoke(mine), "AccessDeniedException", "user/caller is not authorized to perform: bedrock-agentcore:InvokeAgentRuntime")
-iam.put_user_policy(UserName="caller", PolicyName="q", PolicyDocument=policy("bedrock-agentcore:InvokeAgentRuntime", [echo, echo + "/*"]))
+iam.put_user_policy(UserName="caller", PolicyName="q", PolicyDocument=kit.policy("bedrock-agentcore:InvokeAgentRuntime", [echo, echo + "/*"]))
 assert invoke(mine)[0]["body"] == {"do": "say"}
 print("as the caller")
 
@@ -135,7 +118,7 @@ print("a stream")
 # A2A: the card, to which there is a right of its own, with where its agent is reached, and a message there.
 answer = send(url + "/card/.well-known/agent-card.json", None, caller)
 assert answer.status == 403 and b"bedrock-agentcore:GetAgentCard" in answer.read(), answer.status
-iam.put_role_policy(RoleName="front", PolicyName="card", PolicyDocument=policy("bedrock-agentcore:GetAgentCard", [card, card + "/*"]))
+iam.put_role_policy(RoleName="front", PolicyName="card", PolicyDocument=kit.policy("bedrock-agentcore:GetAgentCard", [card, card + "/*"]))
 answer = send(url + "/card/.well-known/agent-card.json", None, caller)
 text = answer.read()
 assert answer.status == 200 and answer.headers["Content-Type"] == "application/json", (answer.status, text)

@@ -11,11 +11,12 @@ from bedrock_agentcore.gateway import GatewayClient
 from bedrock_agentcore.tools.web_search_client import GatewayMcpBackend, WebSearchClient, WebSearchError
 from botocore.exceptions import ClientError
 
+import kit
+
 region, account = os.environ["AWS_REGION"], os.environ["ACCOUNT"]
 control, iam = boto3.client("bedrock-agentcore-control"), boto3.client("iam")
 fast = WaitConfig(max_wait=30, poll_interval=1)
-trust = {"Effect": "Allow", "Principal": {"Service": "bedrock-agentcore.amazonaws.com"}, "Action": "sts:AssumeRole"}
-role = iam.create_role(RoleName="gateway", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))["Role"]["Arn"]
+role = kit.role("gateway")
 sdk = GatewayClient(region_name=region)
 
 

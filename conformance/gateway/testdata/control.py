@@ -12,16 +12,14 @@ from bedrock_agentcore.gateway import GatewayClient
 from bedrock_agentcore_starter_toolkit.operations.gateway.client import GatewayClient as Toolkit
 from botocore.exceptions import ClientError
 
+import kit
+
 logging.disable(logging.CRITICAL)  # what the toolkit tells is no error
 region = os.environ["AWS_REGION"]
 account = os.environ["ACCOUNT"]
 control = boto3.client("bedrock-agentcore-control")
 fast = WaitConfig(max_wait=30, poll_interval=1)
-trust = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "bedrock-agentcore.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
-role = boto3.client("iam").create_role(RoleName="gateway", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+role = kit.role("gateway")
 tools = [
     {"name": "get_weather", "description": "Weather", "inputSchema": {"type": "object", "properties": {"location": {"type": "string"}}, "required": ["location"]}},
     {"name": "get_time", "description": "Time", "inputSchema": {"type": "object", "properties": {"timezone": {"type": "string"}}, "required": ["timezone"]}},

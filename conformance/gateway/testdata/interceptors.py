@@ -1,13 +1,12 @@
 """A gateway whose interceptor hides a tool, refuses calls of it, and lets the rest pass."""
 
-import io
 import json
-import time
 import urllib.error
 import urllib.request
-import zipfile
 
 import boto3
+
+import kit
 
 TOOL = '''
 def lambda_handler(event, context):
@@ -31,34 +30,9 @@ def lambda_handler(event, context):
     return {"interceptorOutputVersion": "1.0", "mcp": {}}
 '''
 
-iam, functions, control = boto3.client("iam"), boto3.client("lambda"), boto3.client("bedrock-agentcore-control")
-trust = {"Effect": "Allow", "Principal": {"Service": ["lambda.amazonaws.com", "bedrock-agentcore.amazonaws.com"]}, "Action": "sts:AssumeRole"}
-role = iam.create_role(RoleName="interceptors", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))["Role"]["Arn"]
-allow = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
-iam.put_role_policy(RoleName="interceptors", PolicyName="invoke", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
-
-
-def function(name, code):
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as z:
-        z.writestr("lambda_function.py", code)
-    arn = functions.create_function(
-        FunctionName=name, Runtime="python3.11", Role=role, Handler="lambda_function.lambda_handler", Code={"ZipFile": packed.getvalue()}
-    )["FunctionArn"]
-    functions.get_waiter("function_active_v2").wait(FunctionName=name)
-    return arn
-
-
-def settled(read):
-    while True:
-        got = read()
-        if got["status"] not in ("CREATING", "UPDATING"):
-            assert got["status"] == "READY", got
-            return got
-        time.sleep(0.1)
-
-
-tool, hook = function("tool", TOOL), function("hook", HOOK)
+control = boto3.client("bedrock-agentcore-control")
+role = kit.role("interceptors", "lambda:InvokeFunction", services=("lambda", "bedrock-agentcore"))
+tool, hook = kit.function("tool", TOOL, role), kit.function("hook", HOOK, role)
 gateway = control.create_gateway(
     name="intercepted",
     roleArn=role,
@@ -72,7 +46,7 @@ gateway = control.create_gateway(
         }
     ],
 )
-settled(lambda: control.get_gateway(gatewayIdentifier=gateway["gatewayId"]))
+kit.settled(lambda: control.get_gateway(gatewayIdentifier=gateway["gatewayId"]))
 schema = [{"name": n, "description": n, "inputSchema": {"type": "object"}} for n in ("broken", "plain", "secret")]
 target = control.create_gateway_target(
     gatewayIdentifier=gateway["gatewayId"],
@@ -80,7 +54,7 @@ target = control.create_gateway_target(
     targetConfiguration={"mcp": {"lambda": {"lambdaArn": tool, "toolSchema": {"inlinePayload": schema}}}},
     credentialProviderConfigurations=[{"credentialProviderType": "GATEWAY_IAM_ROLE"}],
 )
-settled(lambda: control.get_gateway_target(gatewayIdentifier=gateway["gatewayId"], targetId=target["targetId"]))
+kit.settled(lambda: control.get_gateway_target(gatewayIdentifier=gateway["gatewayId"], targetId=target["targetId"]))
 
 
 def ask(method, params):

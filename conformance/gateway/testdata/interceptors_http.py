@@ -2,15 +2,14 @@
 
 import base64
 import http.server
-import io
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
-import zipfile
 
 import boto3
+
+import kit
 
 HOOK = '''
 import base64, json
@@ -63,30 +62,9 @@ upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
 threading.Thread(target=upstream.serve_forever, daemon=True).start()
 at = f"http://127.0.0.1:{upstream.server_port}"
 
-iam, functions, control = boto3.client("iam"), boto3.client("lambda"), boto3.client("bedrock-agentcore-control")
-trust = {"Effect": "Allow", "Principal": {"Service": ["lambda.amazonaws.com", "bedrock-agentcore.amazonaws.com"]}, "Action": "sts:AssumeRole"}
-role = iam.create_role(RoleName="web", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))["Role"]["Arn"]
-allow = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
-iam.put_role_policy(RoleName="web", PolicyName="invoke", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
-
-packed = io.BytesIO()
-with zipfile.ZipFile(packed, "w") as z:
-    z.writestr("lambda_function.py", HOOK)
-hook = functions.create_function(
-    FunctionName="webhook", Runtime="python3.11", Role=role, Handler="lambda_function.lambda_handler", Code={"ZipFile": packed.getvalue()}
-)["FunctionArn"]
-functions.get_waiter("function_active_v2").wait(FunctionName="webhook")
-
-
-def settled(read):
-    while True:
-        got = read()
-        if got["status"] not in ("CREATING", "UPDATING"):
-            assert got["status"] == "READY", got
-            return got
-        time.sleep(0.1)
-
-
+control = boto3.client("bedrock-agentcore-control")
+role = kit.role("web", "lambda:InvokeFunction", services=("lambda", "bedrock-agentcore"))
+hook = kit.function("webhook", HOOK, role)
 gateway = control.create_gateway(
     name="web",
     roleArn=role,
@@ -99,7 +77,7 @@ gateway = control.create_gateway(
         }
     ],
 )
-settled(lambda: control.get_gateway(gatewayIdentifier=gateway["gatewayId"]))
+kit.settled(lambda: control.get_gateway(gatewayIdentifier=gateway["gatewayId"]))
 managed = {"vpcIdentifier": "vpc-01234567", "subnetIds": ["subnet-01234567"], "endpointIpAddressType": "IPV4", "routingDomain": "localhost"}
 lattice = {"resourceConfigurationIdentifier": "rcfg-0123456789abcdef0"}
 role_signs = {"credentialProviderType": "GATEWAY_IAM_ROLE", "credentialProvider": {"iamCredentialProvider": {"service": "models"}}}
@@ -122,7 +100,7 @@ for name, configuration, more in (
     ),
 ):
     target = control.create_gateway_target(gatewayIdentifier=gateway["gatewayId"], name=name, targetConfiguration=configuration, **more)
-    got = settled(lambda: control.get_gateway_target(gatewayIdentifier=gateway["gatewayId"], targetId=target["targetId"]))
+    got = kit.settled(lambda: control.get_gateway_target(gatewayIdentifier=gateway["gatewayId"], targetId=target["targetId"]))
     assert got.get("privateEndpoint") == more.get("privateEndpoint"), got
 
 

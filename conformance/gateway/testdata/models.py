@@ -2,27 +2,18 @@
 
 Prints what they get; what is not as it should be is an exception."""
 
-import json
 import os
 import re
 import sys
-import time
 
 import anthropic
 import boto3
 import openai
 
+import kit
+
 provider, region = sys.argv[1], os.environ["AWS_REGION"]
-iam, cognito, control = boto3.client("iam"), boto3.client("cognito-idp"), boto3.client("bedrock-agentcore-control")
-
-
-def settled(read):
-    while True:
-        got = read()
-        if got["status"] not in ("CREATING", "UPDATING"):
-            assert got["status"] == "READY", got
-            return got
-        time.sleep(0.1)
+cognito, control = boto3.client("cognito-idp"), boto3.client("bedrock-agentcore-control")
 
 
 # A user with a token, and one of another application.
@@ -36,18 +27,14 @@ for name in ("app", "other"):
         ClientId=clients[name], AuthFlow="USER_PASSWORD_AUTH", AuthParameters={"USERNAME": "ada", "PASSWORD": "Ada-Password-1"}
     )["AuthenticationResult"]["AccessToken"]
 
-trust = {"Effect": "Allow", "Principal": {"Service": "bedrock-agentcore.amazonaws.com"}, "Action": "sts:AssumeRole"}
-role = iam.create_role(RoleName="models", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))["Role"]["Arn"]
-actions = ["bedrock-agentcore:GetWorkloadAccessToken", "bedrock-agentcore:GetResourceApiKey", "secretsmanager:GetSecretValue"]
-allow = {"Effect": "Allow", "Action": actions, "Resource": "*"}
-iam.put_role_policy(RoleName="models", PolicyName="keys", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+role = kit.role("models", "bedrock-agentcore:GetWorkloadAccessToken", "bedrock-agentcore:GetResourceApiKey", "secretsmanager:GetSecretValue")
 discovery = f"https://cognito-idp.{region}.amazonaws.com/{pool}/.well-known/openid-configuration"
 gateway = control.create_gateway(
     name="models", roleArn=role, authorizerType="CUSTOM_JWT",
     authorizerConfiguration={"customJWTAuthorizer": {"discoveryUrl": discovery, "allowedClients": [clients["app"]]}},
 )
 url, gateway = gateway["gatewayUrl"], gateway["gatewayId"]
-settled(lambda: control.get_gateway(gatewayIdentifier=gateway))
+kit.settled(lambda: control.get_gateway(gatewayIdentifier=gateway))
 for name, endpoint, paths, models, more in (
     ("gpts", provider, ["/v1/chat/completions", "/v1/responses", "/v1/embeddings"], ["gpt-small", "gpt-metered", "text-embedding-small"], {}),
     ("claudes", provider, ["/v1/messages", "/v1/messages/count_tokens"], ["claude-small", "claude-metered"], {"credentialLocation": "HEADER", "credentialParameterName": "x-api-key"}),
@@ -60,7 +47,7 @@ for name, endpoint, paths, models, more in (
             "endpoint": endpoint, "operations": [{"path": path, "models": [{"model": m} for m in models]} for path in paths]}}},
         credentialProviderConfigurations=[{"credentialProviderType": "API_KEY", "credentialProvider": {"apiKeyCredentialProvider": {"providerArn": key, **more}}}],
     )
-    settled(lambda: control.get_gateway_target(gatewayIdentifier=gateway, targetId=made["targetId"]))
+    kit.settled(lambda: control.get_gateway_target(gatewayIdentifier=gateway, targetId=made["targetId"]))
 control.create_gateway_rate_limit(
     gatewayIdentifier=gateway, rateLimitId="metered", dimensionKeys=["qualifiedModelId"],
     entries=[{"dimensions": {"qualifiedModelId": m}, "tokens": [{"rate": 10, "period": "minute"}]} for m in ("gpt-metered", "claude-metered")],
