@@ -56,7 +56,7 @@ func (t roleTrust) CheckRole(ctx context.Context, role, source string) error {
 	switch {
 	case errors.Is(err, principal.ErrTrust):
 		return fault.Invalid(t.field, "The role %s cannot be assumed by the %s: its trust policy does not allow sts:AssumeRole to the service %s for %s. See %s for one that does", role, t.kind, principal.AgentService, source, t.page).Because(err)
-	case err != nil:
+	case err != nil && !errors.Is(err, principal.ErrRole):
 		return err
 	case !exists:
 		account := t.directory.Account().ID

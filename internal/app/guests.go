@@ -144,7 +144,7 @@ func (g *guests) CheckRole(ctx context.Context, role, source string) error {
 // unfit tells why a role cannot be had for a use; err is of no role.
 func (g *guests) unfit(ctx context.Context, use principal.RoleUse) (why, err error) {
 	exists, err := g.directory.CheckRole(ctx, use)
-	if errors.Is(err, principal.ErrTrust) {
+	if errors.Is(err, principal.ErrTrust) || errors.Is(err, principal.ErrRole) {
 		return err, nil
 	}
 	if err == nil && !exists && g.strict {

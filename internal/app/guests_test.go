@@ -141,6 +141,11 @@ func TestGuestsCredentials(t *testing.T) {
 	if _, err := g.Enter(t.Context(), runtime.Guest{Role: "arn:aws:iam::999999999999:role/r", RoleSession: "foreign"}); err == nil {
 		t.Error("a guest has got another account's role")
 	}
+	for _, role := range []string{"arn:aws:iam::999999999999:role/r", "arn:aws:iam:::role/r"} {
+		if err := g.CheckRole(t.Context(), role, "arn:aws:bedrock-agentcore:us-east-1:"+g.directory.Account().ID+":runtime/r"); err == nil || !strings.Contains(err.Error(), "Role validation failed") {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
 }
 
 // call is a connection of a guest to Outcrop.

@@ -40,8 +40,8 @@ const (
 	FunctionService = "lambda.amazonaws.com"            // those of Lambda's functions
 )
 
-// errRole says that something is not the ARN of a role that the account has.
-var errRole = errors.New("it is not the ARN of a role of this account")
+// ErrRole says that something is not the ARN of a role of the account.
+var ErrRole = errors.New("it is not the ARN of a role of this account")
 
 // RoleUse is what a role is assumed for.
 type RoleUse struct {
@@ -101,8 +101,12 @@ func (d *Directory) BeginRoleSession(ctx context.Context, use RoleUse) (*RoleSes
 }
 
 // CheckRole reports whether a role exists; one that does must trust the service for what
-// it is used for, or it is ErrTrust. The use's Name is not looked at.
+// it is used for, or it is ErrTrust. What is no role of this account is ErrRole. The use's
+// Name is not looked at.
 func (d *Directory) CheckRole(ctx context.Context, use RoleUse) (exists bool, err error) {
+	if _, _, err := d.split(use.Role); err != nil {
+		return false, err
+	}
 	k, err := d.roleAt(ctx, use.Role)
 	if err != nil || k == nil {
 		return false, err
@@ -213,22 +217,31 @@ func (s *RoleSession) leave(keep bool) {
 
 // assumed returns who a guest's session of a role is, as far as names go.
 func (d *Directory) assumed(use RoleUse) (auth.Principal, error) {
-	part := strings.SplitN(use.Role, ":", 6)
-	if len(part) != 6 || part[0] != "arn" || part[2] != "iam" || part[3] != "" || part[4] != d.account.ID {
-		return auth.Principal{}, errRole
-	}
-	path, ok := strings.CutPrefix(part[5], "role/")
-	short := path[strings.LastIndexByte(path, '/')+1:]
-	if !ok || short == "" {
-		return auth.Principal{}, errRole
+	partition, short, err := d.split(use.Role)
+	if err != nil {
+		return auth.Principal{}, err
 	}
 	if !sessionName.MatchString(use.Name) {
 		return auth.Principal{}, errors.New("its name has other characters than a session's, or another length")
 	}
 	return auth.Principal{
 		Account: d.account.ID, Kind: auth.AssumedRole, UserID: RoleID(use.Role) + ":" + use.Name,
-		ARN: "arn:" + part[1] + ":sts::" + d.account.ID + ":assumed-role/" + short + "/" + use.Name,
+		ARN: "arn:" + partition + ":sts::" + d.account.ID + ":assumed-role/" + short + "/" + use.Name,
 	}, nil
+}
+
+// split reads the ARN of a role of this account: its partition, and its name without the path.
+func (d *Directory) split(arn string) (partition, name string, err error) {
+	part := strings.SplitN(arn, ":", 6)
+	if len(part) != 6 || part[0] != "arn" || part[2] != "iam" || part[3] != "" || part[4] != d.account.ID {
+		return "", "", ErrRole
+	}
+	path, ok := strings.CutPrefix(part[5], "role/")
+	name = path[strings.LastIndexByte(path, '/')+1:]
+	if !ok || name == "" {
+		return "", "", ErrRole
+	}
+	return part[1], name, nil
 }
 
 // guest returns who has credentials that a guest was given. Their entity is the role's
