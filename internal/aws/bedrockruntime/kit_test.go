@@ -1,6 +1,7 @@
 package bedrockruntime_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -104,6 +105,7 @@ func newKit(t testing.TB, cfg llm.Config) *kit {
 	web := httptest.NewServer(p)
 	t.Cleanup(web.Close)
 	k.url, k.http = web.URL, web.Client() // whose connections Close closes
+	k.http.Transport = patient{k.http.Transport}
 	return k
 }
 
@@ -115,6 +117,21 @@ func one(kind llm.Kind, url string) llm.Config {
 		p.APIKeyEnv, p.Region, name = "", "eu-west-1", ""
 	}
 	return llm.Config{Providers: map[string]llm.Provider{"scripted": p}, Models: []llm.Mapping{{Pattern: "*", Provider: "scripted", Model: name}}}
+}
+
+// patient keeps bodies of requests of its own. AWS's client for Go closes them as soon as
+// an answer begins; where net/http has not looked for their end yet, it gives up the
+// connection with the rest of the answer on it.
+type patient struct{ http.RoundTripper }
+
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return p.RoundTripper.RoundTrip(r)
 }
 
 // client is AWS's own for Go.
