@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/api/protocol"
 	"github.com/outcrop/outcrop/internal/api/schema"
@@ -245,7 +246,7 @@ func (e *exchange) authenticate(claimErr error) error {
 		return sigv4.FamilyOf(svc.SigningName).Fault(claimErr)
 	}
 	proven := e.hurryProof(maxBody(svc, op))
-	id, err := e.p.cfg.Verifier.Verify(e.r.Context(), e.r, e.claim, sigv4.Expect{Service: svc.SigningName, MaxBody: maxBody(svc, op)})
+	id, err := e.p.cfg.Verifier.Verify(e.r.Context(), e.r, e.claim, sigv4.Expect{Service: svc.SigningName, MaxExpires: maxExpires(op), MaxBody: maxBody(svc, op)})
 	if err != nil {
 		return err
 	}
@@ -280,6 +281,15 @@ func (e *exchange) headersSigned(svc *schema.Service, op *schema.Operation) erro
 		return fault.Denied("The header '%s' asks for %s and must be among the signed headers", members[i].Wire, r.Action)
 	}
 	return nil
+}
+
+// maxExpires bounds the life of presigned URLs: those of WebSockets stand in pages and logs
+// (spec/runtime.md 9.1). Zero is the usual one.
+func maxExpires(op *schema.Operation) time.Duration {
+	if op != nil && op.Upgrade { // a form tells its operation when it is proven
+		return 5 * time.Minute
+	}
+	return 0
 }
 
 // maxBody is the bound of a body: what the model says of a streamed payload,

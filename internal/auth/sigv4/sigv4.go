@@ -97,8 +97,7 @@ type Expect struct {
 	// Service and Region are what the credential must be scoped to. Empty
 	// accepts what the client signed for.
 	Service, Region string
-	// MaxExpires bounds the life of a presigned URL; zero means Week. (The
-	// WebSocket operations allow 300 s, spec/runtime.md 9.1.)
+	// MaxExpires bounds the life of a presigned URL; zero means Week.
 	MaxExpires time.Duration
 	// MaxBody bounds the decoded body in bytes; zero means Config.MaxBody.
 	MaxBody int64

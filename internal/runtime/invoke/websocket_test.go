@@ -248,7 +248,13 @@ func TestWebSocketRefusals(t *testing.T) {
 	k := newKit(t)
 	var seen http.Request
 	k.echoSockets(&seen)
-	u, h := k.socketRequest("/ws", nil, false, nil)
+	u, h := k.socketRequest("/ws", nil, true, url.Values{"X-Amz-Expires": {"301"}})
+	if _, resp, err := websocket.DefaultDialer.DialContext(t.Context(), u, h); err == nil || resp == nil {
+		t.Errorf("a URL that is good for 301 seconds: %v", err)
+	} else if text, _ := io.ReadAll(resp.Body); !strings.Contains(string(text), "must not exceed 300 seconds") {
+		t.Errorf("a URL that is good for 301 seconds: %d %s", resp.StatusCode, text)
+	}
+	u, h = k.socketRequest("/ws", nil, false, nil)
 	get := func(h http.Header) *http.Response {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http"+strings.TrimPrefix(u, "ws"), nil)
 		if err != nil {
