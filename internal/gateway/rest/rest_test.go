@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,18 +61,32 @@ func answer(status int, kind, body string) http.HandlerFunc {
 	}
 }
 
+// packed answers with what nobody asked to be packed.
+func packed(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "application/json")
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, body)
+		_ = z.Close()
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		h    http.HandlerFunc
 		want string
 	}{
-		"JSON":    {answer(200, "application/json", `{"a":1}`), `{"isError":false,"content":[{"type":"text","text":"{\"a\":1}"}]}`},
-		"text":    {answer(201, "text/plain", `hi`), `{"isError":false,"content":[{"type":"text","text":"hi"}]}`},
-		"marked":  {answer(200, "application/json", "\ufeff[]"), `{"isError":false,"content":[{"type":"text","text":"[]"}]}`},
-		"nothing": {answer(204, "", ""), `{"isError":false,"content":[{"type":"text","text":""}]}`},
-		"image":   {answer(200, "image/png", "\x89PNG"), `{"isError":false,"content":[{"type":"image","data":"iVBORw==","mimeType":"image/png"}]}`},
-		"bytes":   {answer(200, "application/pdf", "%\xff"), `{"isError":false,"content":[{"type":"resource","resource":{"uri":"about:blank","mimeType":"application/pdf","blob":"Jf8="}}]}`},
-		"latin":   {answer(200, "text/plain; charset=ISO-8859-1", "caf\xe9"), `{"isError":false,"content":[{"type":"text","text":"café"}]}`},
+		"JSON":     {answer(200, "application/json", `{"a":1}`), `{"isError":false,"content":[{"type":"text","text":"{\"a\":1}"}]}`},
+		"text":     {answer(201, "text/plain", `hi`), `{"isError":false,"content":[{"type":"text","text":"hi"}]}`},
+		"marked":   {answer(200, "application/json", "\ufeff[]"), `{"isError":false,"content":[{"type":"text","text":"[]"}]}`},
+		"nothing":  {answer(204, "", ""), `{"isError":false,"content":[{"type":"text","text":""}]}`},
+		"image":    {answer(200, "image/png", "\x89PNG"), `{"isError":false,"content":[{"type":"image","data":"iVBORw==","mimeType":"image/png"}]}`},
+		"bytes":    {answer(200, "application/pdf", "%\xff"), `{"isError":false,"content":[{"type":"resource","resource":{"uri":"about:blank","mimeType":"application/pdf","blob":"Jf8="}}]}`},
+		"latin":    {answer(200, "text/plain; charset=ISO-8859-1", "caf\xe9"), `{"isError":false,"content":[{"type":"text","text":"café"}]}`},
+		"japanese": {answer(200, "text/plain; charset=Shift_JIS", "\x93\x8c\x8b\x9e"), `{"isError":false,"content":[{"type":"text","text":"東京"}]}`},
+		"broken":   {answer(200, "text/plain; charset=utf-8", "\xff"), `{"isError":false,"content":[{"type":"resource","resource":{"uri":"about:blank","mimeType":"text/plain","blob":"/w=="}}]}`},
+		"packed":   {packed(`[1]`), `{"isError":false,"content":[{"type":"text","text":"[1]"}]}`},
 	} {
 		got, err := serve(t, tt.h, nil, nil).Call(t.Context(), target.Call{Tool: "getPet", Arguments: json.RawMessage(`{"id":"1"}`)})
 		if err != nil || string(got.Body) != tt.want {
@@ -134,6 +149,7 @@ func TestFailures(t *testing.T) {
 		"bytes":     {answer(500, "", "\xff\x00"), nil, `{"id":"1"}`, `OpenAPIClientException - The service answered with status 500 Internal Server Error: (not text)`, false},
 		"arguments": {answer(200, "", ""), nil, `{}`, `Parameter validation failed: id is missing; it is required`, true},
 		"too large": {answer(200, "text/plain", strings.Repeat("x", 6<<20+1)), nil, `{"id":"1"}`, "has more than 6291456 bytes", false},
+		"unpacks":   {packed(strings.Repeat("x", 6<<20+1)), nil, `{"id":"1"}`, "has more than 6291456 bytes", false},
 		"broken": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")
 			_, _ = io.WriteString(w, "x")

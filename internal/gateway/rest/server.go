@@ -6,6 +6,7 @@ package rest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -17,6 +18,9 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/outbound"
@@ -164,7 +168,13 @@ func (s *server) send(r *http.Request) (*answer, error) {
 		return nil, s.unreached(r, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	content := io.Reader(resp.Body)
+	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") { // nobody asked for it
+		if content, err = gzip.NewReader(resp.Body); err != nil {
+			return nil, s.unreached(r, err)
+		}
+	}
+	body, err := io.ReadAll(io.LimitReader(content, maxAnswer+1))
 	if err != nil {
 		return nil, s.unreached(r, err)
 	}
@@ -251,19 +261,14 @@ func (a *answer) block() content {
 		return content{Type: family, Data: base64.StdEncoding.EncodeToString(a.body), MIMEType: kind}
 	case utf8.Valid(a.body) && !bytes.ContainsRune(a.body, 0):
 		return text(strings.TrimPrefix(string(a.body), "\ufeff")) // which no parser of JSON takes
-	case strings.EqualFold(params["charset"], "iso-8859-1"), strings.EqualFold(params["charset"], "latin1"):
-		return text(latin1(a.body))
+	}
+	if charset, err := htmlindex.Get(params["charset"]); err == nil && charset != unicode.UTF8 {
+		if said, err := charset.NewDecoder().Bytes(a.body); err == nil {
+			return text(string(said))
+		}
 	}
 	if kind == "" {
 		kind = "application/octet-stream"
 	}
 	return content{Type: "resource", Resource: &resource{URI: "about:blank", MIMEType: kind, Blob: base64.StdEncoding.EncodeToString(a.body)}}
-}
-
-func latin1(b []byte) string {
-	out := make([]rune, len(b))
-	for i, c := range b {
-		out[i] = rune(c)
-	}
-	return string(out)
 }
