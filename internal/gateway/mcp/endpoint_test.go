@@ -315,6 +315,15 @@ func TestStreaming(t *testing.T) {
 	if w.Header().Get("Content-Type") != "text/event-stream" || w.Body.String() != want {
 		t.Errorf("%s %s", w.Header(), w.Body)
 	}
+	k.v.Streaming = false
+	k.one.while = func(_ context.Context, c target.Call) {
+		if c.Capabilities != nil {
+			t.Errorf("of a caller who cannot be asked, the target is told %s", c.Capabilities)
+		}
+	}
+	if w := k.send("POST", `{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"T2___get_time"}}`, with); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 }
 
 func FuzzPost(f *testing.F) {

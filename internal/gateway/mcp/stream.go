@@ -44,7 +44,7 @@ var errSilent = errors.New("the caller cannot be asked: it takes no events, or h
 func (s *stream) Ask(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	of := s.x.session
 	able := map[string]bool{"elicitation/create": of.Elicits, "sampling/createMessage": of.Samples, "roots/list": of.Roots}
-	if of.Nonce == "" || !s.events || !able[method] || s.x.hooks != nil { // interceptors would see neither the question nor the answer
+	if of.Nonce == "" || !s.asks() || !able[method] {
 		return nil, errSilent
 	}
 	id, answer, forget := s.x.e.sessions.ask(of)
@@ -78,6 +78,9 @@ func (s *stream) Ask(ctx context.Context, method string, params json.RawMessage)
 		return nil, context.Cause(ctx)
 	}
 }
+
+// asks tells whether a question can be sent. Interceptors would see neither it nor its answer.
+func (s *stream) asks() bool { return s.events && s.x.hooks == nil }
 
 // event sends one, and reports whether it could.
 func (s *stream) event(body []byte) bool {

@@ -194,7 +194,10 @@ func (x *exchange) callTool() (json.RawMessage, *failure) {
 func (x *exchange) call(t *gateway.Target) target.Call {
 	c := target.Call{
 		RequestID: x.request, MessageID: plainID(x.msg.ID), Session: x.session.ID, Caller: x.caller, Version: x.version,
-		Meta: x.params.Meta, Params: x.params.Rest, Header: x.passing(t), Query: x.asking(t), Capabilities: x.session.capabilities(), Client: x.out,
+		Meta: x.params.Meta, Params: x.params.Rest, Header: x.passing(t), Query: x.asking(t), Client: x.out,
+	}
+	if x.out.asks() {
+		c.Capabilities = x.session.capabilities()
 	}
 	x.shown(&c)
 	return c
@@ -242,6 +245,8 @@ func (x *exchange) asking(t *gateway.Target) url.Values {
 
 // returns puts the headers of a target's answer on ours.
 func (x *exchange) returns(h http.Header) {
+	x.out.mu.Lock() // what the target asks beside the call may begin the answer
+	defer x.out.mu.Unlock()
 	for name, values := range h {
 		x.out.w.Header()[http.CanonicalHeaderKey(name)] = values
 	}

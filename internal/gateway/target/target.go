@@ -162,7 +162,8 @@ type Call struct {
 	Client Client
 }
 
-// Client is the caller's end of a call that runs.
+// Client is the caller's end of a call that runs. It is safe for concurrent use. After the
+// call nobody is told anything, and an answer to what was asked before still comes.
 type Client interface {
 	// Notify passes a JSON-RPC notification on to the caller.
 	Notify(method string, params json.RawMessage)

@@ -19,6 +19,8 @@ type link struct {
 	mu      sync.Mutex
 	session *session
 	flight  *flight
+	aside   *standalone // nil while there is none
+	left    bool        // the server was told that the session ends
 	// first is the call that opened it: who says goodbye.
 	first target.Call
 
@@ -76,7 +78,13 @@ func (l *link) drop(s *session) {
 	defer l.mu.Unlock()
 	if l.session == s {
 		l.session = nil
+		l.hush()
 	}
+}
+
+// bare is a call without what is called, and who is asked meanwhile.
+func bare(c *target.Call) target.Call {
+	return target.Call{Caller: c.Caller, Header: c.Header, Query: c.Query, Intercepted: c.Intercepted, Catalogue: c.Catalogue}
 }
 
 // links are the sessions of a target, by who shares them.
@@ -99,7 +107,7 @@ func (ls *links) acquire(key string, c *target.Call) (l *link, gone []*link) {
 	l = ls.byKey[key]
 	if l == nil {
 		gone = ls.evict(now)
-		l = &link{key: key, first: target.Call{Caller: c.Caller, Header: c.Header, Query: c.Query, Intercepted: c.Intercepted, Catalogue: c.Catalogue}}
+		l = &link{key: key, first: bare(c)}
 		ls.byKey[key] = l
 	}
 	l.used = now

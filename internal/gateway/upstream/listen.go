@@ -44,10 +44,8 @@ func (d *Driver) listen(s *server, of target.Source) {
 	if d.cfg.Listening.Changed == nil || s.live || s.dependent || len(of.Schema) > 0 {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.deaf = cancel
+	ctx := s.life
 	s.loose.Go(func() {
-		defer cancel()
 		if wanted := d.cfg.Listening.Wanted; wanted != nil && !wanted(ctx, s.endpoint) {
 			return
 		}
@@ -117,9 +115,7 @@ func (s *server) hear(ctx context.Context, got *session, changed func()) (*sessi
 	}
 	defer head.Body.Close()
 	switch {
-	case head.StatusCode == http.StatusMethodNotAllowed || head.StatusCode == http.StatusNotImplemented,
-		head.StatusCode == http.StatusNotFound && got.id == "",
-		head.StatusCode/100 == 2 && mediaType(head.Header) != "text/event-stream":
+	case mute(head), head.StatusCode == http.StatusNotFound && got.id == "":
 		return got, errMute
 	case head.StatusCode != http.StatusOK:
 		return nil, refused(head)
@@ -146,9 +142,7 @@ func (s *server) hear(ctx context.Context, got *session, changed func()) (*sessi
 // tune asks for the stream, as the server's revision has it.
 func (s *server) tune(ctx context.Context, got *session, c *target.Call, id int64) (*http.Response, error) {
 	if !got.modern {
-		h := s.header(got, c, 6)
-		h["Accept"] = []string{"text/event-stream"}
-		return s.do(s.to(http.MethodGet, c, h).WithContext(ctx), c)
+		return s.get(ctx, got, c, "")
 	}
 	r := &request{method: "subscriptions/listen", params: []byte(`"notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}`)}
 	return s.post(ctx, got, c, r, s.encode(id, got, c, r))

@@ -28,7 +28,8 @@ type server struct {
 	readers readers
 	mirrors mirrors
 	loose   sync.WaitGroup
-	deaf    context.CancelFunc // ends the listening; nil where there is none
+	life    context.Context // ends with Close, and all that listens with it
+	end     context.CancelFunc
 
 	// plain is what was agreed with a server without sessions, and initializes is set
 	// where it is known to begin with initialize.
@@ -36,6 +37,11 @@ type server struct {
 	initializes atomic.Bool
 	keeps       atomic.Int32
 	links       links
+
+	// Of standalone streams: mute is set for a server that has none, tardy where its head
+	// is not worth waiting for, and lingering counts those that no call uses.
+	mute, tardy atomic.Bool
+	lingering   atomic.Int64
 }
 
 var (
@@ -120,8 +126,9 @@ func (s *server) exchange(ctx context.Context, c *target.Call, r *request) (answ
 		if got.modern {
 			r.mirrored = s.mirrors.of(r.name, c.Arguments)
 		}
+		leave := s.attend(ctx, l, got, c)
 		a, err := s.send(ctx, got, c, r)
-		if l != nil {
+		if leave(); l != nil {
 			s.links.release(l)
 		}
 		if err != nil && !again && stale(got, err) {
@@ -152,6 +159,8 @@ func (s *server) End(ctx context.Context, session string) {
 func (s *server) leave(ctx context.Context, l *link) {
 	l.mu.Lock()
 	got := l.session
+	l.left = true
+	l.hush()
 	l.mu.Unlock()
 	if got == nil || got.id == "" {
 		return
@@ -167,9 +176,7 @@ func (s *server) leave(ctx context.Context, l *link) {
 // Close implements target.Server. It ends the sessions that are kept, and waits a few
 // seconds at most for servers to hear of it.
 func (s *server) Close() error {
-	if s.deaf != nil {
-		s.deaf()
-	}
+	s.end()
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
 	var group sync.WaitGroup

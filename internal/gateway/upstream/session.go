@@ -233,6 +233,7 @@ func codeOf(e *target.Error) int {
 
 // forget drops what was agreed, so that the next call agrees anew.
 func (s *server) forget(l *link, got *session) {
+	s.mute.Store(false) // it may be another server by now
 	if l != nil {
 		l.drop(got)
 	}

@@ -21,7 +21,7 @@ type stream struct {
 	s    *server
 	got  *session
 	call *target.Call
-	id   int64
+	id   int64 // its request's, or one that no request has
 	// changed is told that lists of the server have changed, on a stream that is open for
 	// that; nil is nobody.
 	changed func()
@@ -178,6 +178,15 @@ func (st *stream) withdraw(params []byte) {
 	}
 }
 
+// withdrawAll ends all requests of the server that have no answer yet.
+func (st *stream) withdrawAll() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, end := range st.open {
+		end()
+	}
+}
+
 // ask passes a request of the server on to the caller, and the caller's answer back.
 // Meanwhile the stream goes on.
 func (st *stream) ask(ctx context.Context, stop context.CancelCauseFunc, m message) error {
@@ -204,16 +213,17 @@ func (st *stream) ask(ctx context.Context, stop context.CancelCauseFunc, m messa
 		end()
 		return malformedf("it asks more than %d things of the caller at once", maxAsked)
 	}
+	c := st.call
 	st.asked.Go(func() {
 		defer end()
-		body := st.reply(ctx, id, jsonraw.Text(m.method), m.params)
+		body := st.reply(ctx, c, id, jsonraw.Text(m.method), m.params)
 		st.mu.Lock()
 		delete(st.open, id)
 		st.mu.Unlock()
 		if ctx.Err() != nil {
 			return
 		}
-		if err := st.s.deliver(ctx, st.got, st.call, &request{}, body); err != nil && ctx.Err() == nil {
+		if err := st.s.deliver(ctx, st.got, c, &request{}, body); err != nil && ctx.Err() == nil {
 			stop(err)
 		}
 	})
@@ -221,9 +231,9 @@ func (st *stream) ask(ctx context.Context, stop context.CancelCauseFunc, m messa
 }
 
 // reply is the response to a request of the server.
-func (st *stream) reply(ctx context.Context, id, method string, params []byte) []byte {
+func (st *stream) reply(ctx context.Context, c *target.Call, id, method string, params []byte) []byte {
 	b := append(append([]byte(`{"jsonrpc":"2.0","id":`), id...), ',')
-	result, err := st.answer(ctx, method, params)
+	result, err := st.answer(ctx, c, method, params)
 	if err == nil && !jsonraw.Object(result) {
 		err = &target.Error{Code: -32603, Message: "The client's answer is no JSON object."}
 	}
@@ -241,14 +251,14 @@ func (st *stream) reply(ctx context.Context, id, method string, params []byte) [
 	return append(append(append(b, `"error":`...), text...), '}')
 }
 
-func (st *stream) answer(ctx context.Context, method string, params []byte) ([]byte, error) {
+func (st *stream) answer(ctx context.Context, c *target.Call, method string, params []byte) ([]byte, error) {
 	switch {
 	case method == "ping":
 		return []byte("{}"), nil
-	case st.call.Client == nil:
+	case c.Client == nil:
 		return nil, &target.Error{Code: -32601, Message: "The client cannot be asked for " + target.Clean(method) + "."}
 	}
-	return st.call.Client.Ask(ctx, method, params)
+	return c.Client.Ask(ctx, method, params)
 }
 
 // resume asks for the rest of a stream, after the time that its server names.
@@ -264,10 +274,7 @@ func (st *stream) resume(ctx context.Context, cut *broken) (*http.Response, erro
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	h := st.s.header(st.got, st.call, 8)
-	h["Accept"] = []string{"text/event-stream"}
-	h[headerLastEvent] = []string{st.lastID}
-	head, err := st.s.do(st.s.to(http.MethodGet, st.call, h).WithContext(ctx), st.call)
+	head, err := st.s.get(ctx, st.got, st.call, st.lastID)
 	if err != nil {
 		return nil, err
 	}

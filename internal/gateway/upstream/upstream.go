@@ -181,6 +181,7 @@ func (d *Driver) open(src target.Source) (*server, error) {
 		slots:     target.NewSlots(d.cfg.Limits.Calls, d.cfg.Limits.Queue),
 		links:     links{byKey: map[string]*link{}, max: d.cfg.Limits.Sessions, now: d.cfg.Now},
 	}
+	s.life, s.end = context.WithCancel(context.Background())
 	if src.Metadata != nil {
 		s.passed = target.Allowed(src.Metadata.AllowedResponseHeaders, target.Returns)
 	}
