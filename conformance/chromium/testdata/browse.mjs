@@ -4,6 +4,7 @@
 // scripts. Every step has to lead to another page, or with until, which may stand alone, to
 // something that shows on the same one. The answer has the pages, and what the browser
 // complained of, but for requests that a page left under way.
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
@@ -13,6 +14,9 @@ import puppeteer from 'puppeteer-core'
 const packed = (name) => inflate(join(import.meta.dirname, 'node_modules/@sparticuz/chromium/bin', name))
 const [executablePath] = await Promise.all(['chromium.br', 'al2023.tar.br', 'fonts.tar.br'].map(packed))
 setupLambdaEnvironment(join(tmpdir(), 'al2023/lib')) // the libraries it needs come with it
+// So do fonts, without which no text shows, but their configuration looks for them in /tmp.
+process.env.FONTCONFIG_FILE = join(tmpdir(), 'fonts.conf')
+writeFileSync(process.env.FONTCONFIG_FILE, `<fontconfig><dir>${tmpdir()}/fonts</dir><cachedir>${tmpdir()}/fonts-cache</cachedir></fontconfig>`)
 // Its sandbox needs an ordinary user. The pages are the tests' own, and nothing beyond
 // this machine is looked for.
 const here = ['127.0.0.1', 'localhost']
