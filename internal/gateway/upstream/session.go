@@ -35,6 +35,8 @@ type session struct {
 	id string
 	// capabilities are the server's.
 	capabilities map[string]json.RawMessage
+	// speechless: it has no stream but those of requests. Under the link's lock.
+	speechless bool
 }
 
 // shared tells whether all calls can go on with it, whoever makes them.

@@ -23,10 +23,9 @@ type standalone struct {
 	heard   <-chan struct{}
 
 	// Under the link's lock.
-	calls   []*target.Call // those that run, the newest last
-	last    target.Call    // who answers while none runs: with nobody to ask
-	idle    *time.Timer    // ends it when no call has run for a while
-	refused bool           // the server has none for this session
+	calls []*target.Call // those that run, the newest last
+	last  target.Call    // who answers while none runs: with nobody to ask
+	idle  *time.Timer    // ends it when no call has run for a while
 }
 
 const (
@@ -70,7 +69,7 @@ func (l *link) attend(ctx context.Context, s *server, got *session, c *target.Ca
 	defer l.mu.Unlock()
 	a := l.aside
 	switch {
-	case l.left || l.session != got || a != nil && a.refused:
+	case l.left || l.session != got || got.speechless:
 		return nil
 	case a == nil:
 		heard := make(chan struct{})
@@ -172,9 +171,8 @@ func (a *standalone) over(again bool) {
 	if a.busy(); a.l.aside != a {
 		return
 	}
-	if a.l.aside = nil; !again { // nothing that is kept leads to a call: a target is closed when nobody has it
-		a.l.aside = &standalone{refused: true, end: func() {}}
-	}
+	a.l.aside = nil // nothing that is kept leads to a call: a target is closed when nobody has it
+	a.st.got.speechless = !again
 }
 
 // hear follows one stream to its end, and reports whether another one may follow.
