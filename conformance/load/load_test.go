@@ -44,6 +44,7 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	r := newRig(t, 2*rate*int(length/time.Second))
+	standstills(t)
 	ctx := t.Context()
 	kinds := []struct {
 		what string

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func (p *pace) run(length time.Duration, most int, call func() error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if err != nil {
-				p.failed = append(p.failed, err)
+				p.failed = append(p.failed, fmt.Errorf("sent at %s, ended %v later: %w", sent.Format(time.TimeOnly), end.Sub(sent).Round(time.Millisecond), err))
 			}
 			p.took, p.served = append(p.took, end.Sub(due)), append(p.served, end.Sub(sent))
 		})
@@ -90,4 +91,31 @@ func (p *pace) report(t *testing.T, what string) {
 
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)].Round(10 * time.Microsecond)
+}
+
+// standstills looks for times at which this process did not run at all, until the test
+// ends: what calls take then says nothing about the server.
+func standstills(t *testing.T) {
+	const tick, worth = 50 * time.Millisecond, time.Second
+	var found []string
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for last := time.Now(); ; {
+			select {
+			case <-done:
+				return
+			case <-time.After(tick):
+			}
+			if stood := time.Since(last); stood > worth {
+				found = append(found, fmt.Sprintf("%v until %s", stood.Round(time.Millisecond), time.Now().Format(time.TimeOnly)))
+			}
+			last = time.Now()
+		}
+	})
+	t.Cleanup(func() {
+		close(done)
+		watching.Wait()
+		t.Logf("figure: %d times this process stood still for more than %v: %s", len(found), worth, strings.Join(found, ", "))
+	})
 }
