@@ -2,6 +2,7 @@
 package terraform
 
 import (
+	"bufio"
 	"errors"
 	"io/fs"
 	"os"
@@ -31,8 +32,8 @@ func New(t *testing.T, s *server.Server, config string) *Terraform {
 	if err != nil {
 		t.Skip("not run: there is no terraform on PATH")
 	}
-	plugins := plugins()
-	if plugins == "" {
+	provider := provider()
+	if provider == "" {
 		t.Skipf("not run: there is no terraform-provider-aws_v%s of this machine's kind; name a folder of providers by OUTCROP_TERRAFORM_PLUGINS", Version)
 	}
 	tf := &Terraform{T: t, path: path, dir: t.TempDir()}
@@ -44,18 +45,51 @@ func New(t *testing.T, s *server.Server, config string) *Terraform {
 	if err := os.WriteFile(rc, []byte("disable_checkpoint = true\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tf.env = append(s.Env(), "TF_CLI_CONFIG_FILE="+rc, "TF_IN_AUTOMATION=1", "TF_INPUT=0", "AWS_CONFIG_FILE="+filepath.Join(tf.dir, "none"))
-	tf.Run("init", "-no-color", "-plugin-dir="+plugins)
+	// Both make much garbage of the provider's schemas.
+	tf.env = append(s.Env(), "GOGC=400", "TF_CLI_CONFIG_FILE="+rc, "TF_IN_AUTOMATION=1", "TF_INPUT=0", "AWS_CONFIG_FILE="+filepath.Join(tf.dir, "none"))
+	tf.env = append(tf.env, "AWS_CA_BUNDLE=") // a provider that is configured again refuses one, and the server speaks plain HTTP
+	tf.env = append(tf.env, reattach+"="+tf.serve(provider))
+	tf.Run("init", "-no-color")
 	return tf
+}
+
+// reattach tells Terraform of providers that run already.
+const reattach = "TF_REATTACH_PROVIDERS"
+
+// serve runs the provider, once for all commands: Terraform itself starts it several
+// times for each, and reads its 700 MB every time to see that they are the same. What
+// it returns says where the provider is.
+func (tf *Terraform) serve(provider string) string {
+	tf.Helper()
+	cmd := exec.Command(provider, "-debug")
+	cmd.Dir, cmd.Env = tf.dir, tf.env
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		tf.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tf.Fatal(err)
+	}
+	tf.Cleanup(func() {
+		_ = cmd.Process.Kill() // there is nothing for it to tidy up
+		_ = cmd.Wait()         // it was killed
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if _, at, ok := strings.Cut(lines.Text(), reattach+"="); ok {
+			return strings.Trim(at, "'")
+		}
+	}
+	tf.Fatalf("%s -debug does not say where it is", provider)
+	return ""
 }
 
 // depth is how far below a folder providers are looked for:
 // ROOT/HOST/NAMESPACE/aws/VERSION/PLATFORM/FILE, and some above.
 const depth = 9
 
-// plugins returns a folder of providers that has the aws provider, found by the name
-// of its file where programs are installed, or empty.
-func plugins() string {
+// provider returns the aws provider, found by the name of its file where programs are
+// installed, or empty.
+func provider() string {
 	home, _ := os.UserHomeDir()
 	for _, root := range []string{
 		os.Getenv("OUTCROP_TERRAFORM_PLUGINS"), os.Getenv("TF_PLUGIN_CACHE_DIR"),
@@ -81,9 +115,6 @@ func find(root string) (found string) {
 		case d.IsDir() && strings.Count(strings.TrimPrefix(path, root), string(filepath.Separator)) >= depth:
 			return fs.SkipDir
 		case !d.IsDir() && strings.HasPrefix(d.Name(), "terraform-provider-aws_v"+Version):
-			for range 6 { // FILE, PLATFORM, VERSION, aws, NAMESPACE, HOST
-				path = filepath.Dir(path)
-			}
 			found = path
 			return fs.SkipAll
 		}
