@@ -154,10 +154,15 @@ func (s *Server) gate() *gate.Gate {
 	}})
 }
 
+// silence is how long a connection may bring no request, from its beginning as between two:
+// clients dial ahead, and Go's keep a connection for 90 seconds whether they have used it or
+// not. One that ends here first takes a request with it. Of strangers' the gate lets go sooner.
+const silence = 2 * time.Minute
+
 // server answers API calls. Guests have one of their own.
 func (s *Server) server() *http.Server {
 	return &http.Server{
-		Handler: countHops(s.mark, sameHost(s.front)), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		Handler: countHops(s.mark, sameHost(s.front)), ReadHeaderTimeout: silence, IdleTimeout: silence, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }
