@@ -2,9 +2,11 @@ package issuer
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -127,14 +129,50 @@ func altered(was, set map[string]string, remove []string) map[string]string {
 	return next
 }
 
-// checkValues refuses values that are set and that the schema does not allow. What was
-// stored before is not looked at.
+// checkValues refuses values that are set and that the schema, or the form of a standard
+// attribute, does not allow. What was stored before is not looked at.
 func (s Settings) checkValues(set map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if a, ok := s.Schema[name]; ok && set[name] != "" {
+		if set[name] == "" {
+			continue
+		}
+		if err := checkForm(name, set[name]); err != nil {
+			return err
+		}
+		if a, ok := s.Schema[name]; ok {
 			if err := a.check(name, set[name]); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// The forms of addresses; numbers are those of E.164 (developer guide, "Working with user
+// attributes").
+var (
+	emailForm = regexp.MustCompile(`^[^@\s]+@[^@\s]+$`)
+	phoneForm = regexp.MustCompile(`^\+[1-9][0-9]{0,14}$`)
+)
+
+// checkForm refuses values that have not the form of their standard attribute.
+func checkForm(name, value string) error {
+	switch name {
+	case "email":
+		if !emailForm.MatchString(value) {
+			return Invalid("Invalid email address format.")
+		}
+	case "phone_number":
+		if !phoneForm.MatchString(value) {
+			return Invalid("Invalid phone number format.")
+		}
+	case "birthdate":
+		if _, err := time.Parse(time.DateOnly, value); err != nil {
+			return Invalid("Attributes did not conform to the schema: birthdate must be a date of the form YYYY-MM-DD")
+		}
+	case "updated_at":
+		if _, err := strconv.ParseUint(value, 10, 63); err != nil {
+			return Invalid("Attributes did not conform to the schema: updated_at must be seconds since 1970, a whole number")
 		}
 	}
 	return nil

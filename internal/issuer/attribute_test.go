@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -156,5 +157,34 @@ func TestSubAsName(t *testing.T) {
 	k.must(err)
 	for _, address := range []string{ada.Sub, "eve", "+4912345"} {
 		k.refused(address, k.SetAttributes(t.Context(), in, "eve@example.com", map[string]string{"email": address}, nil), CodeInvalidParameter)
+	}
+}
+
+// TestForms: standard attributes have the forms that OpenID Connect and Cognito give them,
+// whoever sets them; one that is set to nothing goes.
+func TestForms(t *testing.T) {
+	k := newKit(t)
+	for name, values := range map[string]struct{ good, bad []string }{
+		"email":        {[]string{"a@b", "ada.l+x@mail.example.com", "ä@é.example", ""}, []string{"ada", "@example.com", "ada@", "a@b@c", "a b@example.com", "a@example.com\n"}},
+		"phone_number": {[]string{"+1", "+14325551212", "+123456789012345", ""}, []string{"14325551212", "+", "+0123", "+1 432", "+1(432)5551212", "+1234567890123456"}},
+		"birthdate":    {[]string{"1815-12-10", "0000-12-10", "2000-02-29", ""}, []string{"10/12/1815", "1815-12-1", "1815-13-01", "2001-02-29", "1815-12-10T00:00:00Z"}},
+		"updated_at":   {[]string{"0", "1795363200", ""}, []string{"yesterday", "-1", "1.5"}},
+	} {
+		for _, value := range values.good {
+			k.must(k.SetAttributes(t.Context(), k.pool, "ada", map[string]string{name: value}, nil))
+		}
+		for _, value := range values.bad {
+			k.refused(name+" "+value, k.SetAttributes(t.Context(), k.pool, "ada", map[string]string{name: value}, nil), CodeInvalidParameter)
+			_, err := k.CreateUser(t.Context(), k.pool, NewUser{Name: "bob", Attributes: map[string]string{name: value}})
+			k.refused("a new user's "+name+" "+value, err, CodeInvalidParameter)
+		}
+	}
+	err := k.SetAttributes(t.Context(), k.pool, "ada", map[string]string{"email": "ada"}, nil)
+	if got := fault.From(err).Message; got != "Invalid email address format." {
+		t.Error(got)
+	}
+	err = k.SetAttributes(t.Context(), k.pool, "ada", map[string]string{"phone_number": "432"}, nil)
+	if got := fault.From(err).Message; got != "Invalid phone number format." {
+		t.Error(got)
 	}
 }
