@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	model "github.com/outcrop/outcrop/internal/api/model/cognito"
 	"github.com/outcrop/outcrop/internal/api/wire"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/issuer"
 )
 
@@ -72,10 +75,8 @@ func clientSettings(set *model.UserPoolClientType) (issuer.ClientSettings, error
 		// The flows of a client that names none (API reference, ExplicitAuthFlows).
 		set.ExplicitAuthFlows = []string{"ALLOW_REFRESH_TOKEN_AUTH", "ALLOW_USER_SRP_AUTH", "ALLOW_CUSTOM_AUTH"}
 	}
-	for _, p := range set.SupportedIdentityProviders {
-		if p != "COGNITO" {
-			return issuer.ClientSettings{}, issuer.Invalid("The provider %s does not exist for User Pool %s.", p, wire.Text(set.UserPoolId))
-		}
+	if err := checkClient(set); err != nil {
+		return issuer.ClientSettings{}, err
 	}
 	out := issuer.ClientSettings{
 		Reads: set.ReadAttributes, Writes: set.WriteAttributes,
@@ -104,6 +105,29 @@ func clientSettings(set *model.UserPoolClientType) (issuer.ClientSettings, error
 	}
 	out.Extra, err = json.Marshal(set)
 	return out, err
+}
+
+// checkClient refuses members that are not there, or contradict each other (API reference,
+// CreateUserPoolClient).
+func checkClient(set *model.UserPoolClientType) error {
+	for _, p := range set.SupportedIdentityProviders {
+		if p != "COGNITO" {
+			return issuer.Invalid("The provider %s does not exist for User Pool %s.", p, wire.Text(set.UserPoolId))
+		}
+	}
+	newer := 0
+	for _, flow := range set.ExplicitAuthFlows {
+		if strings.HasPrefix(flow, "ALLOW_") {
+			newer++
+		}
+	}
+	if newer > 0 && newer < len(set.ExplicitAuthFlows) {
+		return issuer.Invalid("ExplicitAuthFlows: values with the prefix ALLOW_ cannot be used along with those without it (ADMIN_NO_SRP_AUTH, CUSTOM_AUTH_FLOW_ONLY, USER_PASSWORD_AUTH)")
+	}
+	if to := set.DefaultRedirectURI; to != nil && !slices.Contains(set.CallbackURLs, *to) {
+		return issuer.Invalid("DefaultRedirectURI must be one of CallbackURLs; '%s' is not", fault.Clip(*to, 100))
+	}
+	return nil
 }
 
 // life is how long a token is good: a number of the unit given, or of its own.

@@ -389,3 +389,36 @@ func FuzzFilter(f *testing.F) {
 		keep(issuer.User{})
 	})
 }
+
+// TestContradictions: members of a client that contradict each other are refused, when it is
+// made and later.
+func TestContradictions(t *testing.T) {
+	k := newKit(t)
+	back := []string{"https://app.example/cb", "https://app.example/other"}
+	for name, c := range map[string]struct {
+		flows     []string
+		to        *string
+		callbacks []string
+		good      bool
+	}{
+		"older flows":                   {flows: []string{"ADMIN_NO_SRP_AUTH", "USER_PASSWORD_AUTH"}, good: true},
+		"newer flows":                   {flows: []string{"ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"}, good: true},
+		"a newer flow after an older":   {flows: []string{"USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"}},
+		"an older flow after a newer":   {flows: []string{"ALLOW_USER_SRP_AUTH", "ADMIN_NO_SRP_AUTH"}},
+		"a default of the callbacks":    {to: &back[1], callbacks: back, good: true},
+		"a default of no callbacks":     {to: &back[1]},
+		"a default that is no callback": {to: new("https://app.example/cb/"), callbacks: back},
+	} {
+		_, err := k.CreateUserPoolClient(k.admin, &model.CreateUserPoolClientRequest{
+			UserPoolId: k.pool, ClientName: new("c"), ExplicitAuthFlows: c.flows, DefaultRedirectURI: c.to, CallbackURLs: c.callbacks})
+		_, later := k.UpdateUserPoolClient(k.admin, &model.UpdateUserPoolClientRequest{
+			UserPoolId: k.pool, ClientId: k.sealed, ExplicitAuthFlows: c.flows, DefaultRedirectURI: c.to, CallbackURLs: c.callbacks})
+		if c.good {
+			k.must(err)
+			k.must(later)
+			continue
+		}
+		k.refused(name, err, issuer.CodeInvalidParameter)
+		k.refused(name+", later", later, issuer.CodeInvalidParameter)
+	}
+}
