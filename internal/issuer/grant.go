@@ -30,6 +30,8 @@ type grant struct {
 	Origin  string    `json:"origin"`
 	// Used is when a token that is good once was used.
 	Used time.Time `json:"used,omitzero"`
+	// Revoked says that the sign-in is over. Of it only the client is left then.
+	Revoked bool `json:"revoked,omitempty"`
 }
 
 // newToken makes an opaque token; it is stored as its digest.
@@ -94,7 +96,7 @@ func (p *Pools) keepGrant(ctx context.Context, in Pool, c Client, u User, s Sign
 			return err
 		}
 		if over || s.At.Before(doc.State.SignedOut) {
-			return NotAuthorized("Refresh Token has been revoked")
+			return errRevoked()
 		}
 		return putGrant(tx, in.ID, digest, g)
 	})
@@ -112,8 +114,10 @@ func putGrant(tx store.Tx, poolID, digest string, g grant) error {
 	}{g.Expires, "grant", g.Origin})
 }
 
-// errRefresh is the one refusal of a refresh token, whatever is wrong with it.
+// errRefresh is the one refusal of a refresh token that never was the client's.
 func errRefresh() error { return NotAuthorized("Invalid Refresh Token") }
+
+func errRevoked() error { return NotAuthorized("Refresh Token has been revoked") }
 
 // Refresh mints tokens again from a refresh token. A client whose tokens rotate gets
 // another; the old one, shown once more after the grace, ends the whole sign-in. proof,
@@ -136,6 +140,9 @@ func (p *Pools) Refresh(ctx context.Context, in Pool, c Client, token secret.Str
 		now := p.cfg.Now()
 		if !found || g.Client != c.ID || now.Unix() >= g.Expires {
 			return errRefresh()
+		}
+		if g.Revoked {
+			return errRevoked()
 		}
 		doc, err := users().Get(tx, in.Scope, userID(in.ID, g.Sub))
 		if err != nil {
@@ -194,7 +201,7 @@ func (p *Pools) Revoke(ctx context.Context, in Pool, c Client, token secret.Stri
 	return p.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		var g grant
 		found, err := get(tx, row(in.ID, "grant", digestOf(token)), &g)
-		if err != nil || !found {
+		if err != nil || !found || g.Revoked {
 			return err
 		}
 		if g.Client != c.ID {
@@ -204,7 +211,18 @@ func (p *Pools) Revoke(ctx context.Context, in Pool, c Client, token secret.Stri
 	})
 }
 
-// dropOrigin deletes the refresh tokens of one sign-in, and notes that its access
+// revokeGrant leaves of a refresh token, until it would have expired, that it was revoked:
+// who shows it is told so, as at Cognito.
+func revokeGrant(tx store.Tx, poolID, digest string) error {
+	var g grant
+	found, err := get(tx, row(poolID, "grant", digest), &g)
+	if err != nil || !found {
+		return err
+	}
+	return put(tx, row(poolID, "grant", digest), grant{Expires: g.Expires, Client: g.Client, Revoked: true})
+}
+
+// dropOrigin revokes the refresh tokens of one sign-in, and notes that its access
 // tokens are good for no call here.
 func dropOrigin(tx store.Tx, poolID string, g grant, now time.Time) error {
 	for r, err := range tx.Rows(grants, store.Prefix(row(poolID, "user", g.Sub+"/"))) {
@@ -219,7 +237,7 @@ func dropOrigin(tx store.Tx, poolID string, g grant, now time.Time) error {
 			continue
 		}
 		digest := string(r.Key[len(row(poolID, "user", g.Sub+"/")):])
-		if err := tx.DeleteRow(grants, row(poolID, "grant", digest)); err != nil {
+		if err := revokeGrant(tx, poolID, digest); err != nil {
 			return err
 		}
 		if err := tx.DeleteRow(grants, r.Key); err != nil {
@@ -229,7 +247,7 @@ func dropOrigin(tx store.Tx, poolID string, g grant, now time.Time) error {
 	return putRevoked(tx, poolID, g.Origin, now)
 }
 
-// dropGrants deletes all that a user is signed in by, and notes each sign-in as over.
+// dropGrants ends all that a user is signed in by, and notes each sign-in as over.
 func dropGrants(tx store.Tx, poolID, sub string, now time.Time) error {
 	for r, err := range tx.Rows(grants, store.Prefix(row(poolID, "user", sub+"/"))) {
 		if err != nil {
@@ -245,10 +263,11 @@ func dropGrants(tx store.Tx, poolID, sub string, now time.Time) error {
 			}
 		}
 		digest := string(r.Key[len(row(poolID, "user", sub+"/")):])
-		for _, kind := range []string{"grant", "session"} {
-			if err := tx.DeleteRow(grants, row(poolID, kind, digest)); err != nil {
-				return err
-			}
+		if err := revokeGrant(tx, poolID, digest); err != nil {
+			return err
+		}
+		if err := tx.DeleteRow(grants, row(poolID, "session", digest)); err != nil {
+			return err
 		}
 		if err := tx.DeleteRow(grants, r.Key); err != nil {
 			return err

@@ -3,6 +3,7 @@ package issuer
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -423,4 +424,47 @@ func TestStanding(t *testing.T) {
 	if err := k.CheckStanding(t.Context(), proxied+k.pool.ID, map[string]any{"token_use": "id", "sub": "nobody", "aud": k.client.ID}); err == nil {
 		t.Error("nobody has a standing")
 	}
+}
+
+// TestRevoked: who shows a refresh token of a sign-in that is over is told so, for as long as
+// it would have been good; another client is not, nor who makes one up.
+func TestRevoked(t *testing.T) {
+	k := newKit(t)
+	other, err := k.CreateClient(t.Context(), testScope, k.pool.ID, ClientSettings{Name: "other"}, false, secret.String{})
+	k.must(err)
+	says := func(c Client, token secret.String) string {
+		_, _, err := k.Refresh(t.Context(), k.pool, c, token, nil, nil)
+		k.refused("a refresh token", err, CodeNotAuthorized)
+		return fault.From(err).Message
+	}
+	const revoked, invalid = "Refresh Token has been revoked", "Invalid Refresh Token"
+	revoke := func(token secret.String) error { return k.Revoke(t.Context(), k.pool, k.client, token) }
+	for name, end := range map[string]func(token secret.String) error{
+		"revoked":       revoke,
+		"revoked twice": func(token secret.String) error { return errors.Join(revoke(token), revoke(token)) },
+		"signed out":    func(secret.String) error { return k.SignOut(t.Context(), k.pool, "ada") },
+	} {
+		token := k.signIn(k.client, ScopeUser).Refresh
+		k.must(end(token))
+		if got := says(k.client, token); got != revoked {
+			t.Errorf("%s: %s", name, got)
+		}
+		if got := says(other, token); got != invalid {
+			t.Errorf("%s, another client: %s", name, got)
+		}
+	}
+	if got := says(k.client, secret.NewString("made-up")); got != invalid {
+		t.Error(got)
+	}
+	token := k.signIn(k.client, ScopeUser).Refresh
+	k.must(revoke(token))
+	k.ahead = defaultRefresh
+	k.must(k.Sweep(t.Context()))
+	k.must(k.cfg.Store.View(t.Context(), func(r store.Reader) error {
+		var g grant
+		if found, err := get(r, row(k.pool.ID, "grant", digestOf(token)), &g); found || err != nil {
+			t.Errorf("%+v is kept for ever, %v", g, err)
+		}
+		return nil
+	}))
 }

@@ -139,7 +139,7 @@ def after():
     refused("NotAuthorizedException", "Incorrect", cognito.initiate_auth, ClientId=client, AuthFlow="USER_PASSWORD_AUTH",
             AuthParameters={"USERNAME": "ada", "PASSWORD": "Analytical-1"})
     cognito.revoke_token(Token=tokens["RefreshToken"], ClientId=client)
-    refused("NotAuthorizedException", "Invalid Refresh Token", cognito.initiate_auth, ClientId=client,
+    refused("NotAuthorizedException", "Refresh Token has been revoked", cognito.initiate_auth, ClientId=client,
             AuthFlow="REFRESH_TOKEN_AUTH", AuthParameters={"REFRESH_TOKEN": tokens["RefreshToken"]})
     refused("NotAuthorizedException", "revoked", cognito.get_user, AccessToken=again["AccessToken"])
     fresh = cognito.initiate_auth(ClientId=client, AuthFlow="USER_PASSWORD_AUTH",
