@@ -5,7 +5,9 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/issuer"
@@ -26,6 +28,8 @@ type request struct {
 	Prompt string `json:"prompt,omitempty"`
 	// Hint is the name that stands in the form.
 	Hint string `json:"hint,omitempty"`
+	// since is when a browser's session must not have begun before; zero is any time.
+	since time.Time
 }
 
 // deviation is an error that the client hears of at its redirect URI.
@@ -85,8 +89,10 @@ func (h *Handler) detail(r *http.Request, c issuer.Client, q url.Values, out *re
 		return &deviation{"invalid_request", "A parameter is too long"}
 	case out.Challenge == "" && (c.Public() || method != ""):
 		return &deviation{"invalid_request", "An application without a secret sends a code_challenge (RFC 7636)"}
-	case out.Challenge != "" && (method != "S256" || !challenge.MatchString(out.Challenge)):
+	case out.Challenge != "" && method != "S256":
 		return &deviation{"invalid_request", "The code_challenge_method is S256"}
+	case out.Challenge != "" && !challenge.MatchString(out.Challenge):
+		return &deviation{"invalid_request", "The code_challenge is the SHA-256 of the code_verifier in base64url without padding: 43 of the characters A-Z, a-z, 0-9, - and _ (RFC 7636 4.2)"}
 	}
 	for _, p := range strings.Fields(q.Get("prompt")) {
 		switch p {
@@ -100,8 +106,12 @@ func (h *Handler) detail(r *http.Request, c issuer.Client, q url.Values, out *re
 			return &deviation{"invalid_request", "The prompt is not known"}
 		}
 	}
-	if q.Get("max_age") == "0" && out.Prompt == "" {
-		out.Prompt = "login"
+	if age := q.Get("max_age"); age != "" {
+		seconds, err := strconv.ParseUint(age, 10, 32)
+		if err != nil {
+			return &deviation{"invalid_request", "The max_age is a whole number of seconds, not less than 0"}
+		}
+		out.since = h.cfg.Now().Add(-time.Duration(seconds) * time.Second)
 	}
 	asked, err := h.named(r, q)
 	if err != nil {
@@ -231,6 +241,7 @@ func (h *Handler) visit(w http.ResponseWriter, r *http.Request, f face) (v visit
 	}
 	about(r.Context(), v.client.ID, "")
 	v.user, v.session, v.signedIn, err = h.cfg.Pools.Session(r.Context(), f.pool, cookie(r, sessionCookie))
+	v.signedIn = v.signedIn && !v.session.At.Before(v.to.since)
 	if err != nil {
 		h.problem(w, r, err)
 	}
