@@ -109,7 +109,7 @@ func (d *DB) RecordsAfter(ctx context.Context, q AuditQuery, cursor int64) (out 
 }
 
 const selectRecords = `SELECT id, time, request_id, account, region, principal, access_key_id, event, source,
-	source_ip, user_agent, resources, error_code, error_message, status, read_only FROM audit WHERE `
+	source_ip, user_agent, resources, error_code, error_message, status, read_only, principal_id FROM audit WHERE `
 
 // where is the condition of a query, with its arguments.
 func (q AuditQuery) where() (where string, args []any) {
@@ -164,7 +164,7 @@ func (q AuditQuery) where() (where string, args []any) {
 func scanRecord(scan func(...any) error) (r Record, at place, err error) {
 	var resources string
 	err = scan(&at.id, &at.time, &r.RequestID, &r.Scope.Account, &r.Scope.Region, &r.Principal, &r.AccessKeyID, &r.Event,
-		&r.Source, &r.SourceIP, &r.UserAgent, &resources, &r.ErrorCode, &r.ErrorMessage, &r.Status, &r.ReadOnly)
+		&r.Source, &r.SourceIP, &r.UserAgent, &resources, &r.ErrorCode, &r.ErrorMessage, &r.Status, &r.ReadOnly, &r.PrincipalID)
 	if err == nil {
 		err = json.Unmarshal([]byte(resources), &r.Resources)
 	}

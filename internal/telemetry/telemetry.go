@@ -73,6 +73,9 @@ type Record struct {
 	Scope store.Scope
 	// Principal is the ARN of the caller; empty for an unsigned operation.
 	Principal string
+	// PrincipalID is the caller's aws:userid: the unique id of a user, ROLEID:SESSION of an
+	// assumed role. Another of the same name later has another.
+	PrincipalID string
 	// AccessKeyID is the key the caller signed with, never the secret.
 	AccessKeyID string
 	// Event is the operation's name and Source its service, for example

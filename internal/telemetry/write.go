@@ -135,8 +135,8 @@ const auditRows = 16
 
 const (
 	insertAudit = `INSERT INTO audit (time, request_id, account, region, principal, access_key_id, event, source,
-		source_ip, user_agent, resources, error_code, error_message, status, read_only) VALUES `
-	auditRow = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		source_ip, user_agent, resources, error_code, error_message, status, read_only, principal_id) VALUES `
+	auditRow = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
 func writeAudits(conn *dbfile.Conn, records []Record) error {
@@ -173,7 +173,7 @@ func appendAudit(args []any, r *Record) ([]any, error) {
 		return nil, fmt.Errorf("encode audit record: %w", err)
 	}
 	return append(args, micros(r.Time), clip(r.RequestID), clip(r.Scope.Account), clip(r.Scope.Region), clip(r.Principal), clip(r.AccessKeyID),
-		clip(r.Event), clip(r.Source), clip(r.SourceIP), clip(r.UserAgent), string(resources), clip(r.ErrorCode), clip(r.ErrorMessage), r.Status, r.ReadOnly), nil
+		clip(r.Event), clip(r.Source), clip(r.SourceIP), clip(r.UserAgent), string(resources), clip(r.ErrorCode), clip(r.ErrorMessage), r.Status, r.ReadOnly, clip(r.PrincipalID)), nil
 }
 
 // A caller chooses some of the texts of a record, so each is bounded, and so is

@@ -374,8 +374,8 @@ func (e *exchange) audit(f *fault.Error, status int) error {
 		return nil // not a call of any operation, or its answer broke off
 	}
 	rec := telemetry.Record{
-		Time: e.started, RequestID: e.call.RequestID, Scope: e.call.Scope, Principal: e.call.Principal.ARN, AccessKeyID: e.claim.AccessKeyID,
-		Event: e.match.op.Name, Source: e.match.svc.Name, SourceIP: actingService, UserAgent: e.r.UserAgent(),
+		Time: e.started, RequestID: e.call.RequestID, Scope: e.call.Scope, Principal: e.call.Principal.ARN, PrincipalID: e.call.Principal.UserID,
+		AccessKeyID: e.claim.AccessKeyID, Event: e.match.op.Name, Source: e.match.svc.Name, SourceIP: actingService, UserAgent: e.r.UserAgent(),
 		Resources: e.call.resources, Status: status, ReadOnly: e.match.op.ReadOnly,
 	}
 	if ip := sourceIP(e.r); ip.IsValid() { // what this server calls has none

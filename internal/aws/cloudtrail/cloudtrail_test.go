@@ -28,10 +28,10 @@ func records() []telemetry.Record {
 	return []telemetry.Record{
 		{Time: begin, RequestID: "r0", Scope: home, Principal: "arn:aws:iam::111122223333:root", AccessKeyID: "AKIDROOT", Event: "CreateAgentRuntime",
 			Source: "bedrock-agentcore-control", SourceIP: "127.0.0.1", UserAgent: "aws-cli/2", Resources: []string{agent}, Status: 202},
-		{Time: begin.Add(time.Second), RequestID: "r1", Scope: home, Principal: "arn:aws:iam::111122223333:user/team/alice", AccessKeyID: "AKIDALICE", Event: "GetAgentRuntime",
+		{Time: begin.Add(time.Second), RequestID: "r1", Scope: home, Principal: "arn:aws:iam::111122223333:user/team/alice", PrincipalID: "AIDAALICE", AccessKeyID: "AKIDALICE", Event: "GetAgentRuntime",
 			Source: "bedrock-agentcore-control", SourceIP: "127.0.0.1", Resources: []string{agent}, Status: 403, ReadOnly: true,
 			ErrorCode: "AccessDeniedException", ErrorMessage: "User: alice is not authorized"},
-		{Time: begin.Add(2 * time.Second), RequestID: "r2", Scope: home, Principal: "arn:aws:sts::111122223333:assumed-role/hello-role/BedrockAgentCore-1", AccessKeyID: "ASIA1",
+		{Time: begin.Add(2 * time.Second), RequestID: "r2", Scope: home, Principal: "arn:aws:sts::111122223333:assumed-role/hello-role/BedrockAgentCore-1", PrincipalID: "AROAHELLO:BedrockAgentCore-1", AccessKeyID: "ASIA1",
 			Event: "Converse", Source: "bedrock-runtime", Resources: []string{"arn:aws:bedrock:us-west-2::foundation-model/x.y"}, Status: 200},
 		{Time: begin.Add(3 * time.Second), RequestID: "r3", Scope: home, Event: "GetUser", Source: "cognito-idp", Resources: []string{"*"}, Status: 200, ReadOnly: true},
 		{Time: begin, RequestID: "other", Scope: store.Scope{Account: "999999999999", Region: "us-west-2"}, Event: "CreateAgentRuntime", Source: "s3"},
@@ -144,9 +144,9 @@ func TestRecord(t *testing.T) {
 	}
 	want := []string{ // of userIdentity
 		`{"type":"Unknown"}`,
-		`{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/hello-role/BedrockAgentCore-1","accountId":"111122223333","accessKeyId":"ASIA1",` +
-			`"sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::111122223333:role/hello-role","accountId":"111122223333","userName":"hello-role"}}}`,
-		`{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/team/alice","accountId":"111122223333","accessKeyId":"AKIDALICE","userName":"alice"}`,
+		`{"type":"AssumedRole","principalId":"AROAHELLO:BedrockAgentCore-1","arn":"arn:aws:sts::111122223333:assumed-role/hello-role/BedrockAgentCore-1","accountId":"111122223333","accessKeyId":"ASIA1",` +
+			`"sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAHELLO","arn":"arn:aws:iam::111122223333:role/hello-role","accountId":"111122223333","userName":"hello-role"}}}`,
+		`{"type":"IAMUser","principalId":"AIDAALICE","arn":"arn:aws:iam::111122223333:user/team/alice","accountId":"111122223333","accessKeyId":"AKIDALICE","userName":"alice"}`,
 		`{"type":"Root","principalId":"111122223333","arn":"arn:aws:iam::111122223333:root","accountId":"111122223333","accessKeyId":"AKIDROOT"}`,
 	}
 	for i, e := range out.Events {

@@ -55,16 +55,17 @@ type sessionContext struct {
 }
 
 type sessionIssuer struct {
-	Type      string `json:"type"`
-	ARN       string `json:"arn"`
-	AccountID string `json:"accountId"`
-	UserName  string `json:"userName"`
+	Type        string `json:"type"`
+	PrincipalID string `json:"principalId,omitempty"`
+	ARN         string `json:"arn"`
+	AccountID   string `json:"accountId"`
+	UserName    string `json:"userName"`
 }
 
 // identityOf reads who called from the ARN that a record has. It returns the name
 // that Username is looked for by.
 func identityOf(r *telemetry.Record) (id identity, name string) {
-	id = identity{Type: "Unknown", ARN: r.Principal, AccessKeyID: r.AccessKeyID, AccountID: r.Scope.Account}
+	id = identity{Type: "Unknown", PrincipalID: r.PrincipalID, ARN: r.Principal, AccessKeyID: r.AccessKeyID, AccountID: r.Scope.Account}
 	part := strings.SplitN(r.Principal, ":", 6)
 	if len(part) != 6 {
 		id.AccountID = ""
@@ -80,8 +81,9 @@ func identityOf(r *telemetry.Record) (id identity, name string) {
 		id.Type, id.UserName = "IAMUser", name
 	case "assumed-role":
 		role, _, _ := strings.Cut(rest, "/")
+		roleID, _, _ := strings.Cut(r.PrincipalID, ":")
 		id.Type = "AssumedRole"
-		id.SessionContext = &sessionContext{sessionIssuer{Type: "Role", ARN: "arn:" + part[1] + ":iam::" + part[4] + ":role/" + role, AccountID: part[4], UserName: role}}
+		id.SessionContext = &sessionContext{sessionIssuer{Type: "Role", PrincipalID: roleID, ARN: "arn:" + part[1] + ":iam::" + part[4] + ":role/" + role, AccountID: part[4], UserName: role}}
 	case "oidc-provider": // and for whom, of whom the token was: no credentials yet
 		id.Type, id.PrincipalID, id.ARN = "WebIdentityUser", rest, ""
 	case "federated-user":
