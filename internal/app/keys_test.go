@@ -366,6 +366,49 @@ func TestManagedSecret(t *testing.T) {
 	}
 }
 
+// TestKeysByAlias: operations that use a key take its aliases, those that manage one its id
+// and its ARN alone (KMS's API reference).
+func TestKeysByAlias(t *testing.T) {
+	v := newVault(t)
+	made := v.ok("kms.CreateKey", nil).members["KeyMetadata"].(map[string]any)
+	v.ok("kms.CreateAlias", map[string]any{"AliasName": "alias/a", "TargetKeyId": made["KeyId"]})
+	in := map[string]any{
+		"CiphertextBlob": "eA==", "Plaintext": "eA==", "Message": "eA==", "Mac": "eA==", "Signature": "eA==", "NumberOfBytes": 32, "SigningAlgorithm": "ECDSA_SHA_256",
+		"MacAlgorithm": "HMAC_SHA_256", "Description": "x", "TagKeys": []string{"a"}, "Tags": []map[string]string{{"TagKey": "a", "TagValue": "b"}}, "Policy": key.DefaultPolicy(v.account),
+	}
+	uses := strings.Fields("DescribeKey GetPublicKey Encrypt Decrypt GenerateDataKey GenerateDataKeyWithoutPlaintext GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext " +
+		"Sign Verify GenerateMac VerifyMac")
+	managing := 0
+	for i := range kms.Service.Operations {
+		op := &kms.Service.Operations[i]
+		if op.Refused != "" {
+			continue
+		}
+		members, named := map[string]any{}, false
+		for _, m := range kms.Service.Shape(op.Input).Members {
+			if value, ok := in[m.Name]; ok {
+				members[m.Name] = value
+			}
+			named = named || m.Name == "KeyId"
+		}
+		if !named {
+			continue
+		}
+		for _, alias := range []string{"alias/a", "alias/none", strings.Replace(made["Arn"].(string), "key/"+made["KeyId"].(string), "alias/a", 1)} {
+			members["KeyId"] = alias
+			if !slices.Contains(uses, op.Name) {
+				managing++
+				v.wants(v.root, "kms."+op.Name, members, "InvalidArnException", "Key Aliases are not supported for this operation.")
+			} else if a := v.call(v.root, "kms."+op.Name, members); a.code == "InvalidArnException" || alias == "alias/none" && a.code != "NotFoundException" && op.Name != "Decrypt" {
+				t.Errorf("%s %s: %s %s", op.Name, alias, a.code, a.text)
+			}
+		}
+	}
+	if managing != 3*17 {
+		t.Errorf("%d calls to manage a key by an alias", managing)
+	}
+}
+
 // TestEveryKeyOperationAsks: whose policies allow nothing does nothing, whatever the
 // operation that leaves the asking to its handler.
 func TestEveryKeyOperationAsks(t *testing.T) {

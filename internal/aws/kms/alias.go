@@ -67,11 +67,14 @@ func (s *Service) ListAliases(ctx context.Context, in *model.ListAliasesRequest)
 		}
 		return &model.ListAliasesResponse{Aliases: entries(list.Items), NextMarker: wire.Optional(list.Next), Truncated: new(list.Next != "")}, nil
 	}
+	if err := noAlias(in.KeyId); err != nil {
+		return nil, err
+	}
 	n, err := key.ParseName(scope, *in.KeyId)
 	if err != nil {
 		return nil, err
 	}
-	if n.Scope != scope || n.Alias != "" {
+	if n.Scope != scope {
 		return nil, key.NotFound(key.Ref{Scope: n.Scope, ID: n.ID})
 	}
 	k, err := s.keys.Get(ctx, key.Ref{Scope: scope, ID: n.ID})

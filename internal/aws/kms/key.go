@@ -128,7 +128,7 @@ func (s *Service) DisableKey(ctx context.Context, in *model.DisableKeyRequest) (
 
 // change changes a key for a caller who may do action with it.
 func (s *Service) change(ctx context.Context, action string, name *string, fn func(*key.Settings) error) (*model.Nothing, error) {
-	k, err := s.own(ctx, action, name)
+	k, err := s.managed(ctx, action, name)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (s *Service) change(ctx context.Context, action string, name *string, fn fu
 
 // ScheduleKeyDeletion lets a key go after some days.
 func (s *Service) ScheduleKeyDeletion(ctx context.Context, in *model.ScheduleKeyDeletionRequest) (*model.ScheduleKeyDeletionResponse, error) {
-	k, err := s.own(ctx, "ScheduleKeyDeletion", in.KeyId)
+	k, err := s.managed(ctx, "ScheduleKeyDeletion", in.KeyId)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (s *Service) ScheduleKeyDeletion(ctx context.Context, in *model.ScheduleKey
 
 // CancelKeyDeletion keeps a key that was to go. It is disabled then.
 func (s *Service) CancelKeyDeletion(ctx context.Context, in *model.CancelKeyDeletionRequest) (*model.CancelKeyDeletionResponse, error) {
-	k, err := s.own(ctx, "CancelKeyDeletion", in.KeyId)
+	k, err := s.managed(ctx, "CancelKeyDeletion", in.KeyId)
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,23 @@ func (s *Service) may(ctx context.Context, action string, name *string, more con
 	return k, missing
 }
 
+// noAlias refuses an alias where KMS takes the id of a key or its ARN alone (KMS's API
+// reference, "KeyId" of each operation).
+func noAlias(name *string) error {
+	if text := wire.Text(name); strings.HasPrefix(text, key.AliasPrefix) || strings.Contains(text, ":"+key.AliasPrefix) {
+		return fault.BadRequest(key.CodeInvalidARN, "Key Aliases are not supported for this operation.")
+	}
+	return nil
+}
+
+// managed is own for a key that is named by no alias.
+func (s *Service) managed(ctx context.Context, action string, name *string) (key.Key, error) {
+	if err := noAlias(name); err != nil {
+		return key.Key{}, err
+	}
+	return s.own(ctx, action, name)
+}
+
 // own is may for what only callers of the key's own account and region do.
 func (s *Service) own(ctx context.Context, action string, name *string) (key.Key, error) {
 	c := pipeline.From(ctx)

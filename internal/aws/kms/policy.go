@@ -79,7 +79,7 @@ func named(policyName *string) error {
 
 // PutKeyPolicy replaces the policy of a key.
 func (s *Service) PutKeyPolicy(ctx context.Context, in *model.PutKeyPolicyRequest) (*model.Nothing, error) {
-	k, err := s.own(ctx, "PutKeyPolicy", in.KeyId)
+	k, err := s.managed(ctx, "PutKeyPolicy", in.KeyId)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (s *Service) PutKeyPolicy(ctx context.Context, in *model.PutKeyPolicyReques
 
 // GetKeyPolicy returns the policy of a key.
 func (s *Service) GetKeyPolicy(ctx context.Context, in *model.GetKeyPolicyRequest) (*model.GetKeyPolicyResponse, error) {
-	k, err := s.own(ctx, "GetKeyPolicy", in.KeyId)
+	k, err := s.managed(ctx, "GetKeyPolicy", in.KeyId)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +111,6 @@ func (s *Service) GetKeyPolicy(ctx context.Context, in *model.GetKeyPolicyReques
 
 // ListKeyPolicies names the one that a key has.
 func (s *Service) ListKeyPolicies(ctx context.Context, in *model.ListKeyPoliciesRequest) (*model.ListKeyPoliciesResponse, error) {
-	_, err := s.own(ctx, "ListKeyPolicies", in.KeyId)
+	_, err := s.managed(ctx, "ListKeyPolicies", in.KeyId)
 	return &model.ListKeyPoliciesResponse{PolicyNames: []string{defaultName}, Truncated: new(false)}, err
 }

@@ -24,7 +24,7 @@ func (s *Service) DisableKeyRotation(ctx context.Context, in *model.DisableKeyRo
 }
 
 func (s *Service) rotate(ctx context.Context, action string, name *string, days int) (*model.Nothing, error) {
-	k, err := s.own(ctx, action, name)
+	k, err := s.managed(ctx, action, name)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +43,9 @@ func (s *Service) rotate(ctx context.Context, action string, name *string, days 
 // GetKeyRotationStatus tells whether and when the material is replaced. Of a key
 // that cannot be rotated it says no (KMS's API reference).
 func (s *Service) GetKeyRotationStatus(ctx context.Context, in *model.GetKeyRotationStatusRequest) (*model.GetKeyRotationStatusResponse, error) {
+	if err := noAlias(in.KeyId); err != nil {
+		return nil, err
+	}
 	k, err := s.may(ctx, "GetKeyRotationStatus", in.KeyId, nil)
 	if err != nil {
 		return nil, err
@@ -59,7 +62,7 @@ func (s *Service) GetKeyRotationStatus(ctx context.Context, in *model.GetKeyRota
 
 // RotateKeyOnDemand replaces the material of a key at once.
 func (s *Service) RotateKeyOnDemand(ctx context.Context, in *model.RotateKeyOnDemandRequest) (*model.RotateKeyOnDemandResponse, error) {
-	k, err := s.own(ctx, "RotateKeyOnDemand", in.KeyId)
+	k, err := s.managed(ctx, "RotateKeyOnDemand", in.KeyId)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +71,7 @@ func (s *Service) RotateKeyOnDemand(ctx context.Context, in *model.RotateKeyOnDe
 
 // ListKeyRotations tells when the material of a key was replaced.
 func (s *Service) ListKeyRotations(ctx context.Context, in *model.ListKeyRotationsRequest) (*model.ListKeyRotationsResponse, error) {
-	k, err := s.own(ctx, "ListKeyRotations", in.KeyId)
+	k, err := s.managed(ctx, "ListKeyRotations", in.KeyId)
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func (s *Service) UntagResource(ctx context.Context, in *model.UntagResourceRequ
 
 // ListResourceTags lists the tags of a key.
 func (s *Service) ListResourceTags(ctx context.Context, in *model.ListResourceTagsRequest) (*model.ListResourceTagsResponse, error) {
-	k, err := s.own(ctx, "ListResourceTags", in.KeyId)
+	k, err := s.managed(ctx, "ListResourceTags", in.KeyId)
 	if err != nil {
 		return nil, err
 	}
