@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 )
@@ -178,7 +179,8 @@ func (c *call) failed(ctx context.Context, use *session.Use, out *output, err er
 		}
 		if errors.Is(err, session.ErrStopping) {
 			out.cut("END RequestId: " + c.in.RequestID)
-			return res, err
+			// It is not the cause: who reads that sends the invocation again, and it has run.
+			return res, fault.New("ServiceException", http.StatusInternalServerError, "The environment of the function was stopped before it answered.")
 		}
 		kind, text = ending(use.Exit())
 		line = "RequestId: " + c.in.RequestID + " Error: " + text

@@ -109,6 +109,32 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// TestDeletedMeanwhile ends an invocation with its function, and does not begin it again
+// in another environment.
+func TestDeletedMeanwhile(t *testing.T) {
+	with(t, nil, func(r *rig) {
+		r.create("f")
+		r.invoke("f", "{}") // its environment is used again
+		starts := r.engine.Starts()
+		r.answers(func(_ http.ResponseWriter, req *http.Request) {
+			_, _ = io.Copy(io.Discard, req.Body)
+			<-req.Context().Done()
+		})
+		failure := make(chan error)
+		go func() {
+			_, err := r.Invoke(r.Context(), Invocation{Scope: here, Function: "f"})
+			failure <- err
+		}()
+		synctest.Wait()
+		_, err := r.api.DeleteFunction(r.root(), &lambda.DeleteFunctionRequest{FunctionName: new("f")})
+		must(r, err)
+		refused(r, <-failure, "ServiceException", "The environment of the function was stopped before it answered.")
+		if n := len(r.asked); n != 2 || r.engine.Starts() != starts {
+			r.Errorf("it was invoked %d times, in %d new environments", n, r.engine.Starts()-starts)
+		}
+	})
+}
+
 // TestCrash words how an environment ended.
 func TestCrash(t *testing.T) {
 	for _, one := range []struct {
