@@ -55,6 +55,17 @@ exports.handler = async (event, context) => {
     left: context.getRemainingTimeInMillis(), id: context.awsRequestId };
 };
 exports.callback = (event, context, callback) => { setTimeout(() => console.log("late"), 30); callback(null, { ok: true }); };
+let count = 0;
+exports.silent = (event) => {
+  count++;
+  if (event.do === "wait") setTimeout(() => console.log("waited"), 300);
+  return "nobody's";
+};
+exports.never = async (event) => (event.do === "count" ? count : new Promise(() => count++));
+exports.packed = (event, context, callback) => {
+  context.callbackWaitsForEmptyEventLoop = false;
+  require("node:zlib").gzip("x".repeat(5e6), (error, out) => callback(error, out.length > 100));
+};
 exports.stream = awslambda.streamifyResponse(async (event, out) => {
   out.setContentType("text/plain");
   out.write("one");
@@ -231,6 +242,20 @@ def node():
     updated("node")
     out = invoke("node", {}, LogType="Tail")
     assert out["body"] == {"ok": True} and "late" in base64.b64decode(out["LogResult"]).decode(), out
+    # Who calls nobody back has answered when nothing is left to do.
+    client.update_function_configuration(FunctionName="node", Handler="index.silent", Timeout=20)
+    updated("node")
+    for event, said in ({}, False), ({"do": "wait"}, True):
+        out = invoke("node", event, LogType="Tail")
+        assert out["body"] is None and "FunctionError" not in out and said == ("waited" in base64.b64decode(out["LogResult"]).decode()), out
+    client.update_function_configuration(FunctionName="node", Handler="index.never")
+    updated("node")
+    out = invoke("node", {})
+    assert out["FunctionError"] == "Unhandled" and out["body"]["errorType"] == "Runtime.NodeJsExit", out
+    assert invoke("node", {"do": "count"})["body"] == 1, "the environment goes on"
+    client.update_function_configuration(FunctionName="node", Handler="index.packed")
+    updated("node")
+    assert invoke("node", {})["body"] is True
     client.update_function_configuration(FunctionName="node", Handler="index.stream")
     updated("node")
     for event, error in ({}, None), ({"do": "raise"}, "midway"):

@@ -156,10 +156,34 @@ async function empty(before) {
   }
 }
 
+const sockets = new Set(); // of those who ask us
+let server;
+let drained = null; // what the end of the event loop means; null where it may not end
+
+// serving has our own server keep the event loop alive, or not: without it the loop ends when
+// nothing is left that could answer an invocation.
+function serving(on) {
+  for (const one of [server, ...sockets]) {
+    if (on) one.ref();
+    else one.unref();
+  }
+}
+
+process.on("beforeExit", () => {
+  if (drained === null) return;
+  serving(true);
+  drained();
+});
+
 // call runs a handler that answers as a whole, in any of the ways there are.
 function call(handler, event, head) {
   const before = busy();
   return new Promise((resolve, reject) => {
+    drained = () => {
+      if (handler.constructor.name !== "AsyncFunction") return resolve(null);
+      return reject(new Failure("Runtime.NodeJsExit", "The handler's promise was never settled, and nothing is left that could settle it."));
+    };
+    serving(false);
     let context;
     const settle = (error, result) => {
       const end = () => (error === undefined || error === null ? resolve(result) : reject(error));
@@ -218,7 +242,8 @@ function memory() {
 // close ends an invocation: what it said is over, and its answer is whole.
 function close(response, body, error) {
   const { head } = running;
-  running = null;
+  running = drained = null;
+  serving(true);
   say(`\x1e${head["outcrop-end"]}\x1e`);
   if (!response.headersSent) {
     response.setHeader("Outcrop-Max-Memory", memory());
@@ -290,7 +315,7 @@ async function main() {
     handler = e instanceof Error ? e : new Failure("Runtime.InitError", String(e));
     say(`${new Date().toISOString()}\tundefined\tERROR\tUncaught Exception \t${JSON.stringify(described(handler, "stack"))}\n`);
   }
-  const server = http.createServer((request, response) => {
+  server = http.createServer((request, response) => {
     if (request.url !== "/invoke") {
       response.end("{}");
       return;
@@ -298,6 +323,11 @@ async function main() {
     const parts = [];
     request.on("data", (part) => parts.push(part));
     request.on("end", () => invoke(handler, request.headers, Buffer.concat(parts).toString("utf8"), response));
+  });
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    if (drained !== null) socket.unref();
   });
   server.listen(PORT, "127.0.0.1");
 }
