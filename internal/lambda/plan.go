@@ -117,6 +117,9 @@ func (s *Service) planOf(doc functionDoc, v *version, key session.Key, in image.
 		}
 		mounts = append(mounts, sandbox.Mount{Source: v.SDK, Target: target})
 	}
+	if language == image.Python {
+		launch.Env = append(launch.Env, "PYTHONPATH="+runtimePath) // the code's modules hide none that programs here need
+	}
 	limits := s.cfg.Limits
 	limits.MemoryBytes = int64(v.Settings.Memory)<<20 + runtimeMemory
 	plan.Spec = sandbox.Spec{

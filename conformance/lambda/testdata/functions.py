@@ -181,6 +181,15 @@ def failures(arn):
     refused("ValidationException", client.create_function, FunctionName="x", Role=ROLE, Code={"ImageUri": "x"}, PackageType="Image")
 
 
+def names():
+    """Modules that are called as Python's own are no harm, and come first where the function asks for them."""
+    code = "import subprocess, sys, calendar\ndef h(e, c): return [calendar.MINE, subprocess.check_output([sys.executable, '-c', 'import other; print(other.X)'], text=True)]"
+    create("names", "python3.13", "m.h", {"m.py": code, "json.py": "1/0", "selectors.py": "1/0", "calendar.py": "MINE = 5", "other.py": "X = 6"})
+    out = invoke("names", {})
+    assert out["body"] == [5, "6\n"], out
+    client.delete_function(FunctionName="names")
+
+
 def changes():
     before = client.get_function_configuration(FunctionName="story")
     out = client.update_function_code(FunctionName="story", ZipFile=pack({"app.py": "def lambda_handler(e, c): return 'second'"}))
@@ -306,6 +315,7 @@ def end():
 roles()
 arn = python()
 failures(arn)
+names()
 changes()
 policies(arn)
 node()

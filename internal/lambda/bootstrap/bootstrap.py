@@ -8,11 +8,9 @@ import os
 import sys
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:] = [p for p in sys.path if p not in (_HERE, "")]
-if "/var/task" not in sys.path:
-    sys.path.insert(0, "/var/task")
-if os.path.isdir("/var/python-sdk"):
-    sys.path.append("/var/python-sdk")
+_TASK = "/var/task"
+# The function's own modules come first, but not before ours are loaded: one may be called json.
+sys.path[:] = [p for p in sys.path if p not in (_HERE, "", _TASK)]
 os.dup2(1, 2)  # one stream, so that lines stay in their order
 
 import base64  # noqa: E402
@@ -25,6 +23,10 @@ import selectors  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
+
+sys.path.insert(0, _TASK)
+if os.path.isdir("/var/python-sdk"):
+    sys.path.append("/var/python-sdk")
 
 _PORT = 9001
 _MAX_HEAD = 64 << 10
