@@ -50,6 +50,7 @@ type answer struct {
 	Result
 	memory int // MB
 	ended  bool
+	kind   string // how the environment ended, empty for one that answered
 }
 
 // errTimedOut says that the function did not answer within its timeout.
@@ -163,12 +164,8 @@ const (
 // function's failure, but for a server that stops.
 func (c *call) failed(ctx context.Context, use *session.Use, out *output, err error) (answer, error) {
 	res := answer{Result: Result{Version: Latest, RequestID: c.in.RequestID, FunctionError: unhandled}}
-	kind, text := exitError, "Runtime exited without providing a reason"
-	line := ""
-	if errors.Is(err, errTimedOut) {
-		kind, text = timedOut, fmt.Sprintf("Task timed out after %.2f seconds", c.limit.Seconds())
-		line = c.s.cfg.Now().UTC().Format("2006-01-02T15:04:05.000Z") + " " + c.in.RequestID + " " + text
-	} else {
+	kind, text := timedOut, fmt.Sprintf("Task timed out after %.2f seconds", c.limit.Seconds())
+	if !errors.Is(err, errTimedOut) {
 		ended, cancel := context.WithTimeout(ctx, endWait)
 		defer cancel()
 		select {
@@ -178,15 +175,14 @@ func (c *call) failed(ctx context.Context, use *session.Use, out *output, err er
 			c.s.cfg.Log.Warn("an environment broke off an invocation", "function", c.name.ARN(), "error", err)
 		}
 		if errors.Is(err, session.ErrStopping) {
-			out.cut("END RequestId: " + c.in.RequestID)
+			out.cut(c.report(answer{}, "")...)
 			// It is not the cause: who reads that sends the invocation again, and it has run.
 			return res, fault.New("ServiceException", http.StatusInternalServerError, "The environment of the function was stopped before it answered.")
 		}
 		kind, text = ending(use.Exit())
-		line = "RequestId: " + c.in.RequestID + " Error: " + text
 	}
-	lines := c.report(0)
-	res.Log = out.cut(append([]string{line}, lines...)...)
+	res.kind = kind
+	res.Log = out.cut(c.report(res, text)...)
 	res.Payload = c.failure(kind, text)
 	return res, nil
 }
@@ -205,16 +201,10 @@ func ending(e sandbox.Status) (kind, text string) {
 	return exitError, "Runtime exited without providing a reason"
 }
 
-// report are the lines that end an invocation's log.
-func (c *call) report(memory int) []string {
-	took := c.s.cfg.Now().Sub(c.begun)
-	ms := float64(took) / float64(time.Millisecond)
-	line := fmt.Sprintf("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d MB\t",
-		c.in.RequestID, ms, (took+time.Millisecond-1)/time.Millisecond, c.v.Settings.Memory, memory)
-	if c.initialised > 0 {
-		line += fmt.Sprintf("Init Duration: %.2f ms\t", float64(c.initialised)/float64(time.Millisecond))
-	}
-	lines := []string{"END RequestId: " + c.in.RequestID, line}
+// report are the lines that end an invocation's log; text is what its environment ended of.
+func (c *call) report(res answer, text string) []string {
+	now := c.s.cfg.Now()
+	lines := c.v.Settings.Logs.report(now, c, res, text)
 	if w := c.v.warning(); w != "" {
 		lines = append(lines, "outcrop: "+w)
 	}
@@ -222,7 +212,7 @@ func (c *call) report(memory int) []string {
 }
 
 // unstarted is the answer of a function whose environment did not become ready.
-func (s *Service) unstarted(in Invocation, doc functionDoc, v *version, env environment, e *session.StartError) answer {
+func (s *Service) unstarted(in Invocation, doc functionDoc, v *version, env environment, begun time.Time, e *session.StartError) answer {
 	kind, text := "Runtime.InitError", "the function was not ready: "+e.Why()
 	switch {
 	case errors.Is(e, session.ErrExited):
@@ -230,9 +220,10 @@ func (s *Service) unstarted(in Invocation, doc functionDoc, v *version, env envi
 	case errors.Is(e, session.ErrNotReady):
 		kind, text = timedOut, fmt.Sprintf("Task timed out after %.2f seconds", e.Limit.Seconds())
 	}
-	res := answer{Result: Result{Version: Latest, RequestID: in.RequestID, FunctionError: unhandled, Payload: failure(in.RequestID, kind, text)}}
+	res := answer{kind: kind, Result: Result{Version: Latest, RequestID: in.RequestID, FunctionError: unhandled, Payload: failure(in.RequestID, kind, text)}}
 	out := s.output(doc, v, streamName(s.cfg.Now(), env.key.ID))
 	out.begin(in.RequestID, "")
-	res.Log = out.cut("RequestId: "+in.RequestID+" Error: "+text, "END RequestId: "+in.RequestID)
+	c := call{s: s, in: in, v: v, begun: begun}
+	res.Log = out.cut(c.report(res, text)...)
 	return res
 }

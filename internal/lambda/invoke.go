@@ -145,7 +145,7 @@ func (s *Service) runIn(ctx context.Context, doc functionDoc, n Name, in Invocat
 	use, err := s.cfg.Sessions.Acquire(ctx, env.key, func(ctx context.Context, _ string) (session.Plan, error) { return s.plan(ctx, doc, v, env.key) })
 	var start *session.StartError
 	if errors.As(err, &start) {
-		return s.unstarted(in, doc, v, env, start).Result, false, nil
+		return s.unstarted(in, doc, v, env, begun, start).Result, false, nil
 	}
 	if err != nil {
 		return res, false, err
@@ -169,6 +169,6 @@ func (s *Service) runIn(ctx context.Context, doc functionDoc, n Name, in Invocat
 		got, err = c.failed(ctx, use, out, err)
 		return got.Result, false, err
 	}
-	got.Log = out.end(c.report(got.memory)...)
+	got.Log = out.end(c.report(got, "")...)
 	return got.Result, !got.ended, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +107,59 @@ func TestTimeout(t *testing.T) {
 		if n := r.engine.Alive(); n != 0 {
 			r.Errorf("%d environments that timed out are alive", n)
 		}
+	})
+}
+
+// TestJSONLog has Lambda's own lines of a log be JSON, as many as the level says.
+func TestJSONLog(t *testing.T) {
+	with(t, nil, func(r *rig) {
+		c := r.create("f")
+		if l := c.LoggingConfig; *l.LogFormat != "Text" || l.ApplicationLogLevel != nil || l.SystemLogLevel != nil {
+			r.Errorf("by default: %s", text(l))
+		}
+		logging := func(l *lambda.LoggingConfig) *lambda.LoggingConfig {
+			_, err := r.api.UpdateFunctionConfiguration(r.root(), &lambda.UpdateFunctionConfigurationRequest{FunctionName: new("f"), LoggingConfig: l})
+			must(r, err)
+			return r.settled("f").LoggingConfig
+		}
+		if l := logging(&lambda.LoggingConfig{LogFormat: new("JSON")}); *l.LogFormat != "JSON" || *l.ApplicationLogLevel != "INFO" || *l.SystemLogLevel != "INFO" || *l.LogGroup != "/aws/lambda/f" {
+			r.Errorf("JSON: %s", text(l))
+		}
+		// lines are the log's, without what differs from run to run.
+		lines := func() string {
+			res := r.invoke("f", "{}")
+			log := strings.ReplaceAll(string(res.Log), res.RequestID, "ID")
+			return regexp.MustCompile(`"time":"[^"]+Z",|("[a-zA-Z]+Ms":)[0-9.]+`).ReplaceAllString(log, "$1")
+		}
+		const start, metrics = `{"type":"platform.start","record":{"requestId":"ID","version":"$LATEST"}}` + "\n", `"metrics":{"durationMs":,"billedDurationMs":,"memorySizeMB":128,"maxMemoryUsedMB":0`
+		r.invoke("f", "{}") // the first takes time to start
+		if got := lines(); got != start+`{"type":"platform.report","record":{"requestId":"ID","status":"success",`+metrics+"}}}\n" {
+			r.Errorf("%s", got)
+		}
+		r.answers(func(_ http.ResponseWriter, req *http.Request) {
+			_, _ = io.Copy(io.Discard, req.Body)
+			<-req.Context().Done()
+		})
+		const late = `{"type":"platform.report","record":{"requestId":"ID","status":"timeout","errorType":"Sandbox.Timedout",` + metrics
+		if got := lines(); got != start+late+"}}}\n" {
+			r.Errorf("%s", got)
+		}
+		if l := logging(&lambda.LoggingConfig{LogFormat: new("JSON"), ApplicationLogLevel: new("DEBUG"), SystemLogLevel: new("WARN")}); *l.ApplicationLogLevel != "DEBUG" || *l.SystemLogLevel != "WARN" {
+			r.Errorf("levels: %s", text(l))
+		}
+		if got := lines(); !strings.HasPrefix(got, late) {
+			r.Errorf("what is a warning: %s", got)
+		}
+		r.answers(nil)
+		if got := lines(); got != "" {
+			r.Errorf("what is none: %s", got)
+		}
+		_, err := r.api.UpdateFunctionConfiguration(r.root(), &lambda.UpdateFunctionConfigurationRequest{FunctionName: new("f"), LoggingConfig: &lambda.LoggingConfig{SystemLogLevel: new("WARN")}})
+		refused(r, err, "InvalidParameterValueException", "need LogFormat JSON")
+		in := request(r, "g")
+		in.LoggingConfig = &lambda.LoggingConfig{LogFormat: new("Text"), ApplicationLogLevel: new("WARN")}
+		_, err = r.api.CreateFunction(r.root(), in)
+		refused(r, err, "InvalidParameterValueException", "need LogFormat JSON")
 	})
 }
 

@@ -24,7 +24,6 @@ const (
 	defaultMemory   = 128 // MB
 	defaultScratch  = 512 // MB
 	defaultArch     = "x86_64"
-	textFormat      = "Text"
 	passThrough     = "PassThrough"
 	maxTimeout      = 900    // seconds
 	maxMemory       = 10_240 // MB
@@ -100,6 +99,7 @@ type settings struct {
 	Scratch       int32    `json:"scratch"` // MB of /tmp
 	Architecture  string   `json:"architecture"`
 	LogGroup      string   `json:"logGroup,omitempty"`
+	Logs          *jsonLog `json:"logs,omitempty"` // nil for plain text
 	Subnets       []string `json:"subnets,omitempty"`
 	SecurityGroup []string `json:"securityGroups,omitempty"`
 }

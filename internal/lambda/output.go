@@ -21,6 +21,7 @@ type output struct {
 	logs   telemetry.Appender
 	group  telemetry.Group
 	stream string
+	form   *jsonLog
 	now    func() time.Time
 	sink   *telemetry.Sink
 	stderr *telemetry.Sink
@@ -36,7 +37,7 @@ type output struct {
 }
 
 func (s *Service) output(doc functionDoc, v *version, stream string) *output {
-	o := &output{logs: s.cfg.Logs, group: telemetry.Group{Scope: doc.Scope, Name: v.logGroup(doc.ID)}, stream: stream, now: s.cfg.Now, closed: make(chan struct{})}
+	o := &output{logs: s.cfg.Logs, group: telemetry.Group{Scope: doc.Scope, Name: v.logGroup(doc.ID)}, stream: stream, form: v.Settings.Logs, now: s.cfg.Now, closed: make(chan struct{})}
 	o.sink = telemetry.NewSink(o.logs, o.group, stream, s.cfg.Now)
 	o.stderr = telemetry.NewSink(o.logs, o.group, stream, s.cfg.Now)
 	return o
@@ -47,7 +48,9 @@ func (o *output) begin(id, mark string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.mark, o.kept, o.tail, o.seen = []byte(mark), nil, nil, make(chan struct{})
-	o.line("START RequestId: " + id + " Version: " + Latest)
+	for _, l := range o.form.start(o.now(), id) {
+		o.line(l)
+	}
 }
 
 // markWait is how long the log of an invocation that has answered may be on its way.

@@ -185,12 +185,12 @@ func roleSession(name string) string {
 
 // platformEnv is what every function finds in its environment.
 func platformEnv(doc functionDoc, v *version) []string {
-	return []string{
-		"_HANDLER=" + v.Settings.Handler, "LAMBDA_TASK_ROOT=" + sandbox.CodePath, "LAMBDA_RUNTIME_DIR=" + runtimePath, "TZ=:UTC",
-		"AWS_REGION=" + doc.Scope.Region, "AWS_DEFAULT_REGION=" + doc.Scope.Region, "AWS_EXECUTION_ENV=AWS_Lambda_" + v.Settings.Runtime,
-		"AWS_LAMBDA_FUNCTION_NAME=" + doc.ID, "AWS_LAMBDA_FUNCTION_VERSION=" + Latest, "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(int(v.Settings.Memory)), "AWS_LAMBDA_LOG_GROUP_NAME=" + v.logGroup(doc.ID),
-	}
+	return append(v.Settings.Logs.env(),
+		"_HANDLER="+v.Settings.Handler, "LAMBDA_TASK_ROOT="+sandbox.CodePath, "LAMBDA_RUNTIME_DIR="+runtimePath, "TZ=:UTC",
+		"AWS_REGION="+doc.Scope.Region, "AWS_DEFAULT_REGION="+doc.Scope.Region, "AWS_EXECUTION_ENV=AWS_Lambda_"+v.Settings.Runtime,
+		"AWS_LAMBDA_FUNCTION_NAME="+doc.ID, "AWS_LAMBDA_FUNCTION_VERSION="+Latest, "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(int(v.Settings.Memory)), "AWS_LAMBDA_LOG_GROUP_NAME="+v.logGroup(doc.ID),
+	)
 }
 
 func userEnv(env map[string]string) []string {

@@ -34,7 +34,7 @@ func checkCreate(n Name, in *lambda.CreateFunctionRequest) error {
 	case len(in.Architectures) > 1:
 		return invalidParameter("Architectures must have one entry")
 	}
-	return nil
+	return checkLogging(in.LoggingConfig)
 }
 
 // settingsOf are the settings of a new function, defaults filled in.
@@ -66,7 +66,7 @@ func (v *settings) change(in *lambda.UpdateFunctionConfigurationRequest) {
 		v.Scratch = *in.EphemeralStorage.Size
 	}
 	if in.LoggingConfig != nil {
-		v.LogGroup = wire.Text(in.LoggingConfig.LogGroup)
+		v.LogGroup, v.Logs = wire.Text(in.LoggingConfig.LogGroup), jsonLogOf(in.LoggingConfig)
 	}
 	if in.VpcConfig != nil {
 		v.Subnets, v.SecurityGroup = in.VpcConfig.SubnetIds, in.VpcConfig.SecurityGroupIds
@@ -166,7 +166,7 @@ func (s *Service) describe(ctx context.Context, doc functionDoc) (*lambda.Functi
 		PackageType: new(lambda.PackageTypeZip), Architectures: []string{v.Settings.Architecture},
 		EphemeralStorage: &lambda.EphemeralStorage{Size: &v.Settings.Scratch}, TracingConfig: &lambda.TracingConfigResponse{Mode: new(passThrough)},
 		SnapStart:     &lambda.SnapStartResponse{ApplyOn: new(lambda.SnapStartApplyOnNone), OptimizationStatus: new(lambda.SnapStartOptimizationStatusOff)},
-		LoggingConfig: &lambda.LoggingConfig{LogFormat: new(textFormat), LogGroup: new(v.logGroup(doc.ID))},
+		LoggingConfig: v.logging(doc.ID),
 	}
 	if st.Status == active && st.Reason == "" { // what a person should know of a function that runs
 		out.StateReason = wire.Optional(v.warning())

@@ -109,6 +109,9 @@ func (a api) UpdateFunctionConfiguration(ctx context.Context, in *lambda.UpdateF
 	if err != nil {
 		return nil, err
 	}
+	if err := checkLogging(in.LoggingConfig); err != nil {
+		return nil, err
+	}
 	next := doc.State.Target.Settings
 	next.change(in)
 	if err := s.check(ctx, n, &next); err != nil {

@@ -190,6 +190,35 @@ def names():
     client.delete_function(FunctionName="names")
 
 
+def structured():
+    """Logs of JSON, in Python and in Node.js."""
+    code = "import logging\ndef h(e, c):\n  print('said'); logging.info('about %s', 1, extra={'order': 7, 'level': 'mine'}); logging.debug('not')\n  try: 1 / 0\n  except ZeroDivisionError: logging.exception('caught')\n  raise ValueError('boom')"
+    create("structured", "python3.13", "m.h", {"m.py": code}, LoggingConfig={"LogFormat": "JSON"})
+    lines = told("structured", {})
+    assert [x if isinstance(x, str) else x.get("type", x.get("level")) for x in lines] == ["platform.start", "said", "INFO", "ERROR", "ERROR", "platform.report"], lines
+    start, _, about, caught, failed, report = lines
+    id = start["record"]["requestId"]
+    assert about["message"] == "about 1" and about["logger"] == "root" and about["order"] == 7 and about["requestId"] == id and about["timestamp"].endswith("Z"), about
+    assert caught["errorType"] == "ZeroDivisionError" and caught["stackTrace"] and caught["location"].startswith("/var/task/m.py:h:"), caught
+    assert failed["errorType"] == "ValueError" and failed["errorMessage"] == "boom" and failed["requestId"] == id, failed
+    assert report["record"]["status"] == "error" and report["record"]["requestId"] == id and report["record"]["metrics"]["memorySizeMB"] == 128, report
+    code = "exports.h = async () => { console.log('a %d', 1); console.info({ b: 2 }); console.debug('not'); console.error('c', new TypeError('d')); throw new RangeError('boom'); }"
+    create("structured-node", "nodejs22.x", "i.h", {"i.js": code}, LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "INFO", "SystemLogLevel": "WARN"})
+    a, b, c, failed, report = told("structured-node", {})
+    assert a["level"] == "INFO" and a["message"] == "a 1" and b["message"] == {"b": 2} and a["requestId"] == b["requestId"], (a, b)
+    assert c["level"] == "ERROR" and c["errorType"] == "TypeError" and c["errorMessage"] == "d" and c["message"].startswith("c TypeError: d"), c
+    assert failed["level"] == "ERROR" and failed["message"]["errorType"] == "RangeError" and failed["message"]["stackTrace"][0] == "RangeError: boom", failed
+    assert report["type"] == "platform.report" and report["record"]["status"] == "error", report
+    for name in "structured", "structured-node":
+        client.delete_function(FunctionName=name)
+
+
+def told(name, event):
+    """The lines of an invocation's log, those that are JSON parsed."""
+    lines = base64.b64decode(invoke(name, event, LogType="Tail")["LogResult"]).decode().splitlines()
+    return [json.loads(x) if x.startswith("{") else x for x in lines if not x.startswith("outcrop: ")]
+
+
 def changes():
     before = client.get_function_configuration(FunctionName="story")
     out = client.update_function_code(FunctionName="story", ZipFile=pack({"app.py": "def lambda_handler(e, c): return 'second'"}))
@@ -316,6 +345,7 @@ roles()
 arn = python()
 failures(arn)
 names()
+structured()
 changes()
 policies(arn)
 node()

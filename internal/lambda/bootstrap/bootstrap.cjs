@@ -22,12 +22,43 @@ function say(text) {
 }
 
 // console.* are lines of the log as AWS has them.
-const levels = { trace: "TRACE", debug: "DEBUG", log: "INFO", info: "INFO", warn: "WARN", error: "ERROR" };
+const JSON_LOG = (process.env.AWS_LAMBDA_LOG_FORMAT || "").toUpperCase() === "JSON";
+const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+const levels = { trace: "TRACE", debug: "DEBUG", log: "INFO", info: "INFO", warn: "WARN", error: "ERROR", fatal: "FATAL" };
+const least = LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL || "").toUpperCase());
 for (const [name, level] of Object.entries(levels)) {
   console[name] = (...args) => {
-    const id = running ? running.id : "undefined";
-    say(`${new Date().toISOString()}\t${id}\t${level}\t${util.format(...args).replace(/\n/g, "\r")}\n`);
+    if (LEVELS.indexOf(level) < least) return;
+    const at = new Date().toISOString();
+    const id = running ? running.id : undefined;
+    say(JSON_LOG ? jsonLine(at, id, level, args) : `${at}\t${id}\t${level}\t${util.format(...args).replace(/\n/g, "\r")}\n`);
   };
+}
+
+function detail(error) {
+  return { errorType: error.constructor.name, errorMessage: error.message, stackTrace: String(error.stack).split("\n") };
+}
+
+// jsonLine is a line of a JSON log: one argument as it is, several as text.
+function jsonLine(timestamp, requestId, level, args) {
+  const line = { timestamp, level, requestId, message: args[0] };
+  if (args.length === 1) {
+    try {
+      return JSON.stringify(line, (_, value) => (value instanceof Error ? { ...detail(value), ...value } : value)) + "\n";
+    } catch (e) {
+      // as text
+    }
+  }
+  const error = args.find((one) => one instanceof Error);
+  return JSON.stringify({ ...line, message: util.format(...args), ...(args.length > 1 && error ? detail(error) : {}) }) + "\n";
+}
+
+// complain tells the log of a failure that its caller is told too.
+function complain(how, error) {
+  const told = described(error, JSON_LOG ? "stackTrace" : "stack");
+  const at = new Date().toISOString();
+  const id = running ? running.id : undefined;
+  say(JSON_LOG ? jsonLine(at, id, "ERROR", [told]) : `${at}\t${id}\tERROR\t${how} \t${JSON.stringify(told)}\n`);
 }
 
 globalThis.awslambda = {
@@ -257,8 +288,7 @@ function close(response, body, error) {
 }
 
 function fail(response, error, how) {
-  const shown = { ...described(error, "stack") };
-  say(`${new Date().toISOString()}\t${running.id}\tERROR\t${how} \t${JSON.stringify(shown)}\n`);
+  complain(how, error);
   close(response, JSON.stringify(described(error, "trace")), true);
 }
 
@@ -296,7 +326,7 @@ function uncaught(error, how) {
     fail(response, error, how);
     return;
   }
-  say(`${new Date().toISOString()}\tundefined\tERROR\t${how} \t${JSON.stringify(described(error, "stack"))}\n`);
+  complain(how, error);
   process.exit(129);
 }
 
@@ -313,7 +343,7 @@ async function main() {
     handler = await load();
   } catch (e) {
     handler = e instanceof Error ? e : new Failure("Runtime.InitError", String(e));
-    say(`${new Date().toISOString()}\tundefined\tERROR\tUncaught Exception \t${JSON.stringify(described(handler, "stack"))}\n`);
+    complain("Uncaught Exception", handler);
   }
   server = http.createServer((request, response) => {
     if (request.url !== "/invoke") {

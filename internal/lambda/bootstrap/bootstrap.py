@@ -108,15 +108,44 @@ class _Request(logging.Filter):
         return True
 
 
+_JSON = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+_PLAIN = set(vars(logging.makeLogRecord({}))) | {"aws_request_id", "message", "asctime", "taskName"}  # of any record
+
+
+def _line(level, members):
+    """A line of a JSON log."""
+    now = time.time()
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    return json.dumps({**members, "timestamp": at, "level": level}, ensure_ascii=False, default=str)
+
+
+class _JSONFormatter(logging.Formatter):
+    def format(self, record):
+        members = {"message": record.getMessage(), "logger": record.name}
+        if record.exc_info and record.exc_info[0]:
+            kind, value, trace = record.exc_info
+            members |= {"stackTrace": traceback.format_tb(trace), "errorType": kind.__name__, "errorMessage": str(value)}
+            members["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+        if record.aws_request_id:
+            members["requestId"] = record.aws_request_id
+        more = {k: v for k, v in vars(record).items() if k not in _PLAIN}
+        return _line(record.levelname, {**more, **members})
+
+
 def _logging():
     handler = logging.StreamHandler(sys.stdout)
     form = logging.Formatter(
         "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S"
     )
     form.converter = time.gmtime
-    handler.setFormatter(form)
+    handler.setFormatter(_JSONFormatter() if _JSON else form)
     handler.addFilter(_Request())
-    logging.getLogger().addHandler(handler)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    level = {"TRACE": "DEBUG"}.get(level, level)
+    if level in ("DEBUG", "INFO", "WARN", "ERROR", "FATAL"):
+        root.setLevel(level)
 
 
 class _Failure(Exception):
@@ -135,6 +164,8 @@ class _Failure(Exception):
         }
 
     def text(self):
+        if _JSON:
+            return _line("ERROR", self.body(_Request.id))
         lines = [f"[ERROR] {self.kind}: {self.message}" if self.message else f"[ERROR] {self.kind}"]
         if self.frames:
             lines.append("Traceback (most recent call last):")
