@@ -2,6 +2,7 @@ package lambda
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +15,10 @@ import (
 func TestRefusals(t *testing.T) {
 	with(t, nil, func(r *rig) {
 		r.create("taken")
+		manyTags := map[string]string{}
+		for i := range 51 {
+			manyTags["k"+strconv.Itoa(i)] = "v"
+		}
 		for _, one := range []struct {
 			change     func(in *lambda.CreateFunctionRequest)
 			code, part string
@@ -29,6 +34,11 @@ func TestRefusals(t *testing.T) {
 			{func(in *lambda.CreateFunctionRequest) { in.Timeout = new(int32(901)) }, "InvalidParameterValueException", "the limit is 900"},
 			{func(in *lambda.CreateFunctionRequest) { in.MemorySize = new(int32(20000)) }, "InvalidParameterValueException", "less than or equal to 10240"},
 			{func(in *lambda.CreateFunctionRequest) { in.Tags = map[string]string{"aws:x": "y"} }, "ValidationException", "reserved"},
+			{func(in *lambda.CreateFunctionRequest) { in.Tags = manyTags }, "InvalidParameterValueException", "Tags has 51 tags"},
+			{func(in *lambda.CreateFunctionRequest) { in.KMSKeyArn = new("arn:aws:kms:us-west-2:111122223333:key/k") }, "InvalidParameterValueException", "KMSKeyArn: the variables of functions are sealed"},
+			{func(in *lambda.CreateFunctionRequest) {
+				in.EphemeralStorage = &lambda.EphemeralStorage{Size: new(int32(4097))}
+			}, "InvalidParameterValueException", "EphemeralStorage.Size is 4097 MB; the limit is 4096 here"},
 			{func(in *lambda.CreateFunctionRequest) { in.Code = &lambda.FunctionCode{} }, "InvalidParameterValueException", "Please provide a source"},
 			{func(in *lambda.CreateFunctionRequest) { in.Code = &lambda.FunctionCode{ZipFile: []byte("PK no zip")} }, "InvalidParameterValueException", "Could not unzip uploaded file."},
 			{func(in *lambda.CreateFunctionRequest) { in.Code.S3Bucket = new("b") }, "InvalidParameterValueException", "and not both"},

@@ -110,6 +110,23 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// TestStorage gives a function the /tmp that it asks for, and memory for it.
+func TestStorage(t *testing.T) {
+	with(t, nil, func(r *rig) {
+		for name, one := range map[string]struct{ tmp, memory int64 }{"small": {512, 256}, "large": {2048, 256 + 1536}} {
+			in := request(r, name)
+			in.EphemeralStorage = &lambda.EphemeralStorage{Size: new(int32(one.tmp))}
+			_, err := r.api.CreateFunction(r.root(), in)
+			must(r, err)
+			r.settled(name)
+			specs := r.engine.Specs()
+			if s := specs[len(specs)-1]; s.TmpBytes != one.tmp<<20 || s.Limits.MemoryBytes != one.memory<<20 {
+				r.Errorf("%s: /tmp of %d MiB in memory of %d MiB", name, s.TmpBytes>>20, s.Limits.MemoryBytes>>20)
+			}
+		}
+	})
+}
+
 // TestJSONLog has Lambda's own lines of a log be JSON, as many as the level says.
 func TestJSONLog(t *testing.T) {
 	with(t, nil, func(r *rig) {

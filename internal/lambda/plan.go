@@ -121,11 +121,12 @@ func (s *Service) planOf(doc functionDoc, v *version, key session.Key, in image.
 		launch.Env = append(launch.Env, "PYTHONPATH="+runtimePath) // the code's modules hide none that programs here need
 	}
 	limits := s.cfg.Limits
-	limits.MemoryBytes = int64(v.Settings.Memory)<<20 + runtimeMemory
+	// /tmp is in memory: what is asked for beyond the default comes on top.
+	limits.MemoryBytes = int64(v.Settings.Memory+max(0, v.Settings.Scratch-defaultScratch))<<20 + runtimeMemory
 	plan.Spec = sandbox.Spec{
 		Args: launch.Args, Dir: launch.Dir, Code: held.Dir, Mounts: slices.Concat(mounts, s.cfg.GuestMounts),
 		Env:    merge(launch.Env, platformEnv(doc, v), s.cfg.GuestEnv, userEnv(env)),
-		Stdout: out, Stderr: out.stderr, Limits: limits,
+		Stdout: out, Stderr: out.stderr, Limits: limits, TmpBytes: int64(v.Settings.Scratch) << 20,
 	}
 	s.saved(&plan, doc, v)
 	return plan, nil

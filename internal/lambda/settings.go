@@ -13,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/tag"
 )
 
 // nameRule is what a new function may be called.
@@ -33,8 +34,18 @@ func checkCreate(n Name, in *lambda.CreateFunctionRequest) error {
 		return invalidParameter("Handler is required for PackageType Zip")
 	case len(in.Architectures) > 1:
 		return invalidParameter("Architectures must have one entry")
+	case len(in.Tags) > tag.Max:
+		return invalidParameter("Tags has %d tags; a function may have at most %d", len(in.Tags), tag.Max)
 	}
-	return checkLogging(in.LoggingConfig)
+	return checkNew(in.LoggingConfig, in.KMSKeyArn)
+}
+
+// checkNew refuses what neither a new function nor a changed one can have.
+func checkNew(logging *lambda.LoggingConfig, key *string) error {
+	if wire.Text(key) != "" {
+		return invalidParameter("KMSKeyArn: the variables of functions are sealed by this server, and with no key of the account's; leave it out")
+	}
+	return checkLogging(logging)
 }
 
 // settingsOf are the settings of a new function, defaults filled in.
@@ -85,7 +96,7 @@ func (s *Service) check(ctx context.Context, n Name, v *settings) error {
 	case v.Memory > maxMemory:
 		return invalidParameter("'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to %d", maxMemory)
 	case v.Scratch > maxScratch:
-		return invalidParameter("EphemeralStorage.Size is %d MB; the limit is %d", v.Scratch, maxScratch)
+		return invalidParameter("EphemeralStorage.Size is %d MB; the limit is %d here, because /tmp is in memory", v.Scratch, maxScratch)
 	}
 	if _, _, found := strings.Cut(v.Handler, "."); !found {
 		return invalidParameter("Handler '%s' must name a file and a function in it, such as %s", fault.Clip(v.Handler, 100), exampleHandler(language))

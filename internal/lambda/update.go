@@ -109,7 +109,7 @@ func (a api) UpdateFunctionConfiguration(ctx context.Context, in *lambda.UpdateF
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLogging(in.LoggingConfig); err != nil {
+	if err := checkNew(in.LoggingConfig, in.KMSKeyArn); err != nil {
 		return nil, err
 	}
 	next := doc.State.Target.Settings

@@ -43,6 +43,8 @@ var functions = service{
 		"RemovePermission":            {},
 	},
 	RefusedMembers: map[string]string{
+		"CreateFunctionRequest.AcceleratorConfig":                   noAccelerators,
+		"CreateFunctionRequest.RuntimeConfig":                       ownRuntimes,
 		"CreateFunctionRequest.CapacityProviderConfig":              noProviders,
 		"CreateFunctionRequest.CodeSigningConfigArn":                noSigning,
 		"CreateFunctionRequest.DeadLetterConfig":                    noDestinations,
@@ -57,6 +59,8 @@ var functions = service{
 		"UpdateFunctionCodeRequest.ImageUri":                        noImages,
 		"UpdateFunctionCodeRequest.PublishTo":                       noVersions,
 		"UpdateFunctionCodeRequest.SourceKMSKeyArn":                 noCodeKeys,
+		"UpdateFunctionConfigurationRequest.AcceleratorConfig":      noAccelerators,
+		"UpdateFunctionConfigurationRequest.RuntimeConfig":          ownRuntimes,
 		"UpdateFunctionConfigurationRequest.CapacityProviderConfig": noProviders,
 		"UpdateFunctionConfigurationRequest.DeadLetterConfig":       noDestinations,
 		"UpdateFunctionConfigurationRequest.DurableConfig":          noDurable,
@@ -67,7 +71,12 @@ var functions = service{
 		"InvocationRequest.TenantId":                                noTenancy,
 		"InvokeWithResponseStreamRequest.TenantId":                  noTenancy,
 	},
-	RefusedValues: map[string]string{"PackageType=Image": noImages},
+	RefusedValues: map[string]string{
+		"PackageType=Image":                  noImages,
+		"S3ObjectStorageMode=REFERENCE":      noReference,
+		"SnapStartApplyOn=PublishedVersions": noSnapStart,
+		"TracingMode=Active":                 noTracing,
+	},
 }
 
 // functionRequirements leaves most asking to the handler: a function is named by its
@@ -125,5 +134,9 @@ const (
 	noImages            = "functions are code zips here; use PackageType Zip"
 	noFileSystems       = "functions have no file systems of their own here"
 	noTenancy           = "functions are not told apart by tenants here"
+	noAccelerators      = "functions have no accelerators here"
+	noReference         = "the code of functions is copied here; use COPY"
+	noSnapStart         = "functions have no published versions here, and every function begins from a snapshot; leave it out, or use None"
+	noTracing           = "functions are not traced here; leave it out, or use PassThrough"
 	noCodeKeys          = "the code of functions is not encrypted with a key of the account's"
 )

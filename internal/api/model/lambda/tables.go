@@ -102,8 +102,8 @@ var shapes = [...]schema.Shape{
 		{Name: "TenancyConfig", Shape: 199, Wire: "TenancyConfig", Refused: "functions are not told apart by tenants here"},
 		{Name: "CapacityProviderConfig", Shape: 12, Wire: "CapacityProviderConfig", Refused: "functions run on this machine, and on no instances of the account's"},
 		{Name: "DurableConfig", Shape: 27, Wire: "DurableConfig", Refused: "there are no durable executions here"},
-		{Name: "RuntimeConfig", Shape: 63, Wire: "RuntimeConfig"},
-		{Name: "AcceleratorConfig", Shape: 0, Wire: "AcceleratorConfig"},
+		{Name: "RuntimeConfig", Shape: 63, Wire: "RuntimeConfig", Refused: "the interpreters are this machine's"},
+		{Name: "AcceleratorConfig", Shape: 0, Wire: "AcceleratorConfig", Refused: "functions have no accelerators here"},
 	}},
 	/* 22 */ {Name: "DeadLetterConfig", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "TargetArn", Shape: 143, Wire: "TargetArn"},
@@ -568,7 +568,7 @@ var shapes = [...]schema.Shape{
 		{Name: "Message", Shape: 184, Wire: "Message"},
 	}},
 	/* 161 */ {Name: "S3Key", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 1024, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: ".*", Go: "[^\\n\\r\\x{2028}\\x{2029}]*"}},
-	/* 162 */ {Name: "S3ObjectStorageMode", Kind: schema.String, Enum: []string{"COPY", "REFERENCE"}},
+	/* 162 */ {Name: "S3ObjectStorageMode", Kind: schema.String, Enum: []string{"COPY", "REFERENCE"}, RefusedValues: []schema.Refusal{{Value: "REFERENCE", Reason: "the code of functions is copied here; use COPY"}}},
 	/* 163 */ {Name: "S3ObjectVersion", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 1024, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: ".*", Go: "[^\\n\\r\\x{2028}\\x{2029}]*"}},
 	/* 164 */ {Name: "SecurityGroupId", Kind: schema.String, Bounds: &schema.Bounds{Min: 0, Max: 1024, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "sg-[0-9a-zA-Z]*"}},
 	/* 165 */ {Name: "SecurityGroupIds", Kind: schema.List, Elem: 164, Bounds: &schema.Bounds{Min: 0, Max: 5, Has: schema.HasMin | schema.HasMax}},
@@ -589,7 +589,7 @@ var shapes = [...]schema.Shape{
 	/* 171 */ {Name: "SnapStart", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "ApplyOn", Shape: 172, Wire: "ApplyOn"},
 	}},
-	/* 172 */ {Name: "SnapStartApplyOn", Kind: schema.String, Enum: []string{"PublishedVersions", "None"}},
+	/* 172 */ {Name: "SnapStartApplyOn", Kind: schema.String, Enum: []string{"PublishedVersions", "None"}, RefusedValues: []schema.Refusal{{Value: "PublishedVersions", Reason: "functions have no published versions here, and every function begins from a snapshot; leave it out, or use None"}}},
 	/* 173 */ {Name: "SnapStartException", Kind: schema.Structure, Status: 400, Members: []schema.Member{
 		{Name: "Type", Shape: 184, Wire: "Type"},
 		{Name: "Message", Shape: 184, Wire: "Message"},
@@ -660,7 +660,7 @@ var shapes = [...]schema.Shape{
 	/* 207 */ {Name: "TracingConfigResponse", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "Mode", Shape: 208, Wire: "Mode"},
 	}},
-	/* 208 */ {Name: "TracingMode", Kind: schema.String, Enum: []string{"Active", "PassThrough"}},
+	/* 208 */ {Name: "TracingMode", Kind: schema.String, Enum: []string{"Active", "PassThrough"}, RefusedValues: []schema.Refusal{{Value: "Active", Reason: "functions are not traced here; leave it out, or use PassThrough"}}},
 	/* 209 */ {Name: "UnsupportedMediaTypeException", Kind: schema.Structure, Status: 415, Members: []schema.Member{
 		{Name: "Type", Shape: 184, Wire: "Type"},
 		{Name: "message", Shape: 184, Wire: "message"},
@@ -706,8 +706,8 @@ var shapes = [...]schema.Shape{
 		{Name: "LoggingConfig", Shape: 119, Wire: "LoggingConfig"},
 		{Name: "CapacityProviderConfig", Shape: 12, Wire: "CapacityProviderConfig", Refused: "functions run on this machine, and on no instances of the account's"},
 		{Name: "DurableConfig", Shape: 27, Wire: "DurableConfig", Refused: "there are no durable executions here"},
-		{Name: "RuntimeConfig", Shape: 63, Wire: "RuntimeConfig"},
-		{Name: "AcceleratorConfig", Shape: 0, Wire: "AcceleratorConfig"},
+		{Name: "RuntimeConfig", Shape: 63, Wire: "RuntimeConfig", Refused: "the interpreters are this machine's"},
+		{Name: "AcceleratorConfig", Shape: 0, Wire: "AcceleratorConfig", Refused: "functions have no accelerators here"},
 	}},
 	/* 213 */ {Name: "Version", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 1024, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "(\\$LATEST|[0-9]+)"}},
 	/* 214 */ {Name: "VpcConfig", Kind: schema.Structure, Members: []schema.Member{
