@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -98,6 +99,8 @@ func checkPayload(p []byte, limit int) ([]byte, error) {
 		return nil, tooLarge(limit)
 	case len(bytes.TrimSpace(p)) == 0:
 		return []byte("{}"), nil
+	case !utf8.Valid(p):
+		return nil, user("InvalidRequestContentException", http.StatusBadRequest, "Could not parse request body into json: the payload is not UTF-8")
 	case !json.Valid(p):
 		return nil, user("InvalidRequestContentException", http.StatusBadRequest, "Could not parse request body into json: the payload is not valid JSON")
 	}

@@ -127,6 +127,28 @@ func TestStorage(t *testing.T) {
 	})
 }
 
+// TestStandardError is in the log of an invocation, too.
+func TestStandardError(t *testing.T) {
+	with(t, nil, func(r *rig) {
+		r.create("f")
+		r.answers(func(http.ResponseWriter, *http.Request) { r.engine.Print(true, "a warning\n") })
+		if res := r.invoke("f", "{}"); !strings.Contains(string(res.Log), "\na warning\n") || !strings.Contains(r.logs.text(), "/aws/lambda/f a warning") {
+			r.Errorf("log %q, group %s", res.Log, r.logs.text())
+		}
+	})
+}
+
+// TestPayload refuses what is no JSON.
+func TestPayload(t *testing.T) {
+	with(t, nil, func(r *rig) {
+		r.create("f")
+		for payload, why := range map[string]string{"{x": "not valid JSON", "\"\xff\"": "not UTF-8"} {
+			_, err := r.Invoke(r.Context(), Invocation{Scope: here, Function: "f", Payload: []byte(payload)})
+			refused(r, err, "InvalidRequestContentException", why)
+		}
+	})
+}
+
 // TestJSONLog has Lambda's own lines of a log be JSON, as many as the level says.
 func TestJSONLog(t *testing.T) {
 	with(t, nil, func(r *rig) {

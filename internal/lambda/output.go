@@ -143,6 +143,17 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// errorOutput takes what the guest says on its standard error, which has no marks.
+type errorOutput output
+
+func (e *errorOutput) Write(p []byte) (int, error) {
+	o := (*output)(e)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keep(p)
+	return o.stderr.Write(p)
+}
+
 // note writes lines of ours.
 func (o *output) note(text string) {
 	for line := range strings.Lines(text) {

@@ -126,7 +126,7 @@ func (s *Service) planOf(doc functionDoc, v *version, key session.Key, in image.
 	plan.Spec = sandbox.Spec{
 		Args: launch.Args, Dir: launch.Dir, Code: held.Dir, Mounts: slices.Concat(mounts, s.cfg.GuestMounts),
 		Env:    merge(launch.Env, platformEnv(doc, v), s.cfg.GuestEnv, userEnv(env)),
-		Stdout: out, Stderr: out.stderr, Limits: limits, TmpBytes: int64(v.Settings.Scratch) << 20,
+		Stdout: out, Stderr: (*errorOutput)(out), Limits: limits, TmpBytes: int64(v.Settings.Scratch) << 20,
 	}
 	s.saved(&plan, doc, v)
 	return plan, nil

@@ -66,6 +66,7 @@ exports.packed = (event, context, callback) => {
   context.callbackWaitsForEmptyEventLoop = false;
   require("node:zlib").gzip("x".repeat(5e6), (error, out) => callback(error, out.length > 100));
 };
+exports.hasty = awslambda.streamifyResponse((event, out) => { setTimeout(() => out.end("late"), 50); });
 exports.stream = awslambda.streamifyResponse(async (event, out) => {
   out.setContentType("text/plain");
   out.write("one");
@@ -294,6 +295,10 @@ def node():
     client.update_function_configuration(FunctionName="node", Handler="index.packed")
     updated("node")
     assert invoke("node", {})["body"] is True
+    client.update_function_configuration(FunctionName="node", Handler="index.hasty")
+    updated("node")
+    out = invoke("node", {})
+    assert out["FunctionError"] == "Unhandled" and out["body"]["errorMessage"] == "Streaming does not support non-async handlers.", out
     client.update_function_configuration(FunctionName="node", Handler="index.stream")
     updated("node")
     for event, error in ({}, None), ({"do": "raise"}, "midway"):

@@ -261,7 +261,9 @@ async function stream(handler, event, head, response) {
   const out = new ResponseStream(response, handler.highWaterMark);
   const finished = new Promise((resolve, reject) => out.once("finish", resolve).once("error", reject));
   finished.catch(() => {}); // it is waited for below, if the handler gets that far
-  await handler(event, out, contextOf(head, () => {}));
+  const returned = handler(event, out, contextOf(head, () => {}));
+  if (!returned || typeof returned.then !== "function") throw new Error("Streaming does not support non-async handlers.");
+  await returned;
   if (!out.writableEnded) out.end();
   await finished;
 }
