@@ -13,10 +13,14 @@ import (
 )
 
 // Program is the path of a program of the pinned Python's environment: "python",
-// "aws". OUTCROP_PYTHON names the Python of another environment.
+// "aws". OUTCROP_PYTHON names the Python of another environment. Where OUTCROP_AWS names
+// an AWS CLI that has started, "aws" is the program that uses it (awscli/aws).
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
+	if name == "aws" && os.Getenv("OUTCROP_AWS") != "" {
+		return filepath.Join(filepath.Dir(here), "awscli", "aws")
+	}
 	dir := filepath.Join(filepath.Dir(here), "..", "..", ".venv", "bin")
 	if python := os.Getenv("OUTCROP_PYTHON"); python != "" {
 		dir = filepath.Dir(python)
