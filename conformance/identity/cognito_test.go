@@ -15,6 +15,7 @@ import (
 
 // TestSetupScript runs the script by which people set a pool up with the AWS CLI.
 func TestSetupScript(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("jq"); err != nil {
 		t.Skip("there is no jq on PATH")
 	}
@@ -47,6 +48,7 @@ func TestSetupScript(t *testing.T) {
 // TestBoto3 drives the API as boto3's callers do: a gateway's authorizer, users with
 // temporary passwords, refusals, and a restart in the middle.
 func TestBoto3(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	state := filepath.Join(t.TempDir(), "state.json")
 	env := []string{"STATE=" + state}
@@ -58,6 +60,7 @@ func TestBoto3(t *testing.T) {
 
 // TestPoolCommands sets a pool up as a person does, with the commands of their own.
 func TestPoolCommands(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("Analytical-1\n"), 0o600); err != nil {

@@ -12,6 +12,7 @@ import (
 // TestEscalation tries every way up by IAM and STS with boto3, and then looks for the
 // keys that it had.
 func TestEscalation(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	out := d.Server.Run(t, []string{"BUCKET=" + bucket, "KEY=" + agent.Key, "PYTHON=" + string(d.python)}, pinned.Program(t, "python"), "testdata/escalate.py")
 	var secrets leak.Secrets

@@ -13,6 +13,7 @@ import (
 // TestIAMTerraform applies users, groups, roles and policies, finds nothing to do,
 // changes what may be changed, and destroys it all.
 func TestIAMTerraform(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	tf := terraform.New(t, s, "testdata/iam")
 	for _, team := range []string{"blue", "green"} {
@@ -42,12 +43,14 @@ func TestIAMTerraform(t *testing.T) {
 // TestIAMScript administers users and roles as scripts do with boto3, and makes the
 // roles that the starter toolkit makes with its own calls.
 func TestIAMScript(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	t.Log(s.Run(t, []string{"ACCOUNT=" + s.Account}, pinned.Program(t, "python"), "testdata/iam.py"))
 }
 
 // TestIAMCommands administers with the AWS CLI.
 func TestIAMCommands(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	t.Log(s.Run(t, []string{"ACCOUNT=" + s.Account}, "bash", "testdata/iam.sh"))
 }
@@ -55,6 +58,7 @@ func TestIAMCommands(t *testing.T) {
 // TestIdentityCommands makes a user and a role with outcrop's own commands, asks what
 // they may do, and deploys an agent for which the role of agents is made again.
 func TestIdentityCommands(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	cli := func(args ...string) string {
 		t.Helper()

@@ -48,6 +48,7 @@ func newSetupFor(t *testing.T, s *server.Server, callback string) setup {
 // with PKCE by the page's own form, the id token's signature, user info, refresh, a
 // restart, revocation.
 func TestOpenIDConnect(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	made := newSetup(t, s)
 	ctx := t.Context()
@@ -135,6 +136,7 @@ func revoke(t *testing.T, s *server.Server, made setup, token string) {
 // TestMachine signs a client in by itself, at the pool's own path and at its name
 // below amazoncognito.com.
 func TestMachine(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	made := newSetup(t, s)
 	for name, style := range map[string]oauth2.AuthStyle{"header": oauth2.AuthStyleInHeader, "body": oauth2.AuthStyleInParams} {
@@ -215,6 +217,7 @@ print(urllib.request.urlopen(sys.argv[1], form).read().decode())`
 // whose own metadata (RFC 8414) says where a client registers itself (RFC 7591); the user
 // agrees to it, and the token is for that agent, which takes it.
 func TestDynamicClient(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	made := newSetup(t, s)
 	called := scopedAgent(t, s, made)

@@ -13,6 +13,7 @@ import (
 // token, as far as the runtime; and looks for what was secret of them afterwards, and
 // once more when the server was killed and is back.
 func TestCallers(t *testing.T) {
+	t.Parallel()
 	d := open(t)
 	env := []string{"ENDPOINT=" + d.URL, "BUCKET=" + bucket, "KEY=" + agent.Key, "PYTHON=" + string(d.python)}
 	out := d.Server.Run(t, env, pinned.Program(t, "python"), "testdata/patterns.py")

@@ -44,6 +44,7 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Agent).serve_forever()
 // pool's addresses the agent's authorizer names and whichever they signed in at; and
 // nobody else.
 func TestRuntimeTakesPoolTokens(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	made := newSetup(t, s)
 	python := s.Python()
@@ -141,6 +142,7 @@ func invoke(t *testing.T, s *server.Server, arn, token string) (int, string) {
 // TestRuntimeAsksForGroups: an authorizer that asks for one of some groups
 // (customClaims, CONTAINS_ANY) lets in who is in one of them, and nobody else.
 func TestRuntimeAsksForGroups(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("Analytical-1\n"), 0o600); err != nil {

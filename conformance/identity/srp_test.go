@@ -13,6 +13,7 @@ import (
 // stays: theirs, a temporary one, one that they change, across a restart; and with a
 // client of Python.
 func TestSRP(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	python := pinned.Program(t, "python")
 	var made struct{ Pool, Client string }

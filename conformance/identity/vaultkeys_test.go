@@ -22,6 +22,7 @@ import (
 // TestKeysOfKMS: a client proves itself to another project's issuer by a key of KMS,
 // what it gets is in a vault under another one, and gone where that is.
 func TestKeysOfKMS(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{Args: []string{"--allow-private", "127.0.0.1"}})
 	issuer := issue(t)
 	ctx, cp, dp := t.Context(), control.NewFromConfig(s.AWS()), data.NewFromConfig(s.AWS())

@@ -82,6 +82,7 @@ func (f *forge) token(key *ecdsa.PrivateKey, more map[string]any) string {
 // TestWebIdentity has boto3 and the AWS CLI trade identity tokens in for credentials, of
 // a user pool and of an issuer elsewhere. The audit tells whose tokens they were.
 func TestWebIdentity(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{Args: []string{"--allow-private", "127.0.0.1"}})
 	f := newForge(t)
 	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -128,6 +129,7 @@ func TestWebIdentity(t *testing.T) {
 // TestOutbound has the starter toolkit and the SDK get tokens of the account, and another
 // project's client verify them by what the server publishes, before and after a restart.
 func TestOutbound(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	var got struct{ Issuer, Role, OfRole, OfRoot string }
 	text := s.Run(t, []string{"ACCOUNT=" + s.Account}, pinned.Program(t, "python"), "testdata/outbound.py")
@@ -185,6 +187,7 @@ func TestOutbound(t *testing.T) {
 // STS and by a credential provider that has no secret: the service there verifies the
 // assertion by what the account's issuer publishes.
 func TestAgentProvesItself(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{Args: []string{"--allow-private", "127.0.0.1"}})
 	s.Python() // or skip
 	issuer := strings.TrimSpace(s.Run(t, nil, pinned.Program(t, "aws"), "iam", "enable-outbound-web-identity-federation", "--output", "text"))
@@ -252,6 +255,7 @@ func TestAgentProvesItself(t *testing.T) {
 
 // TestProviderCommands administers the account's providers with the AWS CLI.
 func TestProviderCommands(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{})
 	s.Run(t, []string{"ACCOUNT=" + s.Account}, "bash", "testdata/providers.sh")
 }
