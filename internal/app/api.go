@@ -39,6 +39,7 @@ import (
 	gatewayinvoke "github.com/outcrop/outcrop/internal/gateway/invoke"
 	"github.com/outcrop/outcrop/internal/oidc"
 	"github.com/outcrop/outcrop/internal/operator"
+	"github.com/outcrop/outcrop/internal/outbound"
 	"github.com/outcrop/outcrop/internal/resource"
 )
 
@@ -52,6 +53,10 @@ func (s *Server) openAPI(ctx context.Context, p *parts) error {
 		"gateway": p.gateways, "consent-portal": p.portals,
 	}
 	authorizer := s.authorizer(p, owners)
+	out, err := s.cfg.outbound()
+	if err != nil {
+		return err
+	}
 	api, err := pipeline.New(pipeline.Config{
 		Version:  s.cfg.Version,
 		Services: model.Services(),
@@ -68,7 +73,9 @@ func (s *Server) openAPI(ctx context.Context, p *parts) error {
 		Throttle: throttle.New(&agentcorecontrol.Service, s.cfg.Rates, time.Now).Allow,
 		Open:     map[string]http.Handler{"/": page(s.cfg.Version), "/_outcrop/health": health()},
 		Tree: trees{
-			oidc.New(oidc.Config{Pools: p.pools, Serves: s.served(p).serves, Base: s.reached(p), Box: p.box, Audit: p.telemetry, Now: time.Now, Log: s.cfg.Log}),
+			oidc.New(oidc.Config{
+				Pools: p.pools, Serves: s.served(p).serves, Base: s.reached(p), HTTP: outbound.New(out), Box: p.box, Audit: p.telemetry, Now: time.Now, Log: s.cfg.Log,
+			}),
 			s.portalPages(p),
 			&stsfront.Documents{Issuer: p.tokens, Log: s.cfg.Log},
 		},

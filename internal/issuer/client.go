@@ -73,7 +73,9 @@ type Client struct {
 	Scope            store.Scope
 	PoolID, ID       string
 	Created, Updated time.Time
-	sealed           []byte
+	// Published: ID is the URL of a document about the client, and nothing is stored here.
+	Published bool
+	sealed    []byte
 }
 
 func client(r store.Resource[ClientSettings, clientState]) Client {
@@ -310,9 +312,18 @@ func getClient(r store.Reader, scope store.Scope, poolID, id string) (Client, er
 	return client(doc), nil
 }
 
-// ClientOf returns a client of a pool in a scope.
+// ClientOf returns a client of a pool in a scope: one that is stored or, as far as its id
+// says, one that publishes a document.
 func (p *Pools) ClientOf(ctx context.Context, scope store.Scope, poolID, id string) (out Client, err error) {
 	err = p.cfg.Store.View(ctx, func(r store.Reader) error {
+		if IsClientURL(id) {
+			in, err := getPool(r, scope, poolID)
+			if err != nil {
+				return err
+			}
+			out, err = in.published(id)
+			return err
+		}
 		out, err = getClient(r, scope, poolID, id)
 		return err
 	})

@@ -32,18 +32,9 @@ func (p *Pools) Register(ctx context.Context, in Pool, name string, redirects, s
 	if !in.Registration.Open {
 		return Client{}, NotAuthorized("Clients do not register themselves with this pool")
 	}
-	open := in.Registration.Scopes
-	if len(open) == 0 {
-		open = []string{"openid", "email", "phone", "profile"}
-	}
-	var granted []string
-	for _, s := range open {
-		if len(scopes) == 0 || slices.Contains(scopes, s) {
-			granted = append(granted, s)
-		}
-	}
+	granted := in.openScopes(scopes)
 	if len(granted) == 0 {
-		return Client{}, fault.BadRequest(CodeScopeUnknown, "None of the scopes is open to clients that register themselves")
+		return Client{}, errNoScope()
 	}
 	err := p.cfg.Store.Update(ctx, func(tx store.Tx) error { return dropUnused(tx, in, p.cfg.Now()) })
 	if err != nil {
@@ -93,7 +84,7 @@ func dropUnused(tx store.Tx, in Pool, now time.Time) error {
 
 // signedInBy remembers that somebody has signed in by a client that has registered itself.
 func signedInBy(tx store.Tx, in Pool, c Client, now time.Time) error {
-	if !c.Dynamic {
+	if !c.Dynamic || c.Published {
 		return nil
 	}
 	_, err := clients().Update(tx, in.Scope, c.ID, func(r *clientDoc) error {

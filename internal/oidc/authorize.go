@@ -51,8 +51,8 @@ func (h *Handler) read(r *http.Request, f face, q url.Values) (request, issuer.C
 			return out, issuer.Client{}, nil, issuer.Invalid("The parameter %q is there more than once", clip(name))
 		}
 	}
-	c, err := h.cfg.Pools.Client(r.Context(), q.Get("client_id"))
-	if err == nil && (c.PoolID != f.pool.ID || !c.OAuth || !slices.Contains(c.Grants, "code")) || fault.Is(err, issuer.CodeNotFound) {
+	c, err := h.client(r, f, q.Get("client_id"))
+	if err == nil && (!c.OAuth || !slices.Contains(c.Grants, "code")) || fault.Is(err, issuer.CodeNotFound) {
 		err = issuer.Invalid("The application is not known here, or does not let users sign in this way")
 	}
 	if err != nil {
@@ -338,9 +338,9 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, f face) {
 		showDone(w)
 		return
 	}
-	c, err := h.cfg.Pools.Client(r.Context(), q.Get("client_id"))
+	c, err := h.cfg.Pools.ClientOf(r.Context(), f.pool.Scope, f.pool.ID, q.Get("client_id"))
 	u, bad := url.Parse(to)
-	if err != nil || bad != nil || c.PoolID != f.pool.ID || !slices.Contains(c.Logouts, to) {
+	if err != nil || bad != nil || !slices.Contains(c.Logouts, to) {
 		showProblem(w, http.StatusBadRequest, "You are signed out. The application asked to go on to an address that it was not registered with.")
 		return
 	}

@@ -76,7 +76,7 @@ func newKit(t testing.TB) *kit {
 	t.Cleanup(func() { k.must(db.Close()) })
 	now := func() time.Time { return time.Now().Add(k.ahead) }
 	k.pools = issuer.New(issuer.Config{Store: db, Box: box, Rand: rand.Reader, Now: now, Log: slog.New(slog.DiscardHandler)})
-	k.handler = New(Config{Pools: k.pools, Serves: k.serves, Base: base, Box: box, Audit: k, Now: now, Log: slog.New(slog.DiscardHandler)})
+	k.handler = New(Config{Pools: k.pools, Serves: k.serves, Base: base, HTTP: &http.Client{}, Box: box, Audit: k, Now: now, Log: slog.New(slog.DiscardHandler)})
 	scope := store.Scope{Account: "111122223333", Region: "us-east-1"}
 	ctx := t.Context()
 	k.pool, err = k.pools.CreatePool(ctx, scope, issuer.Settings{Name: "people <b>", Registration: issuer.Registration{Open: true}})

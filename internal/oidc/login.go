@@ -130,7 +130,7 @@ func (h *Handler) submit(w http.ResponseWriter, r *http.Request, f face) {
 		return
 	}
 	// The client may have been changed or deleted while the page stood.
-	c, err := h.cfg.Pools.ClientOf(r.Context(), f.pool.Scope, f.pool.ID, held.Request.Client)
+	c, err := h.client(r, f, held.Request.Client)
 	if err == nil && !c.TakesRedirect(held.Request.Redirect) {
 		err = errForm()
 	}
@@ -216,7 +216,9 @@ func (h *Handler) proceed(w http.ResponseWriter, r *http.Request, f face, to req
 		h.grant(w, r, f, to, u, s)
 		return
 	}
-	h.show(w, r, f, http.StatusOK, form{Request: to, Sub: u.Sub}, page{Kind: "consent", Name: u.Username, Client: c.Name})
+	h.show(w, r, f, http.StatusOK, form{Request: to, Sub: u.Sub}, page{
+		Kind: "consent", Name: u.Username, Client: c.Name, Publisher: publisher(c), Local: strings.HasPrefix(to.Redirect, "http:"),
+	})
 }
 
 // consent takes the answer about a client, of the user who was asked.

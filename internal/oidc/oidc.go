@@ -34,6 +34,9 @@ type Config struct {
 	Serves func(ctx context.Context, host, resource string) (bool, error)
 	// Base tells by which address a request has come, scheme and host.
 	Base func(r *http.Request) string
+	// HTTP fetches what clients publish about themselves, from where callers may have this
+	// server call (package outbound).
+	HTTP *http.Client
 	// Box seals what a page's form carries.
 	Box   *secret.Box
 	Audit Auditor
@@ -54,11 +57,12 @@ type Handler struct {
 	cfg       Config
 	protocol  http.Handler // of the library
 	registers *throttle.Sources
+	documents *documents
 }
 
 // New returns the Handler.
 func New(cfg Config) *Handler {
-	h := &Handler{cfg: cfg, registers: throttle.NewSources(throttle.Rate{Second: 0.2, Burst: 10}, throttle.Rate{Second: 1, Burst: 20}, cfg.Now)}
+	h := &Handler{cfg: cfg, documents: newDocuments(cfg), registers: throttle.NewSources(throttle.Rate{Second: 0.2, Burst: 10}, throttle.Rate{Second: 1, Burst: 20}, cfg.Now)}
 	endpoints := op.Endpoints{
 		Token: op.NewEndpoint("oauth2/token"), Userinfo: op.NewEndpoint("oauth2/userInfo"),
 		Revocation: op.NewEndpoint("oauth2/revoke"), JwksURI: op.NewEndpoint(".well-known/jwks.json"),

@@ -23,7 +23,11 @@ type page struct {
 	Problem string
 	// Client and Where are the client that users are asked about, and where it gets
 	// their answer.
-	Client, Where     string
+	Client, Where string
+	// Publisher is the host of the client's document, if it has one, and Local says that
+	// its users' own machine is where their answer goes.
+	Publisher         string
+	Local             bool
 	Scopes, Resources []string
 
 	Pool    string

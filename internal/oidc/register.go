@@ -110,10 +110,9 @@ func readRegistration(body []byte) (in registration, code, problem string) {
 	if len(in.Responses) == 0 {
 		in.Responses = []string{"code"}
 	}
-	if in.Name == "" {
+	if in.Name = plain(in.Name); in.Name == "" {
 		in.Name = "an application without a name"
 	}
-	in.Name = plain(in.Name)
 	switch {
 	case len(in.Redirects) == 0 || len(in.Redirects) > maxRedirects:
 		return in, "invalid_redirect_uri", "There must be from one to ten redirect_uris"

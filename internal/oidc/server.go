@@ -55,6 +55,8 @@ type document struct {
 	oidc.DiscoveryConfiguration
 	// IssInResponse is RFC 9207's.
 	IssInResponse bool `json:"authorization_response_iss_parameter_supported"`
+	// Documents: a client's id may be the URL of a document about it.
+	Documents bool `json:"client_id_metadata_document_supported,omitempty"`
 }
 
 // Discovery describes the pool.
@@ -76,7 +78,7 @@ func (s *server) Discovery(ctx context.Context, _ *op.Request[struct{}]) (*op.Re
 		d.UserinfoEndpoint, d.RevocationEndpoint = f.base+"/oauth2/userInfo", f.base+"/oauth2/revoke"
 		d.EndSessionEndpoint = f.base + "/logout"
 		if f.pool.Registration.Open {
-			d.RegistrationEndpoint = f.base + "/oauth2/register"
+			d.RegistrationEndpoint, d.Documents = f.base+"/oauth2/register", true
 		}
 	}
 	return op.NewResponse(d), nil
@@ -107,8 +109,11 @@ func (s *server) VerifyClient(ctx context.Context, r *op.Request[op.ClientCreden
 			return nil, oidc.ErrInvalidRequest().WithDescription("The client proves itself in two ways")
 		}
 	}
-	c, err := s.h.cfg.Pools.Client(ctx, r.Data.ClientID)
-	if fault.Is(err, issuer.CodeNotFound) || err == nil && (c.PoolID != faceOf(ctx).pool.ID || !c.OAuth) {
+	// The document of one that publishes one is not asked for: what its users agreed to is in
+	// the code or the refresh token, and strangers have nothing fetched here.
+	in := faceOf(ctx).pool
+	c, err := s.h.cfg.Pools.ClientOf(ctx, in.Scope, in.ID, r.Data.ClientID)
+	if fault.Is(err, issuer.CodeNotFound) || err == nil && !c.OAuth {
 		return nil, errClient()
 	}
 	if err != nil {
