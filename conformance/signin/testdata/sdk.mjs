@@ -23,6 +23,7 @@ class Provider {
   get clientMetadata() {
     return { client_name: 'TypeScript SDK', redirect_uris: [redirectUrl], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], token_endpoint_auth_method: 'none' }
   }
+  get clientMetadataUrl() { return process.env.CLIENT_URL }
   clientInformation() { return this.client }
   saveClientInformation(client) { this.client = client }
   tokens() { return this.kept }

@@ -1,6 +1,7 @@
 """The Python SDK, line 2: signs in by itself, calls, and goes on when its token has expired."""
 
 import asyncio
+import os
 import time
 
 import httpx2
@@ -19,7 +20,8 @@ async def main():
         return AuthorizationCodeResult(**await app.returned())
 
     provider = OAuthClientProvider(
-        gateway(), OAuthClientMetadata(client_name="Python SDK", redirect_uris=[app.url]), memory, app.open, returned)
+        gateway(), OAuthClientMetadata(client_name="Python SDK", redirect_uris=[app.url]), memory, app.open, returned,
+        client_metadata_url=os.environ.get("CLIENT_URL"))
 
     async def use():
         async with (
