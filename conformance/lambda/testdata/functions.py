@@ -66,6 +66,15 @@ exports.packed = (event, context, callback) => {
   context.callbackWaitsForEmptyEventLoop = false;
   require("node:zlib").gzip("x".repeat(5e6), (error, out) => callback(error, out.length > 100));
 };
+exports.ended = (event, context, callback) => {
+  const { Worker } = require("node:worker_threads");
+  new Worker("require('node:worker_threads').parentPort.postMessage(5)", { eval: true }).on("message", (m) => {
+    if (event.do === "succeed") return context.succeed(m);
+    setTimeout(() => callback(new Error("too late")), 300);
+    return callback(null, m);
+  });
+  if (event.do === "succeed") setTimeout(() => {}, 60000);
+};
 exports.hasty = awslambda.streamifyResponse((event, out) => { setTimeout(() => out.end("late"), 50); });
 exports.stream = awslambda.streamifyResponse(async (event, out) => {
   out.setContentType("text/plain");
@@ -295,6 +304,11 @@ def node():
     client.update_function_configuration(FunctionName="node", Handler="index.packed")
     updated("node")
     assert invoke("node", {})["body"] is True
+    client.update_function_configuration(FunctionName="node", Handler="index.ended")
+    updated("node")
+    for event in {}, {"do": "succeed"}:  # the latter waits for nothing
+        out = invoke("node", event)
+        assert out["body"] == 5 and "FunctionError" not in out, out
     client.update_function_configuration(FunctionName="node", Handler="index.hasty")
     updated("node")
     out = invoke("node", {})

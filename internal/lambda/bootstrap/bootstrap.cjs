@@ -171,22 +171,6 @@ function contextOf(head, settle) {
   };
 }
 
-// busy counts what keeps the event loop alive.
-function busy() {
-  const counts = {};
-  for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] || 0) + 1;
-  return counts;
-}
-
-// empty waits until nothing keeps the event loop alive that did not before.
-async function empty(before) {
-  for (;;) {
-    const now = busy();
-    if (Object.keys(now).every((kind) => now[kind] <= (before[kind] || 0))) return;
-    await new Promise((done) => setTimeout(done, 5));
-  }
-}
-
 const sockets = new Set(); // of those who ask us
 let server;
 let drained = null; // what the end of the event loop means; null where it may not end
@@ -206,23 +190,26 @@ process.on("beforeExit", () => {
   drained();
 });
 
-// call runs a handler that answers as a whole, in any of the ways there are.
+// call runs a handler that answers as a whole, in any of the ways there are. What is called first counts.
 function call(handler, event, head) {
-  const before = busy();
+  const mine = running;
   return new Promise((resolve, reject) => {
+    const settle = (error, result) => (error === undefined || error === null ? resolve(result) : reject(error));
+    const context = contextOf(head, settle);
+    let called = false;
+    const callback = (error, result) => {
+      if (called || running !== mine) return;
+      called = true;
+      const waits = context.callbackWaitsForEmptyEventLoop && (error === undefined || error === null);
+      if (waits) drained = () => settle(error, result);
+      else settle(error, result);
+    };
     drained = () => {
       if (handler.constructor.name !== "AsyncFunction") return resolve(null);
       return reject(new Failure("Runtime.NodeJsExit", "The handler's promise was never settled, and nothing is left that could settle it."));
     };
     serving(false);
-    let context;
-    const settle = (error, result) => {
-      const end = () => (error === undefined || error === null ? resolve(result) : reject(error));
-      if (context.callbackWaitsForEmptyEventLoop) empty(before).then(end);
-      else end();
-    };
-    context = contextOf(head, settle);
-    const returned = handler(event, context, settle);
+    const returned = handler(event, context, callback);
     if (returned && typeof returned.then === "function") returned.then(resolve, reject);
   });
 }
