@@ -14,6 +14,8 @@ import (
 type Attribute struct {
 	// Fixed: its value comes with the user, and nobody changes it later.
 	Fixed bool `json:"fixed,omitempty"`
+	// Required: who signs up says it.
+	Required bool `json:"required,omitempty"`
 	// Number: values are whole numbers, and else texts.
 	Number bool `json:"number,omitempty"`
 	// Least and Most bound the number, or how many characters the text has; nil does not.
@@ -173,6 +175,17 @@ func checkForm(name, value string) error {
 	case "updated_at":
 		if _, err := strconv.ParseUint(value, 10, 63); err != nil {
 			return Invalid("Attributes did not conform to the schema: updated_at must be seconds since 1970, a whole number")
+		}
+	}
+	return nil
+}
+
+// checkRequired refuses the attributes of a new user that lack one. Administrators may leave
+// it to the user (cognito-idp's API reference, AdminCreateUser).
+func (s Settings) checkRequired(attributes map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(s.Schema)) {
+		if s.Schema[name].Required && attributes[name] == "" {
+			return Invalid("Attributes did not conform to the schema: %s: The attribute is required", name)
 		}
 	}
 	return nil

@@ -117,6 +117,9 @@ func (p *Pools) CreateUser(ctx context.Context, in Pool, n NewUser) (User, error
 	}
 	state := userState{Sub: sub, Status: MustChange}
 	if n.SignedUp {
+		if err := in.checkRequired(spec.Attributes); err != nil {
+			return User{}, err
+		}
 		state.Status = Unconfirmed
 	} else {
 		state.TemporaryUntil = p.cfg.Now().AddDate(0, 0, orDays(in.Password.TemporaryDays)).UTC()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	model "github.com/outcrop/outcrop/internal/api/model/cognito"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/issuer"
 )
 
@@ -64,5 +65,58 @@ func TestDeleteUserAttributes(t *testing.T) {
 	k.must(err)
 	if seen := attributes(u.UserAttributes); len(seen) != 1 {
 		t.Errorf("left is %v", seen)
+	}
+}
+
+// TestRequired: who signs up says what the pool requires; administrators may leave it to the
+// user.
+func TestRequired(t *testing.T) {
+	k := newKit(t)
+	made, err := k.CreateUserPool(k.admin, &model.CreateUserPoolRequest{PoolName: new("strict"), Schema: []model.SchemaAttributeType{
+		{Name: new("email"), AttributeDataType: new("String"), Required: new(true)}, {Name: new("name"), AttributeDataType: new("String")},
+	}})
+	k.must(err)
+	c, err := k.CreateUserPoolClient(k.admin, &model.CreateUserPoolClientRequest{UserPoolId: made.UserPool.Id, ClientName: new("app")})
+	k.must(err)
+	signUp := func(name string, attributes ...model.AttributeType) error {
+		_, err := k.SignUp(k.stranger, &model.SignUpRequest{ClientId: c.UserPoolClient.ClientId, Username: &name, Password: new("Analytical-1"), UserAttributes: attributes})
+		return err
+	}
+	err = signUp("bob", model.AttributeType{Name: new("name"), Value: new("Bob")})
+	k.refused("without what is required", err, issuer.CodeInvalidParameter)
+	if got, want := fault.From(err).Message, "Attributes did not conform to the schema: email: The attribute is required"; got != want {
+		t.Error(got)
+	}
+	k.refused("with nothing for it", signUp("bob", model.AttributeType{Name: new("email"), Value: new("")}), issuer.CodeInvalidParameter)
+	k.must(signUp("bob", model.AttributeType{Name: new("email"), Value: new("bob@example.com")}))
+	_, err = k.AdminCreateUser(k.admin, &model.AdminCreateUserRequest{UserPoolId: made.UserPool.Id, Username: new("eve")})
+	k.must(err)
+}
+
+// TestOpenRegistration: clients register themselves where the pool opens it to them, for the
+// grant that such clients have.
+func TestOpenRegistration(t *testing.T) {
+	k := newKit(t)
+	for name, c := range map[string]struct {
+		set  *model.DcrConfigurationType
+		want bool
+	}{
+		"nothing":            {nil, false},
+		"on":                 {&model.DcrConfigurationType{OpenDcrEnabled: new(true)}, true},
+		"with a token alone": {&model.DcrConfigurationType{EnableStatus: new("Enabled")}, false},
+		"off":                {&model.DcrConfigurationType{EnableStatus: new("Disabled"), OpenDcrEnabled: new(true)}, false},
+		"the code":           {&model.DcrConfigurationType{OpenDcrEnabled: new(true), OpenDcrGrantTypes: []string{"client_credentials", "code"}}, true},
+		"another grant":      {&model.DcrConfigurationType{OpenDcrEnabled: new(true), OpenDcrGrantTypes: []string{"client_credentials"}}, false},
+		"no grant":           {&model.DcrConfigurationType{OpenDcrEnabled: new(true), OpenDcrGrantTypes: []string{}}, false},
+	} {
+		made, err := k.CreateUserPool(k.admin, &model.CreateUserPoolRequest{PoolName: new("open"), DcrConfiguration: c.set})
+		k.must(err)
+		_, err = k.AddCustomAttributes(k.admin, &model.AddCustomAttributesRequest{UserPoolId: made.UserPool.Id, CustomAttributes: []model.SchemaAttributeType{{Name: new("x"), AttributeDataType: new("String")}}})
+		k.must(err) // which keeps it
+		p, err := k.pools.Pool(k.admin, *made.UserPool.Id)
+		k.must(err)
+		if p.Registration.Open != c.want {
+			t.Errorf("%s: open: %t", name, p.Registration.Open)
+		}
 	}
 }

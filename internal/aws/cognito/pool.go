@@ -133,11 +133,12 @@ func poolSettings(set *model.UserPoolType) (issuer.Settings, error) {
 		},
 	}
 	if d := set.DcrConfiguration; d != nil {
-		out.Registration = issuer.Registration{Open: wire.Text(d.EnableStatus) != "Disabled" && wire.True(d.OpenDcrEnabled), Scopes: d.AllowedScopes}
+		code := d.OpenDcrGrantTypes == nil || slices.Contains(d.OpenDcrGrantTypes, "code") // the only one here
+		out.Registration = issuer.Registration{Open: wire.Text(d.EnableStatus) != "Disabled" && wire.True(d.OpenDcrEnabled) && code, Scopes: d.AllowedScopes}
 	}
 	var err error
 	for _, a := range schemaAttributes(set.SchemaAttributes) {
-		if name := wire.Text(a.Name); name != "sub" && (!issuer.Standard(name) || !*a.Mutable) {
+		if name := wire.Text(a.Name); name != "sub" && (!issuer.Standard(name) || !*a.Mutable || *a.Required) {
 			if out.Schema == nil {
 				out.Schema = map[string]issuer.Attribute{}
 			}
@@ -155,7 +156,7 @@ func poolSettings(set *model.UserPoolType) (issuer.Settings, error) {
 // bounds of all attributes.
 func schemaOf(name string, a model.SchemaAttributeType) (issuer.Attribute, error) {
 	if issuer.Standard(name) {
-		return issuer.Attribute{Fixed: !*a.Mutable}, nil
+		return issuer.Attribute{Fixed: !*a.Mutable, Required: *a.Required}, nil
 	}
 	out := issuer.Attribute{Fixed: !*a.Mutable, Number: wire.Text(a.AttributeDataType) == "Number"}
 	var least, most *string
