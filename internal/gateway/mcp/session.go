@@ -76,8 +76,11 @@ type sessions struct {
 	// streams are the ends of those that listen in a session, by its nonce.
 	streams map[string]map[*exchange]context.CancelFunc
 	// calls are the ends of those that run in a session, by its nonce and the call's id.
-	calls map[string]context.CancelFunc
+	calls map[string]*running
 }
+
+// running is a call that runs.
+type running struct{ stop context.CancelFunc }
 
 // ending is a session that its caller has ended, and when it would have by itself.
 type ending struct {
@@ -90,7 +93,7 @@ type ending struct {
 const maxEnded = 1 << 16
 
 func newSessions(box *secret.Box, now func() time.Time) *sessions {
-	return &sessions{box: box, now: now, ended: map[string]struct{}{}, asked: map[string]map[string]chan message{}, streams: map[string]map[*exchange]context.CancelFunc{}, calls: map[string]context.CancelFunc{}}
+	return &sessions{box: box, now: now, ended: map[string]struct{}{}, asked: map[string]map[string]chan message{}, streams: map[string]map[*exchange]context.CancelFunc{}, calls: map[string]*running{}}
 }
 
 // who is whom a session belongs to.
@@ -196,14 +199,16 @@ func (s *sessions) listens(of session, x *exchange, stop context.CancelFunc) (fo
 
 // runs keeps the end of a call, for a caller who does not want its answer any more.
 func (s *sessions) runs(of session, id json.RawMessage, stop context.CancelFunc) (forget func()) {
-	key := of.Nonce + string(id)
+	key, call := of.Nonce+string(id), &running{stop}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls[key] = stop
+	s.calls[key] = call
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.calls, key)
+		if s.calls[key] == call { // and not a later one that has its id
+			delete(s.calls, key)
+		}
 	}
 }
 
@@ -217,8 +222,8 @@ func (s *sessions) cancel(of session, m *message) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stop := s.calls[of.Nonce+string(what.ID)]; stop != nil {
-		stop()
+	if call := s.calls[of.Nonce+string(what.ID)]; call != nil {
+		call.stop()
 	}
 }
 
