@@ -48,6 +48,9 @@ func able(v *gateway.View) capabilities {
 
 // initialize begins a conversation, and a session where the gateway keeps them.
 func (x *exchange) initialize() (json.RawMessage, *failure) {
+	if x.batched {
+		return nil, refused(codeInvalidRequest, "initialize is sent by itself, not in a batch")
+	}
 	var in struct {
 		ProtocolVersion string                     `json:"protocolVersion"`
 		Capabilities    map[string]json.RawMessage `json:"capabilities"`

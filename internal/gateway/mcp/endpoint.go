@@ -136,6 +136,8 @@ type exchange struct {
 	params  params
 	version string
 	session session
+	// batched is set for one message of several that came at once.
+	batched bool
 	// cancelled is set where the caller said that no answer is wanted any more.
 	cancelled atomic.Bool
 
@@ -155,9 +157,22 @@ type exchange struct {
 	authorization []string
 }
 
-// post takes one message.
+// post takes what was sent: one message, or several.
 func (x *exchange) post(body io.Reader) {
-	if f := x.read(body); f != nil {
+	text, f := x.receive(body)
+	switch {
+	case f != nil:
+		x.refuse(f)
+	case firstToken(text) == '[':
+		x.batch(text)
+	default:
+		x.one(text)
+	}
+}
+
+// one takes one message.
+func (x *exchange) one(text []byte) {
+	if f := x.read(text); f != nil {
 		x.refuse(f)
 		return
 	}
@@ -205,30 +220,36 @@ func (x *exchange) cancellable() (done func()) {
 	return func() { forget(); leave(); stop() }
 }
 
-// read reads the message, and what it is: of which revision, and of which session.
-func (x *exchange) read(body io.Reader) *failure {
+// receive reads the body of a request, and how it is to be answered.
+func (x *exchange) receive(body io.Reader) ([]byte, *failure) {
 	if kind, _, _ := mime.ParseMediaType(x.header.Get("Content-Type")); kind != "" && kind != "application/json" {
 		f := invalid(codeInvalidRequest, "The Content-Type of a message is application/json")
 		f.status = http.StatusUnsupportedMediaType
-		return f
+		return nil, f
 	}
 	events := accepts(x.header, "text/event-stream")
 	if !events && !accepts(x.header, "application/json") {
 		f := invalid(codeInvalidRequest, "The answer is application/json or text/event-stream. Accept both")
 		f.status = http.StatusNotAcceptable
-		return f
+		return nil, f
 	}
+	x.out.events = events && len(x.header.Values("Accept")) > 0 && x.view.Streaming
 	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	if len(text) > maxBody || err != nil && fault.From(err).Status == http.StatusRequestEntityTooLarge {
 		f := invalid(codeInvalidRequest, "The request has more than %d bytes", maxBody)
 		f.status = http.StatusRequestEntityTooLarge
-		return f
+		return nil, f
 	}
 	if err != nil {
 		f := invalid(codeParse, "The request broke off")
 		f.err = err
-		return f
+		return nil, f
 	}
+	return text, nil
+}
+
+// read reads a message, and what it is: of which revision, and of which session.
+func (x *exchange) read(text []byte) *failure {
 	x.seen.Body = text
 	var f *failure
 	if x.msg, f = parse(text); f != nil {
@@ -241,7 +262,6 @@ func (x *exchange) read(body io.Reader) *failure {
 	if x.version, f = x.revision(about); f != nil {
 		return f
 	}
-	x.out.events = events && len(x.header.Values("Accept")) > 0 && x.view.Streaming
 	if x.view.SessionLife == 0 || x.version >= stateless || x.msg.Method == "initialize" || x.msg.Method == "server/discover" {
 		return nil
 	}

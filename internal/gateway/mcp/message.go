@@ -40,8 +40,6 @@ func (m *message) id() json.RawMessage {
 // lenient takes JSON as other programs write it: members that nobody knows pass.
 var lenient = []jsonv2.Options{jsonv2.RejectUnknownMembers(false)}
 
-var errBatch = errors.New("batches are not supported since revision 2025-06-18. Send one message in a request")
-
 // parse reads one message.
 func parse(body []byte) (*message, *failure) {
 	body = bytes.TrimSpace(body)
@@ -49,7 +47,7 @@ func parse(body []byte) (*message, *failure) {
 	case len(body) == 0:
 		return nil, invalid(codeParse, "The request has no body. POST one JSON-RPC message")
 	case body[0] == '[':
-		return nil, invalid(codeInvalidRequest, "%v", errBatch)
+		return nil, invalid(codeInvalidRequest, "A message is an object, and no list")
 	}
 	var m message
 	if !m.scan(body) {
