@@ -61,6 +61,15 @@ func (s *Service) checkTarget(scope store.Scope, in *agentcorecontrol.UpdateGate
 	return k, nil
 }
 
+// checkName refuses a name for an HTTP target whose path is the gateway's own: nobody would
+// reach it.
+func checkName(name string, k kind) error {
+	if strings.HasPrefix(k.member, "http.") && (name == "mcp" || name == "inference") {
+		return fault.Invalid("name", "name: '%s' cannot be an HTTP target's, which is called at /NAME/...: a gateway has /%[1]s itself. Choose another name", name)
+	}
+	return nil
+}
+
 func memberNames() []string {
 	var out []string
 	for _, k := range kinds() {

@@ -486,3 +486,28 @@ func TestReadyIsSeen(t *testing.T) {
 		}
 	})
 }
+
+// TestOwnPaths: no HTTP target has a name whose path is the gateway's own.
+func TestOwnPaths(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G", func(in *agentcorecontrol.CreateGatewayRequest) { in.ProtocolType = nil })
+		agent := &agentcorecontrol.TargetConfiguration{Http: &agentcorecontrol.HttpTargetConfiguration{AgentcoreRuntime: &agentcorecontrol.RuntimeTargetConfiguration{
+			Arn: new("arn:aws:bedrock-agentcore:" + region + ":" + account + ":runtime/a-0123456789"),
+		}}}
+		other := k.target(id, "Inference", passthrough())
+		for _, name := range []string{"mcp", "inference"} {
+			words := "name: '" + name + "' cannot be an HTTP target's, which is called at /NAME/...: a gateway has /" + name + " itself. Choose another name"
+			for _, c := range []*agentcorecontrol.TargetConfiguration{passthrough(), agent} {
+				_, err := k.CreateGatewayTarget(k.ctx(), &agentcorecontrol.CreateGatewayTargetRequest{
+					GatewayIdentifier: &id, Name: &name, TargetConfiguration: c,
+					CredentialProviderConfigurations: []agentcorecontrol.CredentialProviderConfiguration{{CredentialProviderType: new(agentcorecontrol.CredentialProviderTypeJWT_PASSTHROUGH)}},
+				})
+				k.refused(err, "ValidationException", words)
+			}
+			k.refused(k.update(id, other, passthrough(), name), "ValidationException", words)
+			if got := k.status(id, k.target(id, name, lambda("a"))); got != "READY" {
+				k.Errorf("%s, whose tools have its name before theirs: %s", name, got)
+			}
+		}
+	})
+}

@@ -85,6 +85,9 @@ func (s *Service) draftTarget(ctx context.Context, scope store.Scope, gateway, i
 	if err != nil {
 		return targetDraft{}, err
 	}
+	if err := checkName(name, k); err != nil {
+		return targetDraft{}, err
+	}
 	if err := checkMetadata(in.MetadataConfiguration, k, keepsSessions(config)); err != nil {
 		return targetDraft{}, err
 	}
