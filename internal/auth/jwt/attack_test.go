@@ -238,6 +238,7 @@ func TestPayloads(t *testing.T) {
 		`{"iss":"` + issuerName + `","exp":NaN}`:                                                jwt.Malformed,
 		`{"iss":"` + issuerName + `","exp":1e999}`:                                              jwt.Malformed,
 		`{"iss":"` + issuerName + `","exp":` + exp + `,"nbf":null}`:                             jwt.Malformed,
+		`{"iss":"` + issuerName + `","exp":"` + exp + `","sub":null}`:                           jwt.NoText,
 		`[]`:   jwt.Malformed,
 		`null`: jwt.Malformed,
 		`""`:   jwt.Malformed,

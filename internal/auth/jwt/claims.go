@@ -22,6 +22,9 @@ func (p *parsed) readClaims() error {
 	p.expires, ok[2] = date(p.claims, "exp")
 	p.notBefore, ok[3] = date(p.claims, "nbf")
 	issued, ok[4] = date(p.claims, "iat")
+	if !ok[1] {
+		return invalid(NoText, nil)
+	}
 	if ok != [5]bool{true, true, true, true, true} {
 		return invalid(Malformed, errType)
 	}

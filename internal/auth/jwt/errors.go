@@ -17,6 +17,7 @@ const (
 	Algorithm    Reason = "The token's algorithm is not accepted"
 	UnknownKey   Reason = "The token's key is not one of its issuer's"
 	BadSignature Reason = "The token's signature is not its issuer's"
+	NoText       Reason = "The token's claim sub must be text, a JSON string (RFC 7519, 4.1.2). Have its issuer write it so"
 	WrongIssuer  Reason = "The token's issuer is not the configured one"
 	Untrusted    Reason = "The token's issuer is not trusted"
 	NoExpiry     Reason = "The token has no expiry"
