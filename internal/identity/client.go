@@ -43,6 +43,8 @@ func (s *Service) notAsked(p *oauthProvider, err error) error {
 		return nil
 	case errors.As(err, &refused) && refused.Code != "":
 		return fault.Validation("The authorization server of credential provider '%s' refused: %s", p.ID, strings.TrimPrefix(refused.Error(), "the token endpoint answered: ")).Because(err)
+	case errors.Is(err, oauth.ErrToken):
+		return fault.Validation("The authorization server of credential provider '%s' answered with no token: %s", p.ID, oauth.ErrToken.Error()).Because(err)
 	case errors.As(err, new(*fault.Error)):
 		return err
 	}

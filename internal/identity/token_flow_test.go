@@ -109,6 +109,9 @@ func TestM2M(t *testing.T) {
 	v.answer = func(url.Values) (int, string) { return 200, `{}` }
 	_, err = k.m2m(token, func(in *data.GetResourceOauth2TokenInput) { in.Scopes = []string{"x"} })
 	k.refused(err, "ValidationException", "did not answer as one")
+	v.answer = func(url.Values) (int, string) { return 200, `{"access_token":"pl4nted\r\nX-Evil: 1"}` }
+	_, err = k.m2m(token, func(in *data.GetResourceOauth2TokenInput) { in.Scopes = []string{"x"} })
+	k.refused(err, "ValidationException", "The authorization server of credential provider 'svc' answered with no token: its access_token has characters that no header can carry; a token has visible ASCII and spaces alone")
 }
 
 // TestClientAuthentication: a client proves itself as its provider says.

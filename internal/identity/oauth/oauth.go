@@ -87,14 +87,17 @@ func (f *Failure) Refused() bool { return f.Code != "" && f.Status < http.Status
 // errNoToken is an answer of success that holds nothing.
 var errNoToken = errors.New("the token endpoint answered without an access_token")
 
+// ErrToken is an access_token that is none (RFC 6749, A.12), and that no request can carry.
+var ErrToken = errors.New("its access_token has characters that no header can carry; a token has visible ASCII and spaces alone")
+
 // Caller asks token endpoints.
 type Caller struct {
 	HTTP *http.Client // guarded, with a bound on bodies and a time
 	Now  func() time.Time
 }
 
-// Ask sends a form to a token endpoint as a client. Errors: a *Failure, or that of
-// the network.
+// Ask sends a form to a token endpoint as a client. Errors: a *Failure, or ErrToken, or
+// that of the network.
 func (c Caller) Ask(ctx context.Context, endpoint string, client Client, form url.Values) (Token, error) {
 	r, err := request(ctx, endpoint, client, form)
 	if err != nil {
@@ -236,6 +239,9 @@ func parse(status int, contentType string, body []byte, asked time.Time) (Token,
 	}
 	if a.Access == "" {
 		return Token{}, errNoToken
+	}
+	if strings.ContainsFunc(a.Access, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
+		return Token{}, ErrToken
 	}
 	t := Token{Access: secret.NewString(a.Access), Refresh: secret.NewString(a.Refresh), ID: secret.NewString(a.ID)}
 	if seconds, err := strconv.ParseFloat(strings.Trim(string(a.Expires), `"`), 64); err == nil && seconds > 0 {

@@ -48,6 +48,7 @@ func TestAnswers(t *testing.T) {
 		expires            int64
 		failure            string
 		refused, otherwise bool
+		token              bool // that is none
 	}{
 		"plain":             {status: 200, kind: jsonType, body: `{"access_token":"a","refresh_token":"r","expires_in":60}`, access: "a", refresh: "r", expires: 1060},
 		"life as text":      {status: 200, kind: jsonType, body: `{"access_token":"a","expires_in":"60"}`, access: "a", expires: 1060},
@@ -63,12 +64,20 @@ func TestAnswers(t *testing.T) {
 		"error is no text":  {status: 400, kind: jsonType, body: `{"error":{"message":"x"}}`, failure: "status 400"},
 		"nothing":           {status: 200, kind: jsonType, body: `{}`, otherwise: true},
 		"no JSON":           {status: 200, kind: jsonType, body: `x`, otherwise: true},
+		"two lines":         {status: 200, kind: jsonType, body: `{"access_token":"pl4nted\r\nX-Evil: 1"}`, token: true},
+		"one line end":      {status: 200, kind: "application/x-www-form-urlencoded", body: "access_token=pl4nted%0A", token: true},
+		"no ASCII":          {status: 200, kind: jsonType, body: `{"access_token":"pl4ntéd"}`, token: true},
+		"all that may be":   {status: 200, kind: jsonType, body: `{"access_token":"a ~!\"#/+="}`, access: `a ~!"#/+=`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := endpoint(t, c.status, c.kind, c.body)
 			got, err := oauth.Caller{HTTP: s.Client(), Now: at(1000)}.Ask(t.Context(), s.URL, oauth.Client{}, url.Values{"grant_type": {"x"}})
 			var failure *oauth.Failure
 			switch {
+			case c.token:
+				if !errors.Is(err, oauth.ErrToken) || strings.Contains(err.Error(), "pl4nt") || !got.Access.Empty() {
+					t.Errorf("%v", err)
+				}
 			case c.otherwise:
 				if err == nil || errors.As(err, &failure) {
 					t.Errorf("%v", err)
