@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -37,6 +38,22 @@ func (e *exchange) fullDisk(err error) error {
 
 // drainLimit bounds what is read, in bytes, only to be thrown away.
 const drainLimit = 64 << 20
+
+// lingering is how long a client may go on sending what was refused for its size.
+const lingering = 5 * time.Second
+
+// linger reads on where a body was refused for its size, after the answer: many clients read
+// that only when they have sent all.
+func (e *exchange) linger(body io.Reader) {
+	if !e.w.tooLarge || body == nil {
+		return
+	}
+	control := http.NewResponseController(e.w)
+	if control.Flush() != nil || control.SetReadDeadline(time.Now().Add(lingering)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, body, drainLimit) // as far as it goes
+}
 
 // drain reads the rest of a body that nobody wants any more. A client that still
 // sends when the connection is closed meets a reset and may never see the answer.

@@ -202,11 +202,12 @@ type exchange struct {
 
 // ServeHTTP answers one request.
 func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &exchange{p: p, w: &response{ResponseWriter: w}, r: r, started: p.cfg.Now(), call: &Call{
+	e := &exchange{p: p, w: &response{ResponseWriter: w, lingers: r.ProtoMajor == 1}, r: r, started: p.cfg.Now(), call: &Call{
 		RequestID: newID(), Source: sourceIP(r).String(), Header: r.Header, ContentLength: r.ContentLength,
 		authorizer: p.cfg.Authorizer, BaseURL: p.cfg.Base(r), Method: r.Method, Path: sigv4.Path(r), Query: r.URL.RawQuery,
 	}}
 	defer e.close()
+	defer e.linger(r.Body) // as it came
 	defer e.recover()
 	if len(r.TransferEncoding) > 0 {
 		// What stands before us may have gone by a Content-Length beside it, which

@@ -10,6 +10,8 @@ import (
 type response struct {
 	http.ResponseWriter
 	begun bool
+	// lingers is set for HTTP/1 alone, and tooLarge where the answer is that the request is.
+	lingers, tooLarge bool
 	// before is called with the length of each part of the answer before it is written, or nil.
 	before func(length int)
 }
@@ -17,6 +19,11 @@ type response struct {
 // WriteHeader implements http.ResponseWriter. An interim head is not the answer's.
 func (w *response) WriteHeader(status int) {
 	w.begun = w.begun || status >= http.StatusOK
+	if status == http.StatusRequestEntityTooLarge && w.lingers {
+		w.tooLarge = true
+		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w.ResponseWriter).EnableFullDuplex() // so that the answer is out before the rest of the body is in
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 

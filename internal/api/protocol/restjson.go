@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -110,6 +111,7 @@ func writeBody(c Call, w http.ResponseWriter, status int, contentType string, bo
 	if h.Get("Content-Type") == "" {
 		h.Set("Content-Type", contentType)
 	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if c.Head {
 		return nil

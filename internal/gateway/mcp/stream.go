@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"sync"
 
 	"github.com/outcrop/outcrop/internal/gateway/target"
@@ -142,6 +143,7 @@ func (s *stream) finish(status int, body []byte) {
 		return
 	}
 	s.w.Header().Set("Content-Type", "application/json")
+	s.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	s.w.WriteHeader(status)
 	_, _ = s.w.Write(body) // the caller may have left
 }
