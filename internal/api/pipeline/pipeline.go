@@ -232,9 +232,10 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // openRoute returns the handler of a path that needs no credentials. A signed
 // request is an API call whatever its path (S3 lists buckets at "/"), and so is
-// any to the host of a bucket or another of AWS's, but for those of the tree.
+// any to the host of a bucket or another of AWS's, but for those of the tree. A gateway's
+// own host has nothing else.
 func (p *Pipeline) openRoute(r *http.Request) http.Handler {
-	if bucketOfHost(r.Host) != "" || signed(r) {
+	if bucketOfHost(r.Host) != "" || signed(r) || p.hosted(r) {
 		return nil
 	}
 	if p.cfg.Tree != nil && r.Header.Get(protocol.TargetHeader) == "" && p.cfg.Tree.Serves(r) {
@@ -248,6 +249,11 @@ func (p *Pipeline) openRoute(r *http.Request) http.Handler {
 		return nil
 	}
 	return h
+}
+
+// hosted reports whether a request is for a host name that is a gateway's by itself.
+func (p *Pipeline) hosted(r *http.Request) bool {
+	return p.cfg.Hosted != nil && p.cfg.Hosted(withoutPort(r.Host)) != ""
 }
 
 // signed reports whether a request carries a signature, good or bad.

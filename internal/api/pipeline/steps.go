@@ -34,6 +34,9 @@ const defaultSigning = "bedrock-agentcore"
 func (e *exchange) route(claimErr error) error {
 	name, region := e.claim.Service, e.claim.Region
 	guessed := false
+	if e.p.hosted(e.r) {
+		name = defaultSigning // whatever it is signed for
+	}
 	if name == "" {
 		name = defaultSigning
 		if host, ok := awshost.Parse(withoutPort(e.r.Host)); ok {

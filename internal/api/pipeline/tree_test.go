@@ -44,3 +44,33 @@ func TestTree(t *testing.T) {
 		}
 	}
 }
+
+// TestHosted: at a gateway's own host name there is the gateway, whatever else has the path
+// at other names.
+func TestHosted(t *testing.T) {
+	k := newKit(t)
+	k.cfg.Tree = tree{}
+	k.cfg.Open = map[string]http.Handler{"/": http.HandlerFunc(tree{}.ServeHTTP)}
+	k.cfg.Hosted = func(host string) string {
+		if host == "g.gateway.example" {
+			return "/gw/g-0123456789"
+		}
+		return ""
+	}
+	k.routers[defaultSigning].prefix = k.cfg.Hosted
+	for _, path := range []string{"/tree/a", "/"} {
+		if got := k.do(newRequest("GET", "https://other.example"+path, "")).Body.String(); got != "tree" {
+			t.Errorf("%s at another name: %s", path, got)
+		}
+		w := k.do(newRequest("GET", "https://g.gateway.example:8642"+path, ""))
+		if got := w.Header().Get("X-Amzn-Errortype"); got != "MissingAuthenticationTokenException" {
+			t.Errorf("%s: %d %s %s, want the gateway's door", path, w.Code, got, w.Body)
+		}
+	}
+	for _, service := range []string{"bedrock-agentcore", "s3", "iam"} {
+		w := k.do(sign(t, newRequest("GET", "https://g.gateway.example/tree/a", ""), service, ""))
+		if ours := service == "bedrock-agentcore"; (w.Code == http.StatusOK) != ours || k.served != 1 {
+			t.Errorf("signed for %s: %d %s", service, w.Code, w.Body)
+		}
+	}
+}
