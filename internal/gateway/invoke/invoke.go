@@ -85,7 +85,7 @@ func (s *Service) InvokeGateway(ctx context.Context, in *agentcore.InvokeGateway
 		})
 	}
 	return s.cfg.MCP.Handler(mcp.Request{
-		View: v, Caller: caller(call), ID: call.RequestID, Method: call.Method, Header: call.Header, Query: query(call), Body: in.Payload,
+		View: v, Caller: caller(call), ID: call.RequestID, Method: call.Method, Header: call.Header, Query: query(call), Body: in.Payload, Length: call.ContentLength,
 	}), nil
 }
 

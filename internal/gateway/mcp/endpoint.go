@@ -89,6 +89,7 @@ type Request struct {
 	Header http.Header
 	Query  string
 	Body   io.Reader
+	Length int64 // of the body, or -1
 }
 
 const (
@@ -109,7 +110,7 @@ func (e *Endpoint) Handler(r Request) http.Handler {
 		defer x.ended()
 		switch r.Method {
 		case http.MethodPost:
-			x.post(r.Body)
+			x.post(r.Body, r.Length)
 		case http.MethodGet:
 			x.listen()
 		case http.MethodDelete:
@@ -158,8 +159,8 @@ type exchange struct {
 }
 
 // post takes what was sent: one message, or several.
-func (x *exchange) post(body io.Reader) {
-	text, f := x.receive(body)
+func (x *exchange) post(body io.Reader, length int64) {
+	text, f := x.receive(body, length)
 	switch {
 	case f != nil:
 		x.refuse(f)
@@ -221,7 +222,7 @@ func (x *exchange) cancellable() (done func()) {
 }
 
 // receive reads the body of a request, and how it is to be answered.
-func (x *exchange) receive(body io.Reader) ([]byte, *failure) {
+func (x *exchange) receive(body io.Reader, length int64) ([]byte, *failure) {
 	if kind, _, _ := mime.ParseMediaType(x.header.Get("Content-Type")); kind != "" && kind != "application/json" {
 		f := invalid(codeInvalidRequest, "The Content-Type of a message is application/json")
 		f.status = http.StatusUnsupportedMediaType
@@ -234,11 +235,12 @@ func (x *exchange) receive(body io.Reader) ([]byte, *failure) {
 		return nil, f
 	}
 	x.out.events = events && len(x.header.Values("Accept")) > 0 && x.view.Streaming
+	if length > maxBody {
+		return nil, tooLarge() // before who waits for that is told to send it
+	}
 	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	if len(text) > maxBody || err != nil && fault.From(err).Status == http.StatusRequestEntityTooLarge {
-		f := invalid(codeInvalidRequest, "The request has more than %d bytes", maxBody)
-		f.status = http.StatusRequestEntityTooLarge
-		return nil, f
+		return nil, tooLarge()
 	}
 	if err != nil {
 		f := invalid(codeParse, "The request broke off")
@@ -246,6 +248,12 @@ func (x *exchange) receive(body io.Reader) ([]byte, *failure) {
 		return nil, f
 	}
 	return text, nil
+}
+
+func tooLarge() *failure {
+	f := invalid(codeInvalidRequest, "The request has more than %d bytes", maxBody)
+	f.status = http.StatusRequestEntityTooLarge
+	return f
 }
 
 // read reads a message, and what it is: of which revision, and of which session.

@@ -214,10 +214,14 @@ func TestFailures(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	k := newKit(t)
 	bounded := io.MultiReader(strings.NewReader("{"), iotest.ErrReader(fault.New("TooLarge", http.StatusRequestEntityTooLarge, "too large")))
-	for what, body := range map[string]io.Reader{"by itself": strings.NewReader(strings.Repeat(" ", 6<<20+1)), "before": bounded} {
+	for what, body := range map[string]io.Reader{"by itself": strings.NewReader(strings.Repeat(" ", 6<<20+1)), "before": bounded, "by its length": nil} {
+		length := int64(-1)
+		if body == nil {
+			length = 6<<20 + 1
+		}
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(k.Context(), "POST", "/mcp", nil)
-		k.e.Handler(mcp.Request{View: k.v, Caller: k.call, ID: "req-1", Method: "POST", Header: http.Header{"Accept": {"application/json, text/event-stream"}}, Body: body}).ServeHTTP(w, r)
+		k.e.Handler(mcp.Request{View: k.v, Caller: k.call, ID: "req-1", Method: "POST", Header: http.Header{"Accept": {"application/json, text/event-stream"}}, Body: body, Length: length}).ServeHTTP(w, r)
 		if w.Code != 413 || !strings.Contains(w.Body.String(), `"message":"The request has more than 6291456 bytes"`) {
 			t.Errorf("%s: %d %s", what, w.Code, w.Body)
 		}

@@ -3,9 +3,12 @@ package target
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/outcrop/outcrop/internal/fault"
 )
 
 // Web is a Server that is asked over HTTP, not by calls of tools (spec/gateway.md 5.7,
@@ -98,6 +101,9 @@ func (b *Body) Bytes() ([]byte, error) {
 		return nil, tooLarge()
 	}
 	all, err := io.ReadAll(io.LimitReader(b.stream, MaxBody+1))
+	if bounds(err) {
+		return nil, tooLarge()
+	}
 	if err != nil {
 		f := Fail(BadRequest, err, "The request broke off")
 		f.Shown = true
@@ -140,10 +146,17 @@ type bounded struct {
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
-	if b.left -= int64(n); b.left < 0 {
+	if b.left -= int64(n); b.left < 0 || bounds(err) {
 		return 0, tooLarge()
 	}
 	return n, err
+}
+
+// bounds reports whether the error of a body is that it is too large: who hands it over may
+// bound it, too.
+func bounds(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	return ok && f.Status == http.StatusRequestEntityTooLarge
 }
 
 // Speechless is the Server part of a Web: it has no tools.
