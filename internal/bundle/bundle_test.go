@@ -217,7 +217,6 @@ func TestBuildRefuses(t *testing.T) {
 		{name: "absolute link", files: py, setup: symlink("/etc/passwd")},
 		{name: "dangling link", files: py, setup: symlink("nothing")},
 		{name: "link to itself", files: py, setup: symlink("link")},
-		{name: "case", files: map[string]string{"main.py": "", "Pkg/a.py": "", "pkg/b.py": ""}},
 		{name: "control character", files: map[string]string{"main.py": "", "a\nb": ""}},
 		{name: "bad pattern", files: map[string]string{"main.py": "", ".outcropignore": "[z-a]\n"}},
 		{name: "too large", files: map[string]string{"main.py": "", "small.txt": "x"}, setup: big(800 << 20)},

@@ -161,22 +161,11 @@ func isScript(p string) (bool, error) {
 // check refuses what the server would refuse, before anything is written.
 func check(files []file) error {
 	limits := image.DefaultLimits()
-	folded := map[string]string{}
 	var total int64
 	for _, f := range files {
 		total += f.size
 		if !utf8.ValidString(f.name) || strings.ContainsFunc(f.name, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '\\' }) {
 			return problem("Rename it, or leave it out by a line in "+ignoreFile+".", "the file name %q has characters that a code zip cannot hold", f.name)
-		}
-		for p := f.name; p != "."; p = path.Dir(p) { // directories are names too
-			key := strings.ToLower(p)
-			if other, ok := folded[key]; !ok {
-				folded[key] = p
-			} else if other != p {
-				return problem("Rename one of them.", "%s and %s differ by upper and lower case alone", other, p)
-			} else {
-				break
-			}
 		}
 	}
 	fix := "Leave out what the agent does not need at run time: packages in requirements.txt, files by lines in " + ignoreFile + "."

@@ -58,7 +58,7 @@ const (
 
 // entry is one checked member of an archive.
 type entry struct {
-	path   string // clean, relative, no trailing slash
+	path   string // clean, relative, no trailing slash; empty is the root
 	node   int32  // in the tree
 	kind   kind
 	exec   bool

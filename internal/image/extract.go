@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -37,7 +38,7 @@ func (p *plan) extract(ctx context.Context, zip io.ReaderAt, dir string) error {
 		}
 		d := p.tree.path(int32(at + 1))
 		if err := root.Mkdir(d, 0o755); err != nil {
-			return err
+			return taken(d, err)
 		}
 		if err := root.Chmod(d, 0o755); err != nil { // whatever the umask
 			return err
@@ -54,10 +55,19 @@ func (p *plan) extract(ctx context.Context, zip io.ReaderAt, dir string) error {
 	}
 	for _, l := range links {
 		if err := root.Symlink(p.tree.nodes[l.node].target, l.path); err != nil {
-			return err
+			return taken(l.path, err)
 		}
 	}
 	return nil
+}
+
+// taken words that a name is there already, although no other entry has it: the file
+// system of the data directory takes two names for one.
+func taken(path string, err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return refuse(path, "differs from another by upper and lower case, or by the form of its accents, alone, and the file system of this server's data directory takes them for one", "Rename one of them, or keep the data directory on a file system that tells them apart.")
+	}
+	return err
 }
 
 // extractFiles writes the files and reads the links' targets.
@@ -123,7 +133,7 @@ func newInflater() *inflater {
 func (f *inflater) writeFile(ctx context.Context, root *os.Root, zip io.ReaderAt, e *entry) (err error) {
 	file, err := root.OpenFile(e.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return taken(e.path, err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	if err := f.copy(ctx, file, zip, e); err != nil {

@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -39,7 +40,8 @@ func quote(name string) string {
 }
 
 // cleanName checks a name of the archive and returns it without the slash that
-// marks a directory.
+// marks a directory and without components that say nothing: "./a//b/" is a/b. The
+// archive's root, "./", is an empty path.
 func cleanName(name string) (path string, slash bool, err error) {
 	path, slash = strings.CutSuffix(name, "/")
 	const again = "Make the zip again from inside the agent's folder."
@@ -60,15 +62,18 @@ func cleanName(name string) (path string, slash bool, err error) {
 	if depth := strings.Count(path, "/") + 1; depth > maxDepth {
 		return "", false, refuse(name, fmt.Sprintf("lies %d directories deep; the limit is %d", depth, maxDepth), "Flatten it.")
 	}
-	for part := range strings.SplitSeq(path, "/") {
+	parts := strings.Split(path, "/")
+	for _, part := range parts {
 		switch {
 		case part == "..":
 			return "", false, refuse(name, "leaves the archive's root by ..", again)
-		case part == "" || part == ".":
-			return "", false, refuse(name, "has an empty or . component in its path", "Make the zip again by zip -r, which leaves such components out.")
 		case len(part) > maxName:
 			return "", false, refuse(name, fmt.Sprintf("has a name of %d bytes; the limit is %d", len(part), maxName), "Shorten it.")
 		}
+	}
+	path = strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" || part == "." }), "/")
+	if path == "" && !slash {
+		return "", false, refuse(name, "has no name", again)
 	}
 	return path, slash, nil
 }

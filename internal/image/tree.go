@@ -27,7 +27,7 @@ type node struct {
 
 type childKey struct {
 	parent int32
-	name   string // in lower case
+	name   string
 }
 
 const rootNode, noNode int32 = 0, -1
@@ -36,10 +36,12 @@ func newTree(limit int) tree {
 	return tree{nodes: []node{{parent: noNode, kind: kindDir}}, index: map[childKey]int32{}, limit: limit, steps: maxSteps}
 }
 
-// insert adds path and its parents and returns its node. A name that differs from
-// another by case alone is refused although Linux could hold both: on the machines
-// where agents are written the two would be one.
+// insert adds path and its parents and returns its node. Names that differ by case
+// alone are two, as in the guest.
 func (t *tree) insert(path string, k kind) (int32, error) {
+	if path == "" { // the archive's own directory
+		return rootNode, nil
+	}
 	at, rest := rootNode, path
 	for {
 		part, tail, more := strings.Cut(rest, "/")
@@ -55,7 +57,7 @@ func (t *tree) insert(path string, k kind) (int32, error) {
 }
 
 func (t *tree) put(parent int32, entry, name string, k kind) (int32, error) {
-	key := childKey{parent, strings.ToLower(name)}
+	key := childKey{parent, name}
 	at, ok := t.index[key]
 	if !ok {
 		if len(t.nodes) > t.limit {
@@ -68,8 +70,6 @@ func (t *tree) put(parent int32, entry, name string, k kind) (int32, error) {
 	}
 	old := t.nodes[at]
 	switch {
-	case old.name != name:
-		return noNode, refuse(entry, "differs from "+quote(t.path(at))+" by upper and lower case alone", "Rename one of them.")
 	case old.kind == kindDir && k == kindDir:
 		return at, nil
 	case old.kind == kindLink && k == kindDir, old.kind == kindDir && k == kindLink:
@@ -163,8 +163,8 @@ func (p *place) up(t *tree) bool {
 // down steps to the child called name, and stays when that is a link, which it
 // returns.
 func (p *place) down(t *tree, name string) (link int32, isLink bool) {
-	at, ok := t.index[childKey{p.node, strings.ToLower(name)}]
-	if p.missing > 0 || !ok || t.nodes[at].name != name {
+	at, ok := t.index[childKey{p.node, name}]
+	if p.missing > 0 || !ok {
 		p.missing++
 		return noNode, false
 	}
