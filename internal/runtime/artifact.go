@@ -13,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image"
+	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -106,8 +107,15 @@ func codeFault(at *agentcorecontrol.S3Location, err error) error {
 	if f.Status >= 500 {
 		return err
 	}
-	e := fault.Validation("The code zip s3://%s/%s cannot be read: %s", *at.Bucket, *at.Prefix, f.Message)
-	e.Fields = []fault.Field{{Name: "agentRuntimeArtifact.codeConfiguration.code.s3", Message: f.Message}}
+	why := f.Message
+	if marker, ok := errors.AsType[*object.DeleteMarker](err); ok {
+		why = "The object was deleted; code.s3.versionId can name one of its versions before that."
+		if at.VersionId != nil {
+			why = "The version " + marker.VersionID + " is a delete marker, which has no content; code.s3.versionId must name a version of the object itself."
+		}
+	}
+	e := fault.Validation("The code zip s3://%s/%s cannot be read: %s", *at.Bucket, *at.Prefix, why)
+	e.Fields = []fault.Field{{Name: "agentRuntimeArtifact.codeConfiguration.code.s3", Message: why}}
 	return e.Because(err)
 }
 

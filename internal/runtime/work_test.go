@@ -253,6 +253,21 @@ func TestVersionedBucketIsFetchedAgain(t *testing.T) {
 	in.AgentRuntimeArtifact = code("kept.zip", "no-such-version")
 	_, err = k.Control.CreateAgentRuntime(t.Context(), in)
 	k.refused(err, "ValidationException", "kept.zip cannot be read")
+
+	// What was deleted there says so, by whichever name it is asked for.
+	gone, err := k.Objects.Delete(t.Context(), runtimetest.Account, runtimetest.Bucket, object.Deletion{Key: "kept.zip"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[string]string{
+		gone.VersionID: "kept.zip cannot be read: The version " + gone.VersionID + " is a delete marker, which has no content; code.s3.versionId must name a version of the object itself.",
+		"":             "kept.zip cannot be read: The object was deleted; code.s3.versionId can name one of its versions before that.",
+	} {
+		in := create("gone")
+		in.AgentRuntimeArtifact = code("kept.zip", version)
+		_, err := k.Control.CreateAgentRuntime(t.Context(), in)
+		k.refused(err, "ValidationException", want)
+	}
 }
 
 // forgetCode empties the code cache as a person might who needs space.
