@@ -42,7 +42,7 @@ const (
 )
 
 // repairs are all changes to the pinned gVisor.
-var repairs = slices.Concat(mends, speedups)
+var repairs = slices.Concat(mends, named, speedups)
 
 // mends are the changes that Outcrop cannot do without.
 //
@@ -404,7 +404,7 @@ func repaired() (string, error) {
 		}
 		cache = filepath.Join(root, ".cache")
 	}
-	text, err := json.Marshal(fmt.Sprint(notice, repairs, pageCopier, precompile))
+	text, err := json.Marshal(fmt.Sprint(notice, repairs, pageCopier, shownTerminal, precompile))
 	if err != nil {
 		return "", err
 	}

@@ -137,7 +137,12 @@ var (
 
 // add puts the files into the gVisor in dir that are Outcrop's own.
 func add(dir string) error {
-	return os.WriteFile(filepath.Join(dir, filepath.FromSlash("pkg/sentry/state/stateio/pagecopier.go")), []byte(pageCopier), 0o644)
+	for name, text := range map[string]string{"pkg/sentry/state/stateio/pagecopier.go": pageCopier, "pkg/sentry/fsimpl/devpts/shown.go": shownTerminal} {
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noPrograms stands in place of what precompile writes, for an architecture that is

@@ -27,6 +27,8 @@ func commandTests() []test {
 		{"CommandAfterResume", testCommandAfterResume},
 		{"Terminal", testTerminal},
 		{"TerminalHungUp", testTerminalHungUp},
+		{"TerminalName", testTerminalName},
+		{"TerminalNameAfterResume", testTerminalNameAfterResume},
 	}
 }
 
@@ -325,6 +327,75 @@ func testTerminal(t *testing.T, b *bench) {
 	if got := waitProcess(t, p); got != (sandbox.Status{Cause: sandbox.Exited, Code: 6}) {
 		t.Errorf("Exit() = %+v, want exit code 6; the screen: %q", got, screen.String())
 	}
+}
+
+// onTerminal runs a script on a terminal of its own and returns what that shows.
+func onTerminal(t *testing.T, s sandbox.Sandbox, script string) string {
+	t.Helper()
+	var screen Buffer
+	c := shell(script)
+	c.Terminal, c.Stdout = &sandbox.Window{Columns: 80, Rows: 24}, &screen
+	if got := waitProcess(t, execute(t, s, c)); got.Code != 0 {
+		t.Errorf("%s: %+v, %q", script, got, screen.String())
+	}
+	return strings.ReplaceAll(screen.String(), "\r\n", "\n")
+}
+
+// testTerminalName: a terminal is a file of the guest's, as programs want it that hand
+// theirs to others by its name, and no longer than it is there.
+func testTerminalName(t *testing.T, b *bench) {
+	s := b.idle(t)
+	if got, want := onTerminal(t, s, `tty; readlink /proc/self/fd/0; stat -L -c '%F %Hr:%Lr' /dev/stdin; exec 0<&-; echo by name >/dev/pts/0; tty </dev/pts/0`), "/dev/pts/0\n/dev/pts/0\ncharacter special file 136:0\nby name\n/dev/pts/0\n"; got != want {
+		t.Errorf("the first terminal shows %q, want %q", got, want)
+	}
+	var screen Buffer
+	keys, typed := io.Pipe()
+	c := shell("tty; read; exit 3")
+	c.Terminal, c.Stdin, c.Stdout = &sandbox.Window{Columns: 80, Rows: 24}, keys, &screen
+	t.Cleanup(func() { typed.Close() })
+	p := execute(t, s, c)
+	screen.WaitFor(t, "/dev/pts/1\r\n")
+	if got, want := onTerminal(t, s, "tty; echo /dev/pts/*"), "/dev/pts/2\n/dev/pts/1 /dev/pts/2 /dev/pts/ptmx\n"; got != want {
+		t.Errorf("beside another, a terminal shows %q, want %q", got, want)
+	}
+	if _, err := io.WriteString(typed, "\r"); err != nil {
+		t.Fatal(err)
+	}
+	if got := waitProcess(t, p); got.Code != 3 {
+		t.Errorf("Exit() = %+v, want exit code 3", got)
+	}
+	var stdout Buffer
+	c = shell("echo /dev/pts/*; tty || true")
+	c.Stdout = &stdout
+	if got := waitProcess(t, execute(t, s, c)); got.Code != 0 || stdout.String() != "/dev/pts/ptmx\nnot a tty\n" {
+		t.Errorf("after all of them: %q, %+v", stdout.String(), got)
+	}
+}
+
+// testTerminalNameAfterResume: a guest can be saved whose terminals are open by their
+// names, and those that it makes afterwards have names too.
+func testTerminalNameAfterResume(t *testing.T, b *bench) {
+	needsSnapshots(t, b)
+	spec := b.spec(t)
+	spec.Args = []string{"tail", "-f", "/dev/null"}
+	s := b.start(t, spec)
+	var screen Buffer
+	c := shell("exec 5<>/dev/pts/0; echo opened; sleep 2000")
+	c.Terminal, c.Stdout = &sandbox.Window{Columns: 80, Rows: 24}, &screen
+	p := execute(t, s, c)
+	screen.WaitFor(t, "opened")
+	saved, err := s.Save(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { saved.Close() })
+	waitProcess(t, p)
+	spec.Snapshot = saved
+	s = b.start(t, spec)
+	if got, want := onTerminal(t, s, "tty; echo /dev/pts/*"), "/dev/pts/1\n/dev/pts/1 /dev/pts/ptmx\n"; got != want {
+		t.Errorf("after a resume, a terminal shows %q, want %q", got, want)
+	}
+	noSleeper(t, s)
 }
 
 // testTerminalHungUp: what runs on a terminal that goes away ends.

@@ -38,7 +38,7 @@ func ofStack() []string {
 func ofUser() []string {
 	return []string{
 		"Exit", "Environment", "Refusals", "Stop", "StopStubborn", "Close", "HostFiles", "OtherSandbox", "ReadOnly", "TmpBound", "Mounts",
-		"Command", "CommandLeavesBehind", "Terminal", "TerminalHungUp", "Difficult", "Probes",
+		"Command", "CommandLeavesBehind", "Terminal", "TerminalHungUp", "TerminalName", "TerminalNameAfterResume", "Difficult", "Probes",
 		"Dial", "Network", "NetworkStream", "NetworkDatagrams", "NetworkPing", "Passthrough",
 		"RootWritable", "RootShared", "RootUser", "RootSetuid", "RootDisk", "RootPoints", "RootGiven", "RootTmp", "RootLinks", "RootOverlay",
 		"RootVolume", "RootSaved", "RootRefusals",
