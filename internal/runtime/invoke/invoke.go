@@ -234,6 +234,7 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, m *message,
 		defer done()
 		return nil, agentFault(ctx, use, detail, err)
 	}
+	err = unpack(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		deadline.Reset(errorBodyLimit)
 		if !m.mcp.is || !isMCPError(resp) {
@@ -241,6 +242,12 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, m *message,
 			defer resp.Body.Close()
 			return nil, m.refused(resp, detail)
 		}
+	}
+	if err != nil {
+		defer done()
+		defer resp.Body.Close()
+		detail.Note(fault.From(err).Message)
+		return nil, err
 	}
 	deadline.Reset(streamLimit)
 	m.mcp.rename(resp.Header)

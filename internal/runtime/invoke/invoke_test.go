@@ -3,9 +3,11 @@ package invoke_test
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -527,5 +529,55 @@ func TestUserID(t *testing.T) {
 	}
 	if got := records[0].Resources; len(got) != 3 {
 		t.Errorf("requirements were checked on %v, want the agent, its endpoint, and the agent for the user", got)
+	}
+}
+
+// TestPackedAnswer: an agent that packs what nobody asked it to pack is read all the
+// same, piece by piece, and its log is text.
+func TestPackedAnswer(t *testing.T) {
+	k := newKit(t)
+	k.agent(func(w http.ResponseWriter, r *http.Request) {
+		how, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "text/plain")
+		switch string(how) {
+		case "brotli":
+			w.Header().Set("Content-Encoding", "br")
+			return
+		case "fail":
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		z := gzip.NewWriter(w)
+		if string(how) == "stream" {
+			_, _ = io.WriteString(z, "first")
+			_ = errors.Join(z.Flush(), http.NewResponseController(w).Flush())
+			<-r.Context().Done() // its caller has read the first piece
+			return
+		}
+		_, _ = io.WriteString(z, "said plainly")
+		if string(how) != "cut" {
+			_ = z.Close()
+		}
+	})
+	resp := k.send(call{body: strings.NewReader("all")})
+	if got := k.text(resp); resp.StatusCode != 200 || got != "said plainly" || resp.Header.Get("Content-Encoding") != "" {
+		t.Errorf("%d %q, %v", resp.StatusCode, got, resp.Header)
+	}
+	resp = k.send(call{body: strings.NewReader("stream")})
+	first := make([]byte, 5)
+	if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "first" {
+		t.Errorf("%q, %v", first, err)
+	}
+	_ = resp.Body.Close() // enough heard
+	resp = k.send(call{body: strings.NewReader("cut")})
+	if got, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("an answer that broke off is %q", got)
+	}
+	if text := k.refused(k.send(call{body: strings.NewReader("brotli")}), 424, "RuntimeClientError"); !strings.Contains(text, "The agent answered with Content-Encoding 'br'") {
+		t.Errorf("refused with %q", text)
+	}
+	k.refused(k.send(call{body: strings.NewReader("fail")}), 424, "RuntimeClientError")
+	if logs := k.logs(); !strings.Contains(logs, "the agent answered 500 Internal Server Error: said plainly") || !strings.Contains(logs, "the agent's answer broke off: ") {
+		t.Errorf("the log is %s", logs)
 	}
 }
