@@ -127,6 +127,7 @@ func TestRefused(t *testing.T) {
 	}{
 		"unknown": {nobody, `CREATE_FAILED: The image runs as user "builder", which its /etc/passwd does not have. Add the user, or give a number.`},
 		"silent":  {v1.Config{}, "CREATE_FAILED: The image " + k.host + "/silent@sha256:"},
+		"nope":    {v1.Config{Entrypoint: []string{"/not/there"}}, `cannot be started: its command "/not/there" is not in it. Correct its ENTRYPOINT or CMD`},
 	} {
 		_, err := k.Agents().Create(t.Context(), k.input(name, k.push(k.image(tt.config), k.host+"/"+name)))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -139,8 +140,9 @@ func TestRefused(t *testing.T) {
 	if got := k.must(k.create(k.input("numbered", k.push(k.image(numbered), k.host+"/numbered"))), "one", `{}`); got.UID != 4711 || got.GID != 4712 {
 		t.Errorf("the agent runs as %d:%d", got.UID, got.GID)
 	}
-	crash := v1.Config{Entrypoint: []string{"/not/there"}}
-	if _, err := k.ask(k.create(k.input("crash", k.push(k.image(crash), k.host+"/crash"))), "one", `{}`); err == nil || !strings.Contains(err.Error(), "RuntimeClientError") {
+	// What is not known before the guest runs is told to who invokes.
+	late := v1.Config{Entrypoint: []string{"/tmp/not/there"}}
+	if _, err := k.ask(k.create(k.input("late", k.push(k.image(late), k.host+"/late"))), "one", `{}`); err == nil || !strings.Contains(err.Error(), "RuntimeClientError: The agent cannot be started: /tmp/not/there: not found in the guest") {
 		t.Errorf("an entry point that is not there: %v", err)
 	}
 }

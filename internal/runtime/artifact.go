@@ -48,6 +48,8 @@ type boot struct {
 	// spec has what the guest starts from: Args, Env (our defaults, over which all
 	// others win), Dir, and Code with Mounts or Root with Overlay, User and Group.
 	spec sandbox.Spec
+	// check refuses what could not be executed with a search path; nil: all can.
+	check func(searchPath string) error
 	// limit is how long the guest may take until it is ready.
 	limit   time.Duration
 	release func()

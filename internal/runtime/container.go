@@ -133,6 +133,12 @@ func (c container) open(ctx context.Context, v versionDoc) (*boot, error) {
 	}
 	return &boot{
 		digest: i.Digest, basis: i.Digest, limit: containerStartLimit, release: i.Release,
+		check: func(searchPath string) error {
+			if err := i.CheckCommand(launch, searchPath); err != nil {
+				return c.refused(err)
+			}
+			return nil
+		},
 		spec: sandbox.Spec{Args: launch.Args, Env: launch.Env, Dir: launch.Dir, Root: i.Root, Overlay: i.Overlay, User: launch.UID, Group: launch.GID},
 	}, nil
 }

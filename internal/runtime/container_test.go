@@ -70,14 +70,22 @@ func newImages(t *testing.T) *images {
 	return i
 }
 
-// push makes an image with one file, and returns its reference.
+// push makes an image with one file and the command that the configuration names, and
+// returns its reference.
 func (i *images) push(path, file string, config v1.Config) string {
 	i.t.Helper()
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
-	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: file, Mode: 0o755, Size: int64(len(file))})
-	if err == nil {
-		_, err = io.WriteString(w, file)
+	files := map[string]string{file: file}
+	if command := slices.Concat(config.Entrypoint, config.Cmd); len(command) > 0 {
+		files[strings.TrimPrefix(command[0], "/")] = "#!" + command[0] + "\n"
+	}
+	var err error
+	for name, text := range files {
+		err = errors.Join(err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(text))}))
+		if err == nil {
+			_, err = io.WriteString(w, text)
+		}
 	}
 	if err == nil {
 		err = w.Close()
@@ -249,6 +257,27 @@ func TestContainerRefused(t *testing.T) {
 	reg.broken.Store(false)
 	if got := k.contained("silent", there); got.Status != types.AgentRuntimeStatusCreateFailed || !strings.Contains(aws.ToString(got.FailureReason), "says no command to run") {
 		t.Errorf("%s: %s", got.Status, aws.ToString(got.FailureReason))
+	}
+
+	// A command that could not be executed, in the environment of the version.
+	pathless := container(reg.push("command:1", "agent", v1.Config{Entrypoint: []string{"agent"}, Env: []string{"PATH=/"}}))
+	for name, tt := range map[string]struct {
+		path   string
+		status types.AgentRuntimeStatus
+		reason string
+	}{
+		"found": {"/bin:/", types.AgentRuntimeStatusReady, ""},
+		"lost":  {"/bin:/usr/bin", types.AgentRuntimeStatusCreateFailed, `its command "agent" is in none of the directories of its PATH (/bin:/usr/bin)`},
+	} {
+		in := create(name)
+		in.AgentRuntimeArtifact, in.EnvironmentVariables = pathless, map[string]string{"PATH": tt.path}
+		out, err := k.Control.CreateAgentRuntime(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := k.settled(*out.AgentRuntimeId); got.Status != tt.status || !strings.Contains(aws.ToString(got.FailureReason), tt.reason) {
+			t.Errorf("%s: %s: %s", name, got.Status, aws.ToString(got.FailureReason))
+		}
 	}
 
 	strict := kit{runtimetest.New(t, runtimetest.Options{Strict: true, Idle: true}), t}

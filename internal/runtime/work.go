@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
@@ -167,7 +168,34 @@ func (s *Service) startable(ctx context.Context, v versionDoc) (*boot, error) {
 			return nil, work.Later(pullPause)
 		}
 	}
-	return made.open(ctx, v)
+	on, err := made.open(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkCommand(ctx, v, on); err != nil {
+		on.release()
+		return nil, err
+	}
+	return on, nil
+}
+
+// checkCommand refuses an artifact whose command could not be executed, in the
+// environment of its version.
+func (s *Service) checkCommand(ctx context.Context, v versionDoc, on *boot) error {
+	if on.check == nil {
+		return nil
+	}
+	env, err := s.environment(ctx, v)
+	if err != nil {
+		return err
+	}
+	searchPath := ""
+	for _, kv := range merge(on.spec.Env, userEnv(env)) {
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			searchPath = value
+		}
+	}
+	return on.check(searchPath)
 }
 
 // Failed settles a version that cannot be prepared. DEFAULT stays with the

@@ -1,6 +1,9 @@
 package sandbox
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // The errors of the contract, to be tested with errors.Is.
 var (
@@ -27,6 +30,15 @@ var (
 	// an *UnavailableError, which carries the fix.
 	ErrUnavailable = errors.New("sandboxes are not available")
 )
+
+// Unexecutable is what an error that matches ErrCommand says of the command, without
+// what the engine calls the sandbox that it was for.
+func Unexecutable(err error) string {
+	if _, text, found := strings.Cut(err.Error(), ErrCommand.Error()+": "); found {
+		return text
+	}
+	return err.Error()
+}
 
 // UnavailableError says why a machine cannot run sandboxes and what changes
 // that. It matches ErrUnavailable.

@@ -123,6 +123,8 @@ func (s *session) ending(why string, slept bool) End {
 	case why != "":
 	case errors.As(s.err, &failed):
 		why = failed.Why()
+	case errors.Is(s.err, sandbox.ErrCommand):
+		why = "it cannot be started: " + sandbox.Unexecutable(s.err)
 	case s.err != nil:
 		why = s.err.Error()
 	default:

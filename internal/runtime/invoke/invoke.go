@@ -393,7 +393,7 @@ func acquireFault(err error) error {
 	case errors.Is(err, session.ErrClosed):
 		return fault.New("ServiceUnavailableException", http.StatusServiceUnavailable, "The server is shutting down").Because(err)
 	case errors.Is(err, sandbox.ErrCommand):
-		return fault.RuntimeClient("The agent cannot be started: %s", err).Because(err)
+		return fault.RuntimeClient("The agent cannot be started: %s", sandbox.Unexecutable(err)).Because(err)
 	}
 	return err
 }

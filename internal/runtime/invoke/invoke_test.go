@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
+	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 	"github.com/outcrop/outcrop/internal/telemetry"
 )
@@ -578,6 +579,19 @@ func TestPackedAnswer(t *testing.T) {
 	}
 	k.refused(k.send(call{body: strings.NewReader("fail")}), 424, "RuntimeClientError")
 	if logs := k.logs(); !strings.Contains(logs, "the agent answered 500 Internal Server Error: said plainly") || !strings.Contains(logs, "the agent's answer broke off: ") {
+		t.Errorf("the log is %s", logs)
+	}
+}
+
+// TestUnexecutable: whose agent cannot be executed is told what and why, and nothing of
+// the sandbox's own name.
+func TestUnexecutable(t *testing.T) {
+	k := newKit(t)
+	k.Engine.Fail = fmt.Errorf("start sandbox 0123456789abcdef: %w: /nope: not found in the guest", sandbox.ErrCommand)
+	if text, want := k.refused(k.send(call{}), 424, "RuntimeClientError"), "The agent cannot be started: /nope: not found in the guest"; text != want {
+		t.Errorf("refused with %q, want %q", text, want)
+	}
+	if logs := k.logs(); !strings.Contains(logs, "outcrop: session ended: it cannot be started: /nope: not found in the guest") {
 		t.Errorf("the log is %s", logs)
 	}
 }
