@@ -267,7 +267,10 @@ func (s *session) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.begun, m.begun = true, time.Now()
-	s.lifetime = time.AfterFunc(s.plan.MaxLife-time.Since(s.started), func() { s.stop("its maximum lifetime is over", Grace) })
+	s.lifetime = time.AfterFunc(s.plan.MaxLife-time.Since(s.started), func() {
+		s.end(&LifetimeError{s.plan.MaxLife})
+		s.stop("its maximum lifetime is over", Grace)
+	})
 	if s.status == Stopping || m.closed { // stopped while it started
 		s.status = Stopping
 		go s.halt(Grace)

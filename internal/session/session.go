@@ -46,6 +46,17 @@ var (
 	ErrNotWarm = errors.New("warm-up failed")
 )
 
+// LifetimeError is why a session was stopped that has lived for its Plan's MaxLife.
+// It matches ErrStopping.
+type LifetimeError struct{ MaxLife time.Duration }
+
+func (e *LifetimeError) Error() string {
+	return "the session reached its maximum lifetime of " + strconv.FormatInt(int64(e.MaxLife/time.Second), 10) + " seconds"
+}
+
+// Is matches ErrStopping.
+func (e *LifetimeError) Is(target error) bool { return target == ErrStopping }
+
 // StartError says that a sandbox started but its guest did not become ready.
 type StartError struct {
 	Err error // ErrNotReady, ErrExited or ErrNotWarm
@@ -183,7 +194,7 @@ const (
 type Use struct{ s *session }
 
 // Context ends when the session is stopped, by a caller or by one of its
-// clocks; its cause is ErrStopping then. Requests that still run end with it,
+// clocks; its cause matches ErrStopping then. Requests that still run end with it,
 // since servers wait for theirs when they are told to stop. A guest that dies
 // by itself does not end it: what it has said can still be read.
 func (u *Use) Context() context.Context { return u.s.life }

@@ -151,23 +151,56 @@ func (c *command) events(yield func(*agentcore.InvokeAgentRuntimeCommandStreamOu
 			return
 		}
 	}
+	status := commandCompleted
+	select {
+	case <-timedOut:
+		status = commandTimedOut
+	default:
+	}
+	if err := c.broken(status); err != nil {
+		yield(nil, err)
+		return
+	}
+	tell(agentcore.ResponseChunk{ContentStop: &agentcore.ContentStopEvent{ExitCode: new(int32(c.process.Exit().Code)), Status: &status}})
+}
+
+// killed is the exit code of what SIGKILL ended, and deathNotice how long the news of
+// its session's end may be behind it.
+const (
+	killed      = 128 + 9
+	deathNotice = 500 * time.Millisecond
+)
+
+// broken says why the command has not come to an end of its own, and is nil where it
+// has: its session took it along, or it wrote too much.
+func (c *command) broken(status string) error {
+	life := c.use.Context()
 	select {
 	case <-c.process.Done():
 	default:
-		yield(nil, fault.RuntimeClient("The command wrote more than %d bytes, the most that is passed on. Write to a file, or less.", commandBytes))
-		return
+		if life.Err() != nil {
+			return stopped(context.Cause(life), "before the command ended")
+		}
+		return fault.RuntimeClient("The command wrote more than %d bytes, the most that is passed on. Write to a file, or less.", commandBytes)
 	}
-	stop := &agentcore.ContentStopEvent{ExitCode: new(int32(c.process.Exit().Code)), Status: new(commandCompleted)}
+	exit := c.process.Exit()
+	if status == commandTimedOut || exit.Cause != sandbox.Destroyed && exit.Code != killed {
+		return nil
+	}
+	late := time.NewTimer(deathNotice)
+	defer late.Stop()
 	select {
-	case <-timedOut:
-		stop.Status = new(commandTimedOut)
-	default:
-		if c.process.Exit().Cause == sandbox.Destroyed {
-			yield(nil, errEnded())
-			return
+	case <-life.Done():
+	case <-c.use.Done():
+	case <-late.C:
+		if exit.Cause != sandbox.Destroyed {
+			return nil
 		}
 	}
-	tell(agentcore.ResponseChunk{ContentStop: stop})
+	if life.Err() != nil {
+		return stopped(context.Cause(life), "before the command ended")
+	}
+	return errEnded()
 }
 
 // execute is reach for what runs a command in the session.
@@ -183,7 +216,8 @@ func errEnded() *fault.Error {
 	return fault.RuntimeClient("The session ended before the command did. Please check your CloudWatch logs for more information.")
 }
 
-// output is what the command writes until it has ended, or has written too much.
+// output is what the command writes until it has ended, its session is stopped, or it
+// has written too much.
 func (c *command) output() iter.Seq[piece] {
 	return func(yield func(piece) bool) {
 		for total := 0; total <= commandBytes; {
@@ -199,6 +233,8 @@ func (c *command) output() iter.Seq[piece] {
 						return
 					}
 				}
+				return
+			case <-c.use.Context().Done(): // its session is on its way out
 				return
 			}
 		}

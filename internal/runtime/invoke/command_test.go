@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	data "github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
@@ -176,6 +177,66 @@ func TestCommandSessionEnds(t *testing.T) {
 	var refused *types.RuntimeClientError
 	if !errors.As(out.err, &refused) || !strings.Contains(refused.ErrorMessage(), "The session ended before the command did") {
 		t.Errorf("got %+v, want that the session ended", out)
+	}
+}
+
+// TestCommandSessionStopped: a command that its session takes along has not completed,
+// although it has an exit code, and its caller does not wait for the guest to tidy up.
+func TestCommandSessionStopped(t *testing.T) {
+	for name, ends := range map[string]bool{"with its session": true, "not at all": false} {
+		t.Run(name, func(t *testing.T) {
+			k := newKit(t)
+			k.Engine.Stuck = !ends
+			begun, goOn := make(chan struct{}), make(chan struct{})
+			defer close(goOn)
+			k.Engine.Command = func(ctx context.Context, _ sandbox.Command) int {
+				close(begun)
+				select {
+				case <-ctx.Done():
+				case <-goOn:
+				}
+				return 137
+			}
+			go func() {
+				<-begun
+				for _, info := range k.Sessions.List(func(session.Key) bool { return true }) {
+					_ = k.Sessions.Stop(context.Background(), info.Key)
+				}
+			}()
+			start := time.Now()
+			out := k.command(t.Context(), "sleep", nil)
+			var refused *types.RuntimeClientError
+			if !errors.As(out.err, &refused) || !strings.Contains(refused.ErrorMessage(), "The session was stopped before the command ended") {
+				t.Errorf("got %+v, want that the session was stopped", out)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("its caller was told after %v", took)
+			}
+		})
+	}
+}
+
+// TestCommandAgentEnds: where the guest is gone a moment after its command, the command
+// did not complete; one that was killed alone did.
+func TestCommandAgentEnds(t *testing.T) {
+	for name, crash := range map[string]bool{"with the agent": true, "alone": false} {
+		t.Run(name, func(t *testing.T) {
+			k := newKit(t)
+			k.Engine.Command = func(context.Context, sandbox.Command) int {
+				if crash {
+					time.AfterFunc(50*time.Millisecond, func() { k.Engine.Crash(1) })
+				}
+				return 137
+			}
+			out := k.command(t.Context(), "kill -9 1", nil)
+			if !crash {
+				if want := (outcome{begun: true, code: 137, status: types.CommandExecutionStatusCompleted}); out != want {
+					t.Errorf("got %+v, want %+v", out, want)
+				}
+			} else if out.err == nil || !strings.Contains(out.err.Error(), "The session ended before the command did") {
+				t.Errorf("got %+v, want that the session ended", out)
+			}
+		})
 	}
 }
 

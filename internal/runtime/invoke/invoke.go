@@ -214,7 +214,7 @@ func ask(ctx context.Context, use *session.Use, call *pipeline.Call, m *message,
 		return nil, err
 	}
 	deadline := time.AfterFunc(answerLimit, func() { cancel(errTimeout) })
-	unwatch := context.AfterFunc(use.Context(), func() { cancel(session.ErrStopping) })
+	unwatch := context.AfterFunc(use.Context(), func() { cancel(context.Cause(use.Context())) })
 	if m.until != nil {
 		go func() {
 			select {
@@ -398,6 +398,15 @@ func acquireFault(err error) error {
 	return err
 }
 
+// stopped words the end of a session under what it was asked; before what says the
+// rest of the sentence.
+func stopped(cause error, before string) *fault.Error {
+	if over, ok := errors.AsType[*session.LifetimeError](cause); ok {
+		return fault.RuntimeClient("The session reached its maxLifetime of %.0f seconds %s. The next request starts a new session; to let sessions live longer, raise lifecycleConfiguration.maxLifetime with UpdateAgentRuntime (outcrop deploy --max-lifetime).", over.MaxLife.Seconds(), before)
+	}
+	return fault.RuntimeClient("The session was stopped %s", before)
+}
+
 // agentFault words an agent that broke off before it answered.
 func agentFault(ctx context.Context, use *session.Use, detail runtime.Detail, err error) error {
 	var f *fault.Error
@@ -406,7 +415,7 @@ func agentFault(ctx context.Context, use *session.Use, detail runtime.Detail, er
 		detail.Note("the agent did not begin its answer within " + answerLimit.String())
 		return fault.New("RuntimeClientError", http.StatusGatewayTimeout, "The agent did not answer within %s", answerLimit).Because(err)
 	case errors.Is(cause, session.ErrStopping):
-		return fault.RuntimeClient("The session was stopped before the agent answered").Because(err)
+		return stopped(cause, "before the agent answered").Because(err)
 	case errors.Is(cause, session.ErrClosed):
 		return acquireFault(cause)
 	case cause != nil: // the caller has left

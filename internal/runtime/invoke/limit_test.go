@@ -1,6 +1,7 @@
 package invoke_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -31,6 +32,7 @@ type clock struct {
 	*invoke.Service
 	engine   *sandboxfake.Engine
 	sessions *session.Manager
+	maxLife  time.Duration // of its sessions, else 8 hours
 
 	mu    sync.Mutex
 	notes []string
@@ -45,7 +47,7 @@ func (c *clock) Plan(context.Context, session.Key, string) (session.Plan, error)
 	server := runtime.HTTPServer()
 	return session.Plan{
 		Port: server.Port, Probe: session.HTTPProbe(server.Port, "/ping"), StartLimit: 30 * time.Second,
-		IdleLimit: 15 * time.Minute, MaxLife: 8 * time.Hour, Detail: runtime.Detail{Server: server, Note: note}, Ended: func(e session.End) { note("ended: " + e.Why) },
+		IdleLimit: 15 * time.Minute, MaxLife: cmp.Or(c.maxLife, 8*time.Hour), Detail: runtime.Detail{Server: server, Note: note}, Ended: func(e session.End) { note("ended: " + e.Why) },
 	}, nil
 }
 
@@ -350,6 +352,21 @@ func TestStopEndsRequests(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLifetimeEndsRequests: whose request is cut off by maxLifetime reads that, the
+// number, and what raises it.
+func TestLifetimeEndsRequests(t *testing.T) {
+	bubble(t, forever, func(c *clock) {
+		c.maxLife = time.Minute
+		_, err := c.invoke(c.Context())
+		const want = "The session reached its maxLifetime of 60 seconds before the agent answered. The next request starts a new session; to let sessions live longer, raise lifecycleConfiguration.maxLifetime with UpdateAgentRuntime (outcrop deploy --max-lifetime)."
+		if f := fault.From(err); f.Code != "RuntimeClientError" || f.Message != want {
+			t.Errorf("refusal %v, want %s", err, want)
+		}
+		time.Sleep(20 * time.Second)
+		c.noted("ended: its maximum lifetime is over")
+	})
 }
 
 // TestDeafGuest: a process that lives and does not listen is given five

@@ -3,6 +3,7 @@ package invoke
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -77,7 +78,7 @@ func askPort(ctx context.Context, use *session.Use, call *pipeline.Call, in *age
 		return nil, err
 	}
 	deadline := time.AfterFunc(answerLimit, func() { cancel(errTimeout) })
-	unwatch := context.AfterFunc(use.Context(), func() { cancel(session.ErrStopping) })
+	unwatch := context.AfterFunc(use.Context(), func() { cancel(context.Cause(use.Context())) })
 	done := func() {
 		deadline.Stop()
 		unwatch()
@@ -115,7 +116,7 @@ func portFault(ctx context.Context, use *session.Use, port int32, err error) err
 	case errors.Is(cause, errTimeout):
 		return fault.New("RuntimeClientError", http.StatusGatewayTimeout, "Port %d of the session did not answer within %s", port, answerLimit).Because(err)
 	case errors.Is(cause, session.ErrStopping):
-		return fault.RuntimeClient("The session was stopped before port %d answered", port).Because(err)
+		return stopped(cause, fmt.Sprintf("before port %d answered", port)).Because(err)
 	case cause != nil: // the caller has left
 		return err
 	case errors.As(err, &f): // the caller's own body was refused while it was read

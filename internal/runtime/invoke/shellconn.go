@@ -17,6 +17,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/session"
 	relay "github.com/outcrop/outcrop/internal/websocket"
 )
 
@@ -222,6 +223,9 @@ func (a *attachment) close(cause error) {
 	if a.sh.use.Context().Err() != nil {
 		_ = a.send(channelClose, nil)
 		f, ours = &closure{websocket.CloseGoingAway, "the session ended"}, true
+		if over, ok := errors.AsType[*session.LifetimeError](context.Cause(a.sh.use.Context())); ok {
+			f.reason = over.Error()
+		}
 	}
 	if ours {
 		_ = a.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(f.code, f.reason), time.Now().Add(time.Second))

@@ -76,8 +76,12 @@ type socket struct {
 // agree with each other on protocols and extensions.
 func (c *socket) connect(ctx context.Context, use *session.Use, call *pipeline.Call) error {
 	detail := use.Detail().(runtime.Detail)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil) // the connection outlives it
+	unwatch := context.AfterFunc(use.Context(), func() { end(context.Cause(use.Context())) })
+	defer unwatch()
 	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errTimeout)
-	defer cancel() // the connection outlives it
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, detail.Server.URL(socketPath), nil)
 	if err != nil {
 		return err
