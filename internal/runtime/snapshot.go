@@ -265,6 +265,8 @@ func (h makeSnapshot) Do(ctx context.Context, item *work.Item) error {
 	switch {
 	case errors.As(err, &start):
 		return s.noSnapshot(ctx, item, job, snapshotState{Reason: start.Why()})
+	case errors.Is(err, sandbox.ErrCommand):
+		return s.noSnapshot(ctx, item, job, snapshotState{Reason: "it cannot be started: " + sandbox.Unexecutable(err)})
 	case errors.Is(err, sandbox.ErrUnsavable):
 		return s.noSnapshot(ctx, item, job, snapshotState{Reason: unwrapped(err), Unsavable: true})
 	case err != nil:

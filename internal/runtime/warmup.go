@@ -78,6 +78,8 @@ func (s *Service) warmUp(ctx context.Context, job payload, v versionDoc) error {
 		return nil
 	case errors.Is(err, session.ErrNotWarm) && errors.As(err, &start):
 		return fault.Validation("The warm-up hook failed: %s. See the log of session '%s'", start.Last, templateID).Because(err)
+	case errors.Is(err, sandbox.ErrCommand):
+		return fault.Validation("The agent could not be started for its warm-up hook: %s", sandbox.Unexecutable(err)).Because(err)
 	case errors.As(err, &start):
 		return fault.Validation("The agent could not be started for its warm-up hook: %s. See the log of session '%s'", start.Why(), templateID).Because(err)
 	}

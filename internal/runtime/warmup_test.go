@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/pipeline"
 	"github.com/outcrop/outcrop/internal/runtime"
 	"github.com/outcrop/outcrop/internal/runtime/runtimetest"
+	"github.com/outcrop/outcrop/internal/sandbox"
 	"github.com/outcrop/outcrop/internal/session"
 )
 
@@ -133,4 +135,19 @@ func TestWarmupFails(t *testing.T) {
 	if got := agent.heard(); got != "POST /warm" {
 		t.Errorf("asked %s", got)
 	}
+}
+
+// TestUnexecutable: what cannot be executed is not tried again and again before a session
+// has asked for it: a hook is told why it fails, and the log why there is no snapshot.
+func TestUnexecutable(t *testing.T) {
+	k := newKit(t, runtimetest.Options{Snapshots: true})
+	k.Engine.Fail = fmt.Errorf("start sandbox 0123456789abcdef: %w: /nope: not found in the guest", sandbox.ErrCommand)
+	id := k.warming("nope", nil)
+	const why = "The agent could not be started for its warm-up hook: /nope: not found in the guest"
+	if got := k.settled(id); got.Status != types.AgentRuntimeStatusCreateFailed || aws.ToString(got.FailureReason) != why {
+		t.Errorf("%s: %s", got.Status, aws.ToString(got.FailureReason))
+	}
+	id = k.created("cold")
+	k.snapshotDone(id)
+	k.logged(id, "outcrop: no snapshot, sessions start cold: it cannot be started: /nope: not found in the guest")
 }
