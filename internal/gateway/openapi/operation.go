@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/gateway/openapi/node"
+	"github.com/outcrop/outcrop/internal/gateway/openapi/style"
 )
 
 // operation is what a tool's calls need to become requests.
@@ -15,6 +16,8 @@ type operation struct {
 	method     string
 	server     server
 	path       []segment
+	asked      []asked
+	fixed      []style.Pair // of the query, in every request
 	parameters []*parameter
 	// isParameter has the names of arguments that are parameters.
 	isParameter map[string]bool
@@ -129,7 +132,7 @@ func (p *parser) operation(o *operation, path string, item, op *node.Node, itemA
 	}
 	o.name = p.name(o.method, path, op, opAt)
 	o.server = p.server(op, item, opAt, itemAt)
-	o.path = p.template(path, opAt)
+	o.path = p.template(o, path, opAt)
 	p.parameters(o, item, op, itemAt, opAt)
 	p.body(o, op, opAt)
 	p.nameArguments(o, opAt)
@@ -183,14 +186,14 @@ func toolName(id string) string {
 // madeName is get_pets_petId for GET /pets/{petId}.
 func madeName(method, path string) string {
 	name := strings.ToLower(method)
-	for _, s := range strings.FieldsFunc(path, func(c rune) bool { return strings.ContainsRune("/{}", c) }) {
+	for _, s := range strings.FieldsFunc(path, func(c rune) bool { return strings.ContainsRune("/{}?&=", c) }) {
 		name += "_" + toolName(s)
 	}
 	return name
 }
 
-// template cuts a path into text and parameters.
-func (p *parser) template(path string, at *node.Path) []segment {
+// template cuts a path into text and parameters, and reads what it asks.
+func (p *parser) template(o *operation, path string, at *node.Path) []segment {
 	refuse := func(why string) []segment {
 		p.found.problem(at, "the path "+short(path)+" "+why)
 		return nil
@@ -199,12 +202,17 @@ func (p *parser) template(path string, at *node.Path) []segment {
 		p.found.warn(at, "what follows # in the path "+short(path)+" is no part of it")
 		path = before
 	}
-	if strings.ContainsAny(path, "?#") {
+	if p.options.Strict && strings.ContainsAny(path, "?#") {
 		return refuse("has ? or #; write a query as parameters")
+	}
+	var ok bool
+	text, query, _ := strings.Cut(path, "?")
+	if o.asked, ok = readAsked(query); !ok {
+		return refuse("has more behind its ? than name=value and name={parameter}; write a query as parameters")
 	}
 	var out []segment
 	plain := ""
-	for rest := path; rest != ""; {
+	for rest := text; rest != ""; {
 		text, after, found := strings.Cut(rest, "{")
 		if strings.Contains(text, "}") {
 			return refuse("has a } without {")

@@ -70,6 +70,7 @@ func (p *parser) parameters(o *operation, item, op *node.Node, itemAt, opAt *nod
 			o.parameters = append(o.parameters, param)
 		}
 	}
+	p.matchQuery(o, opAt)
 	p.matchPath(o, opAt)
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/gateway/openapi/node"
@@ -64,7 +65,7 @@ func newCall(o *operation, arguments json.RawMessage) (*call, error) {
 			return nil, &ArgumentError{Text: "the arguments must be an object"}
 		}
 	}
-	return &call{o: o, args: args, path: map[string]string{}, head: http.Header{}}, nil
+	return &call{o: o, args: args, path: map[string]string{}, query: slices.Clone(o.fixed), head: http.Header{}}, nil
 }
 
 // parameters writes the values of all parameters. Null stands for an argument that is not
