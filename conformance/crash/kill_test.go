@@ -30,7 +30,7 @@ const (
 // that a dead server had is left over.
 func TestKill(t *testing.T) {
 	random := newRand(t)
-	rounds := 5
+	rounds := 3
 	if nightly() {
 		rounds = 20
 	}

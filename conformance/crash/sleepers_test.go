@@ -25,7 +25,7 @@ import (
 // nothing is left over, and nothing is in the clear.
 func TestKillSessions(t *testing.T) {
 	random := newRand(t)
-	rounds := 4
+	rounds := 3
 	if nightly() {
 		rounds = 20
 	}
