@@ -56,6 +56,9 @@ func (s *server) send(parent context.Context, got *session, c *target.Call, r *r
 		head.Body.Close()
 	case kind == "text/event-stream":
 		st := &stream{s: s, got: got, call: c, id: id}
+		if !c.Catalogue { // many servers tell nobody but the session whose call changed something
+			st.changed = s.changed
+		}
 		a.result, kept, err = st.follow(ctx, head, cancel)
 	default:
 		head.Body.Close()

@@ -45,12 +45,13 @@ func (d *Driver) listen(s *server, of target.Source) {
 		return
 	}
 	ctx := s.life
+	s.changed = func() { d.cfg.Listening.Changed(ctx, of) }
 	s.loose.Go(func() {
 		if wanted := d.cfg.Listening.Wanted; wanted != nil && !wanted(ctx, s.endpoint) {
 			return
 		}
 		if d.listening.Add(1) <= maxListening {
-			s.listen(ctx, func() { d.cfg.Listening.Changed(ctx, of) })
+			s.listen(ctx, s.changed)
 		}
 		d.listening.Add(-1)
 	})

@@ -88,6 +88,29 @@ func add(s *mcp.Server, name string) {
 	})
 }
 
+// TestChangedByCall: a server tells the session whose call changed what it offers, and none
+// that only listens.
+func TestChangedByCall(t *testing.T) {
+	sc := &script{t: t, answers: answers{"tools/call": func(w http.ResponseWriter, _ *http.Request, m envelope) {
+		sse(w, `data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+		sse(w, done(m))
+	}}}
+	heard := make(chan string, 1)
+	cfg := Config{Listening: Listening{Changed: func(_ context.Context, of target.Source) { heard <- of.ID }}}
+	s := unopened(t, cfg, source(serve(t, sc).URL))
+	if _, err := s.Call(t.Context(), target.Call{Tool: "grow"}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-heard:
+		if got != "TARGET0001" {
+			t.Error(got)
+		}
+	default:
+		t.Error("nobody was told")
+	}
+}
+
 // TestNotListening: servers that say nothing, those that the operator wants left alone,
 // and what is each caller's own are not listened to.
 func TestNotListening(t *testing.T) {

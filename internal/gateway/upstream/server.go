@@ -30,6 +30,8 @@ type server struct {
 	loose   sync.WaitGroup
 	life    context.Context // ends with Close, and all that listens with it
 	end     context.CancelFunc
+	// changed is told that lists have changed; nil where nobody wants to know.
+	changed func()
 
 	// plain is what was agreed with a server without sessions, and initializes is set
 	// where it is known to begin with initialize.

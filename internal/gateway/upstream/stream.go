@@ -22,8 +22,7 @@ type stream struct {
 	got  *session
 	call *target.Call
 	id   int64 // its request's, or one that no request has
-	// changed is told that lists of the server have changed, on a stream that is open for
-	// that; nil is nobody.
+	// changed is told that lists of the server have changed; nil is nobody.
 	changed func()
 
 	lastID string
