@@ -143,14 +143,17 @@ func (p *parser) choose(b *body, content *node.Node, at *node.Path) *node.Node {
 		func(kind, *node.Node) bool { return true },
 	} {
 		for _, m := range content.Members {
-			k := mediaKind(m.Name)
-			if _, _, err := mime.ParseMediaType(m.Name); err != nil || k == noBody || !wanted(k, m.Value) {
+			k, media := mediaKind(m.Name), m.Name
+			if _, _, err := mime.ParseMediaType(media); err != nil { // such as text/plain; utf-8
+				media, _, _ = strings.Cut(media, ";")
+			}
+			if _, _, err := mime.ParseMediaType(media); err != nil || k == noBody || !wanted(k, m.Value) {
 				continue
 			}
 			if p.options.Strict && (k == bytesBody || k == textBody) {
 				continue
 			}
-			b.kind, b.media = k, m.Name
+			b.kind, b.media = k, media
 			return m.Value
 		}
 	}

@@ -126,6 +126,10 @@ func (r *Reader) types(n *node.Node, at *node.Path) []string {
 				name = "null"
 				break
 			}
+			if i.Is(node.String) && i.Str() == "" {
+				r.Warn(at.Down("type"), "is empty (left out)")
+				continue
+			}
 			name = otherName(strings.ToLower(i.Str()))
 			if name == "" {
 				r.Problem(at.Down("type"), quote(i.Str())+" is no type; write string, number, integer, boolean, array, object or null (a file is a string of format binary)")
