@@ -126,8 +126,8 @@ func (r *Reader) types(n *node.Node, at *node.Path) []string {
 				name = "null"
 				break
 			}
-			if i.Is(node.String) && i.Str() == "" {
-				r.Warn(at.Down("type"), "is empty (left out)")
+			if i.Str() == "" { // no text, or none in it
+				r.Warn(at.Down("type"), "is no name of a type (left out)")
 				continue
 			}
 			name = otherName(strings.ToLower(i.Str()))
