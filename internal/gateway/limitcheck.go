@@ -9,6 +9,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/gateway/ratelimit"
 )
 
 // checkLimit holds the rules of spec/gateway.md 12 that the model cannot express. at is
@@ -17,6 +18,13 @@ func checkLimit(in *agentcorecontrol.BatchPutLimitEntry, at string) error {
 	for i, key := range in.DimensionKeys {
 		if slices.Contains(in.DimensionKeys[:i], key) {
 			return fault.Invalid(at+"dimensionKeys", "%sdimensionKeys: '%s' is given twice", at, key)
+		}
+		name, header := strings.CutPrefix(key, ratelimit.HeaderValue)
+		switch {
+		case header && strings.EqualFold(name, "Authorization"):
+			return fault.Invalid(at+"dimensionKeys", "%sdimensionKeys: '%s' would show credentials to who is refused; count by $.context.iam.principal or $.context.jwt.sub", at, key)
+		case (header || strings.HasPrefix(key, ratelimit.BodyMember)) && !slices.ContainsFunc(in.DimensionKeys, verified):
+			return fault.Invalid(at+"dimensionKeys", "%sdimensionKeys: '%s' is what callers say of themselves; give one beside it that the gateway verifies, $.context.iam.principal, $.context.iam.sourceIdentity or $.context.jwt.CLAIM", at, key)
 		}
 	}
 	seen := map[string]bool{}
@@ -35,6 +43,12 @@ func checkLimit(in *agentcorecontrol.BatchPutLimitEntry, at string) error {
 		seen[values] = true
 	}
 	return nil
+}
+
+// verified reports whether a dimension is an identity that callers have proven. Without one
+// beside it, whoever says something else in each call has no limit.
+func verified(key string) bool {
+	return strings.HasPrefix(key, "$.context.iam.") || strings.HasPrefix(key, "$.context.jwt.")
 }
 
 func checkEntry(e agentcorecontrol.LimitEntry, keys []string, field string) error {

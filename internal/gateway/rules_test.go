@@ -378,6 +378,20 @@ func TestRateLimits(t *testing.T) {
 		}
 		_, err := create("", []string{"toolName", "toolName"}, entry("x"))
 		k.refused(err, "ValidationException", "dimensionKeys: 'toolName' is given twice")
+		for key, text := range map[string]string{
+			"$.context.request.header.X-Tier":        "is what callers say of themselves",
+			"$.context.request.body.metadata.tier":   "is what callers say of themselves",
+			"$.context.request.header.authorization": "would show credentials",
+		} {
+			_, err := create("", []string{"toolName", key}, entry("x"))
+			k.refused(err, "ValidationException", "dimensionKeys: '"+key+"' "+text)
+		}
+		if _, err := k.CreateGatewayRateLimit(k.ctx(), &agentcorecontrol.CreateGatewayRateLimitRequest{
+			GatewayIdentifier: new(k.gateway("Said")), DimensionKeys: []string{"$.context.jwt.sub", "$.context.request.header.X-Tier"},
+			Entries: []agentcorecontrol.LimitEntry{{Dimensions: map[string]string{"$.context.request.header.X-Tier": "batch"}, Requests: rate(1, "minute")}},
+		}); err != nil {
+			k.Error(err)
+		}
 		one, err := create("one", tools, entry("x*"))
 		if err != nil || *one.Status != "ACTIVE" || *one.GatewayIdentifier != id || *one.RateLimitId != "one" {
 			k.Errorf("%+v, %v", one, err)

@@ -15,6 +15,7 @@ func (x *exchange) take(called ratelimit.Called) *failure {
 	if l == nil {
 		return nil
 	}
+	called.Header, called.Body = x.header, x.seen.Body
 	refused, header, release := l.Take(x.view, x.caller, called)
 	if refused != nil {
 		x.returns(header)

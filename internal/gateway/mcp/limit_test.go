@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"slices"
+	"reflect"
 	"testing"
 	"time"
 
@@ -20,10 +20,14 @@ import (
 type few struct {
 	running, ended int
 	called         []ratelimit.Called
+	header         http.Header // of the last, as body
+	body           string
 	part           *target.Error
 }
 
 func (f *few) Take(_ *gateway.View, _ target.Caller, called ratelimit.Called) (*target.Error, http.Header, func()) {
+	f.header, f.body = called.Header, string(called.Body)
+	called.Header, called.Body = nil, nil
 	f.called = append(f.called, called)
 	if called.Part {
 		return f.part, nil, nil
@@ -40,7 +44,7 @@ func TestLimiter(t *testing.T) {
 	k, f := newKit(t), &few{}
 	k.e = mcp.New(mcp.Config{Box: secrettest.Box(t), Now: time.Now, Log: slog.New(slog.DiscardHandler), Limiter: f, Changed: func() <-chan struct{} { return nil }})
 	call := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"T2___get_time"}}`
-	if w := k.send("POST", call); w.Code != http.StatusOK || f.ended != 1 || f.called[0] != (ratelimit.Called{Target: "T2", Tool: "T2___get_time"}) {
+	if w := k.send("POST", call); w.Code != http.StatusOK || f.ended != 1 || !reflect.DeepEqual(f.called, []ratelimit.Called{{Target: "T2", Tool: "T2___get_time"}}) || f.header.Get("Accept") == "" || f.body != call {
 		t.Fatalf("%d %s, %+v", w.Code, w.Body, f)
 	}
 	f.running = 1
@@ -95,7 +99,7 @@ func TestWhatCounts(t *testing.T) {
 	} {
 		f.called = nil
 		w := k.send("POST", `{"jsonrpc":"2.0","id":1,`+tt.request+`}`)
-		if !slices.Equal(f.called, tt.want) || w.Code != http.StatusOK || f.running != 0 {
+		if !reflect.DeepEqual(f.called, tt.want) || w.Code != http.StatusOK || f.running != 0 {
 			t.Errorf("%s: %d %s counted as %+v, want %+v; %d run", tt.request, w.Code, w.Body, f.called, tt.want, f.running)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +45,17 @@ type Called struct {
 	// Part: it is part of a request that was counted itself, and limits that ask only who
 	// calls do not count it once more.
 	Part bool
+	// Header and Body are the request's, in which the caller says more. Body may be left out
+	// where no limit reads it (Set.ReadsBody).
+	Header http.Header
+	Body   []byte
 }
+
+// The dimensions of what a caller says in the request begin so.
+const (
+	HeaderValue = "$.context.request.header."
+	BodyMember  = "$.context.request.body."
+)
 
 // Value is that of a dimension of what is called.
 func (c Called) Value(key string) (string, bool) {
@@ -68,6 +79,7 @@ type Set struct {
 	gateway string
 	limits  []limit
 	tokens  bool
+	body    bool
 	// callers and called are the limits that ask only who calls, and the others.
 	callers, called *Set
 	// names are the values that entries name, by dimension.
@@ -79,6 +91,9 @@ func (s *Set) Callers() *Set { return s.callers }
 
 // Called are the limits that ask what is called, which Callers are without.
 func (s *Set) Called() *Set { return s.called }
+
+// ReadsBody reports whether a limit counts by what is in the body of a request.
+func (s *Set) ReadsBody() bool { return s.body }
 
 // Shared is the value that a name counts as which no target lists: its own where an entry
 // has it, and else what all such names share. Each has no counters of its own, for
@@ -163,6 +178,7 @@ func Compile(gateway string, limits []agentcorecontrol.GatewayRateLimitDetail) *
 		if d.RateLimitId == nil || len(d.DimensionKeys) == 0 || d.Status != nil && *d.Status == agentcorecontrol.GatewayRateLimitStatusDELETING {
 			continue
 		}
+		s.body = s.body || slices.ContainsFunc(d.DimensionKeys, func(key string) bool { return strings.HasPrefix(key, BodyMember) })
 		l := limit{id: *d.RateLimitId, keys: d.DimensionKeys, plain: map[string]*entry{}}
 		for j := range d.Entries {
 			e := compileEntry(d.DimensionKeys, &d.Entries[j])

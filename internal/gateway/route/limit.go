@@ -36,7 +36,8 @@ func (r *Router) Take(v *gateway.View, c target.Caller, called ratelimit.Called)
 	return nil, nil, permit.Release
 }
 
-// dimensions are what limits count calls by: what is called, and who calls.
+// dimensions are what limits count calls by: what is called, who calls, and what the caller
+// says in the request.
 func dimensions(c target.Caller, called ratelimit.Called) func(string) (string, bool) {
 	var claims map[string]json.RawMessage
 	return func(key string) (string, bool) {
@@ -49,6 +50,13 @@ func dimensions(c target.Caller, called ratelimit.Called) func(string) (string, 
 			}
 			return c.Signed.Session.SourceIdentity, c.Signed.Session.SourceIdentity != ""
 		}
+		if name, ok := strings.CutPrefix(key, ratelimit.HeaderValue); ok {
+			v := strings.Join(called.Header.Values(name), ", ")
+			return v, v != ""
+		}
+		if path, ok := strings.CutPrefix(key, ratelimit.BodyMember); ok {
+			return valueOf(member(called.Body, path))
+		}
 		name, ok := strings.CutPrefix(key, "$.context.jwt.")
 		if !ok {
 			return called.Value(key)
@@ -56,7 +64,7 @@ func dimensions(c target.Caller, called ratelimit.Called) func(string) (string, 
 		if claims == nil {
 			claims = claimsOf(c)
 		}
-		return claim(claims[name])
+		return valueOf(claims[name])
 	}
 }
 
@@ -77,8 +85,21 @@ func claimsOf(c target.Caller) map[string]json.RawMessage {
 	return out
 }
 
-// claim is a claim's value as limits name it: text as it is, lists with spaces between.
-func claim(raw json.RawMessage) (string, bool) {
+// member is what is at a path, names with dots between, of a body that is JSON.
+func member(body []byte, path string) json.RawMessage {
+	at := json.RawMessage(body)
+	for name := range strings.SplitSeq(path, ".") {
+		var of map[string]json.RawMessage
+		if json.Unmarshal(at, &of) != nil {
+			return nil
+		}
+		at = of[name]
+	}
+	return at
+}
+
+// valueOf is a value of JSON as limits name it: text as it is, lists with spaces between.
+func valueOf(raw json.RawMessage) (string, bool) {
 	var text string
 	var list []string
 	switch {

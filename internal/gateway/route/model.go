@@ -187,7 +187,7 @@ func (x *exchange) ofModel(ctx context.Context, path string) (*answer, error) {
 
 // limit holds a request for a model to some of the gateway's limits.
 func (x *exchange) limit(path string, of *ratelimit.Set, called ratelimit.Called) error {
-	d, permit := x.r.limiter.Further(of, dimensions(x.in.Caller, called), x.permit)
+	d, permit := x.r.limiter.Further(of, x.dimensions(called), x.permit)
 	if x.permit = permit; d.Allowed {
 		return nil
 	}

@@ -152,7 +152,12 @@ func (x *exchange) http(ctx context.Context, name, path string) (*answer, error)
 	if err := passthrough.CheckPath(path); err != nil {
 		return nil, x.refusal(name, err)
 	}
-	d, permit := x.r.limiter.Decide(x.limits, dimensions(x.in.Caller, ratelimit.Called{Target: name}))
+	if x.limits.ReadsBody() {
+		if _, err := x.in.Body.Bytes(); err != nil {
+			return nil, x.refusal(name, err)
+		}
+	}
+	d, permit := x.r.limiter.Decide(x.limits, x.dimensions(ratelimit.Called{Target: name}))
 	if !d.Allowed {
 		f := fault.Throttled("Rate limit exceeded")
 		f.Body, f.Header = d.HTTP(), d.Header()
@@ -186,6 +191,15 @@ func (x *exchange) http(ctx context.Context, name, path string) (*answer, error)
 		return nil, err
 	}
 	return x.response(ctx, a)
+}
+
+// dimensions are those of the request, which is about what is called.
+func (x *exchange) dimensions(called ratelimit.Called) func(string) (string, bool) {
+	called.Header = x.in.Header
+	if x.in.Body.Whole() {
+		called.Body, _ = x.in.Body.Bytes() // which is there
+	}
+	return dimensions(x.in.Caller, called)
 }
 
 // target returns the target with a name that speaks HTTP and is no provider of models.

@@ -333,6 +333,50 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestLimitsOfSaid counts by a header and by members of the body, each with who calls.
+func TestLimitsOfSaid(t *testing.T) {
+	const user, tier, name = "$.context.jwt.sub", "$.context.request.header.X-Tier", "$.context.request.body.metadata.user.id"
+	k := newKit(t)
+	k.passes("api", upstream(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }), nil)
+	k.view.Limits = []gateway.Limit{
+		limit("said", []string{user, tier, name}, map[string]string{user: "*", tier: "*", name: "*"}, 1),
+		limit("batch", []string{tier, user}, map[string]string{tier: "batch", user: "*"}, 0),
+	}
+	for i, c := range []struct {
+		sub, tier, body string
+		want            int
+	}{
+		{"ann", "a", `{"metadata":{"user":{"id":"x"}}}`, 200},
+		{"ann", "a", `{"metadata":{"user":{"id":"x"}}}`, 429},
+		{"ann", "a", `{"metadata":{"user":{"id":"y"}}}`, 200},
+		{"ann", "b", `{"metadata":{"user":{"id":"x"}}}`, 200},
+		{"bob", "a", `{"metadata":{"user":{"id":"x"}}}`, 200},
+		{"ann", "a", `{"metadata":{"user":{"id":7}}}`, 200},
+		{"ann", "a", `{"metadata":{"user":{"id":7}}}`, 429},
+		{"ann", "a", `{"metadata":"x"}`, 200},  // without a value
+		{"ann", "a", `no JSON`, 429},           // all of which count together
+		{"ann", "a", `{"metadata":null}`, 429}, // as does this
+		{"eve", "batch", `{}`, 429},
+	} {
+		k.caller = target.Caller{Token: token(fmt.Sprintf(`{"sub":%q}`, c.sub))}
+		status, _, body := k.ask("POST", "/api/x", http.Header{"X-Tier": {c.tier}}, strings.NewReader(c.body))
+		if status != c.want || status == 200 && body != c.body {
+			t.Errorf("call %d: %d %s, want %d", i, status, body, c.want)
+		}
+	}
+	called := ratelimit.Called{Target: "t", Tool: "t___x", Header: http.Header{"X-Tier": {"m"}}, Body: []byte(`{"metadata":{"user":{"id":"z"}}}`)}
+	if refused, _, _ := k.router.Take(k.view, target.Caller{}, called); refused != nil {
+		t.Fatal(refused)
+	}
+	if refused, _, _ := k.router.Take(k.view, target.Caller{}, called); refused == nil || !strings.Contains(string(refused.Data), tier+"=m,"+name+"=z") {
+		t.Errorf("%+v", refused)
+	}
+	big := io.MultiReader(strings.NewReader(`{"x":"`), strings.NewReader(strings.Repeat("x", target.MaxBody)))
+	if status, _, body := k.ask("POST", "/api/x", nil, big); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
 // TestLimitsOfTools is what the MCP endpoint asks.
 func TestLimitsOfTools(t *testing.T) {
 	k := newKit(t)
