@@ -73,7 +73,7 @@ func (l *link) attend(ctx context.Context, s *server, got *session, c *target.Ca
 		return nil
 	case a == nil:
 		heard := make(chan struct{})
-		a = &standalone{s: s, l: l, st: &stream{s: s, got: got, id: s.ids.Add(1)}, heard: heard, settled: sync.OnceFunc(func() { close(heard) })}
+		a = &standalone{s: s, l: l, st: &stream{s: s, got: got, id: s.ids.Add(1), changed: s.changed}, heard: heard, settled: sync.OnceFunc(func() { close(heard) })}
 		ctx, a.end = context.WithCancel(context.WithoutCancel(ctx))
 		l.aside = a
 		s.loose.Go(func() { a.run(ctx) })

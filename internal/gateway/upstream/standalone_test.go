@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"testing"
@@ -130,6 +131,23 @@ func TestStandalone(t *testing.T) {
 	}
 	if got := <-a.ended; got != "s-2" {
 		t.Errorf("the stream of %s ends", got)
+	}
+}
+
+// TestStandaloneChanged: a server may tell there that it offers something else.
+func TestStandaloneChanged(t *testing.T) {
+	a := newAside(t)
+	heard := make(chan string, 1)
+	s := unopened(t, Config{Listening: Listening{
+		Wanted:  func(context.Context, *url.URL) bool { return false },
+		Changed: func(_ context.Context, of target.Source) { heard <- of.ID },
+	}}, source(serve(t, a).URL))
+	if _, err := s.Call(t.Context(), able("a", rooted())); err != nil {
+		t.Fatal(err)
+	}
+	a.send("s-1", `data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+	if got := <-heard; got != "TARGET0001" {
+		t.Error(got)
 	}
 }
 
