@@ -29,7 +29,7 @@ func (s *Service) server(ctx context.Context, p *oauthProvider) (oauth.Server, e
 	}
 	found, err := a.servers.Find(ctx, at.DiscoveryURL)
 	if err == nil && found.TokenEndpoint == "" {
-		err = errors.New("its discovery document names no token_endpoint")
+		err = fault.Validation("The discovery document of credential provider '%s' (%s) names no token_endpoint. Have its authorization server name one; a user pool has one when it has a domain (CreateUserPoolDomain)", p.ID, at.DiscoveryURL)
 	}
 	return found, s.notAsked(p, err)
 }

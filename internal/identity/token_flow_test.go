@@ -437,6 +437,15 @@ func TestWhatGoesWithWhat(t *testing.T) {
 	}
 }
 
+// TestNoTokenEndpoint: what is missing can be mended by who reads it.
+func TestNoTokenEndpoint(t *testing.T) {
+	f := newFederation(t)
+	f.vendor.more["token_endpoint"] = ""
+	if _, err := f.m2m(f.token, nil); err == nil || !strings.Contains(err.Error(), "names no token_endpoint. Have its authorization server name one") {
+		t.Error(err)
+	}
+}
+
 // TestOnBehalfOf are the forms of spec/identity.md 5.4.
 func TestOnBehalfOf(t *testing.T) {
 	k, v := newKit(t, users{"a.b.c": ann()}), newVendor(t)

@@ -27,11 +27,12 @@ type Server struct {
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
 }
 
-// documentLife is how long a document is taken for true; maxDocuments bounds how many
-// are kept.
+// documentLife is how long a document is taken for true, and incompleteLife one without a
+// token endpoint, whose owner is about to mend it; maxDocuments bounds how many are kept.
 const (
-	documentLife = time.Hour
-	maxDocuments = 256
+	documentLife   = time.Hour
+	incompleteLife = 10 * time.Second
+	maxDocuments   = 256
 )
 
 // Directory finds authorization servers by their discovery documents. It is safe for
@@ -89,12 +90,16 @@ func (d *Directory) read(ctx context.Context, at string) (Server, error) {
 	if CheckEndpoint(s.RevocationEndpoint) != nil {
 		s.RevocationEndpoint = "" // it is done without
 	}
+	life := documentLife
+	if s.TokenEndpoint == "" {
+		life = incompleteLife
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.known == nil || len(d.known) >= maxDocuments {
 		d.known = map[string]document{}
 	}
-	d.known[at] = document{s, d.Now().Add(documentLife)}
+	d.known[at] = document{s, d.Now().Add(life)}
 	return s, nil
 }
 

@@ -212,6 +212,14 @@ func TestDiscovery(t *testing.T) {
 	if err := find(oidc, "https://changed", ""); err == nil {
 		t.Error("it was kept too long")
 	}
+	if err := find("/new"+oidc, s.URL+"/new", ""); err != nil {
+		t.Error(err)
+	}
+	now += 11
+	doc["token_endpoint"] = "https://a/token"
+	if got, err := d.Find(t.Context(), s.URL+"/new"+oidc); err != nil || got.TokenEndpoint == "" {
+		t.Errorf("one without a token endpoint is kept: %+v, %v", got, err)
+	}
 }
 
 // FuzzAnswer: whatever a token endpoint says is a token, or an error without control
