@@ -30,8 +30,8 @@ func (s *Server) newGateways(p *parts, vectors *search.Vectors) (*gateway.Servic
 		Store: p.store, Box: p.box, Keys: gatewayKeys{identityKeys{p.keys}}, Roles: roleTrust{p.directory, "roleArn", "gateway", "docs/gateway.md"}, Issuers: p.door.Verifier,
 		Providers: gatewayProviders{p.store, p.identities}, Objects: newGatewayObjects(p, s.account), Drivers: drivers, Vectors: vectors, Resources: s.hasResource,
 		Base: s.publicURL, Reserved: s.reserved, Domain: s.cfg.GatewayDomain, Log: s.cfg.Log, Now: time.Now,
-		Absent: func(ctx context.Context, of target.Source, arn string) bool {
-			return function.Absent(ctx, gatewayFunctions{p.identity}, of, arn)
+		Problem: func(ctx context.Context, of target.Source, arn string) string {
+			return function.Problem(ctx, gatewayFunctions{p.identity}, of, arn)
 		},
 	}), nil
 }

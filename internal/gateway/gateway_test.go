@@ -348,7 +348,7 @@ func TestListGateways(t *testing.T) {
 func TestMissingInterceptor(t *testing.T) {
 	within(t, func(k *kit) {
 		for name, want := range map[string]string{
-			"gone":  "READY [The function arn:aws:lambda:us-east-1:" + account + ":function:gone of an interceptor was not found when the gateway was made or changed. Calls fail until it is there.]",
+			"gone":  "READY [The function arn:aws:lambda:us-east-1:" + account + ":function:gone of an interceptor is gone.]",
 			"there": "READY []",
 		} {
 			id := k.gateway(name, func(in *agentcorecontrol.CreateGatewayRequest) {

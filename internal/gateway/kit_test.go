@@ -73,8 +73,11 @@ func within(t *testing.T, test func(k *kit)) {
 				agentcorecontrol.TargetTypeAGENTCORE_RUNTIME: k.driver, agentcorecontrol.TargetTypePROVIDER: k.driver,
 			},
 			Resources: func(id string) bool { return id == "rcfg-0123456789abcdef0" }, Vectors: search.NewVectors(search.Config{Now: time.Now}), Base: func() string { return "http://127.0.0.1:8642" },
-			Absent: func(_ context.Context, of target.Source, arn string) bool {
-				return of.Role == roleARN && strings.HasSuffix(arn, ":gone")
+			Problem: func(_ context.Context, of target.Source, arn string) string {
+				if of.Role == roleARN && strings.HasSuffix(arn, ":gone") {
+					return "is gone."
+				}
+				return ""
 			},
 			Quotas: gateway.Quotas{Gateways: 4, Targets: 8, Rules: 2, RateLimits: 3},
 		})

@@ -36,9 +36,9 @@ type Config struct {
 	// Resources reports whether the operator has said where a resource configuration leads,
 	// by its id; nil is that there are none.
 	Resources func(id string) bool
-	// Absent reports whether a function is not there, as far as a gateway's role may find
-	// out; nil is that all are there.
-	Absent func(ctx context.Context, of target.Source, function string) bool
+	// Problem is what keeps a gateway from invoking a function, as a sentence goes on after
+	// its name, or nothing (function.Problem); nil is that nothing ever does.
+	Problem func(ctx context.Context, of target.Source, function string) string
 	// Vectors index the tools of gateways that can be searched.
 	Vectors *search.Vectors
 	// Base is how callers reach the server: scheme and host.

@@ -87,10 +87,10 @@ func (h settle) Do(ctx context.Context, item *work.Item) error {
 	})
 }
 
-// missing warns of interceptors whose function is not there. It may be made later.
+// missing warns of interceptors whose function cannot be invoked yet.
 func (s *Service) missing(ctx context.Context, doc gatewayDoc) (warnings []string) {
 	config, err := s.gatewayConfig(ctx, doc, doc.Spec.Config)
-	if err != nil || s.cfg.Absent == nil { // reading the gateway tells of a key that cannot be used
+	if err != nil || s.cfg.Problem == nil { // reading the gateway tells of a key that cannot be used
 		return nil
 	}
 	of := sourceOf(doc, config)
@@ -98,8 +98,9 @@ func (s *Service) missing(ctx context.Context, doc gatewayDoc) (warnings []strin
 		if c.Interceptor == nil || c.Interceptor.Lambda == nil || c.Interceptor.Lambda.Arn == nil {
 			continue
 		}
-		if arn := *c.Interceptor.Lambda.Arn; s.cfg.Absent(ctx, of, arn) {
-			warnings = append(warnings, "The function "+arn+" of an interceptor was not found when the gateway was made or changed. Calls fail until it is there.")
+		arn := *c.Interceptor.Lambda.Arn
+		if problem := s.cfg.Problem(ctx, of, arn); problem != "" {
+			warnings = append(warnings, "The function "+arn+" of an interceptor "+problem)
 		}
 	}
 	return warnings

@@ -60,25 +60,34 @@ type Driver struct{ Functions Functions }
 
 var _ target.Driver = (*Driver)(nil)
 
-// Catalogue reads the tools off the schema. A function that is not there is a warning: it
-// may be made after its target.
+// Catalogue reads the tools off the schema. A function that cannot be invoked is a warning:
+// it may be made after its target, and so may a policy.
 func (d *Driver) Catalogue(ctx context.Context, s target.Source) (target.Catalogue, error) {
 	tools, unfit := parse(s.Schema)
 	if unfit != nil {
 		return target.Catalogue{}, unfit
 	}
 	c := target.Catalogue{Tools: tools}
-	if arn, ok := functionOf(s); ok && d.Functions != nil && Absent(ctx, d.Functions, s, arn) {
-		c.Warnings = append(c.Warnings, "The function "+arn+" was not found when the target was made or changed. Calls fail until it is there.")
+	if arn, ok := functionOf(s); ok && d.Functions != nil {
+		if problem := Problem(ctx, d.Functions, s, arn); problem != "" {
+			c.Warnings = append(c.Warnings, "The function "+arn+" "+problem)
+		}
 	}
 	return c, nil
 }
 
-// Absent reports whether a function is not there. What the gateway's role may not find out
-// is not told.
-func Absent(ctx context.Context, functions Functions, of target.Source, arn string) bool {
+// Problem is what keeps a gateway from invoking a function, as a sentence goes on after the
+// function's name; empty where nothing does. Whether there is a function that the role may
+// not invoke is not told.
+func Problem(ctx context.Context, functions Functions, of target.Source, arn string) string {
 	_, err := functions.Invoke(ctx, Invocation{Scope: of.Scope, Role: of.Role, Gateway: of.GatewayARN, GatewayID: of.Gateway, Function: arn, DryRun: true})
-	return errors.Is(err, ErrNone)
+	switch {
+	case errors.Is(err, ErrNone):
+		return "was not found when this was made or changed. Calls fail until it is there."
+	case errors.Is(err, ErrDenied):
+		return "could not be invoked by the role " + of.Role + " when this was made or changed. Calls fail until a policy, the role's or the function's, allows lambda:InvokeFunction."
+	}
+	return ""
 }
 
 // functionOf is the ARN of a target's function.

@@ -114,16 +114,16 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestAbsent: a function that is not there is a warning, and only that; what the role may
-// not find out is none.
-func TestAbsent(t *testing.T) {
+// TestProblem: a function that is not there, or not for the role, is a warning, and only that.
+func TestProblem(t *testing.T) {
 	s := target.Source{
 		Gateway: "g-0123456789", GatewayARN: "arn:g", Role: "arn:role", Schema: []byte(schema),
 		Config: &agentcorecontrol.TargetConfiguration{Mcp: &agentcorecontrol.McpTargetConfiguration{Lambda: &agentcorecontrol.McpLambdaTargetConfiguration{LambdaArn: wire.Optional("arn:f")}}},
 	}
 	for err, want := range map[error]string{
-		nil: "", function.ErrDenied: "", errors.New("not yet active"): "",
-		fmt.Errorf("%w: no", function.ErrNone): "The function arn:f was not found when the target was made or changed. Calls fail until it is there.",
+		nil: "", errors.New("not yet active"): "",
+		fmt.Errorf("%w: no", function.ErrNone): "The function arn:f was not found when this was made or changed. Calls fail until it is there.",
+		function.ErrDenied:                     "The function arn:f could not be invoked by the role arn:role when this was made or changed. Calls fail until a policy, the role's or the function's, allows lambda:InvokeFunction.",
 	} {
 		f := &functions{err: err}
 		c, failed := (&function.Driver{Functions: f}).Catalogue(t.Context(), s)
