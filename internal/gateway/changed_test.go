@@ -81,10 +81,10 @@ func TestAnnounced(t *testing.T) {
 		look(2*time.Minute, 1, "READY", "T___a T___b")
 
 		// A target that is changed is not looked at before, and none that says what it offers.
+		k.offers(nil) // before it is changed, which has it asked
 		_, err := k.UpdateGatewayTarget(k.ctx(), &agentcorecontrol.UpdateGatewayTargetRequest{GatewayIdentifier: &id, TargetId: &tid, Name: new("T"),
 			TargetConfiguration: server(func(c *agentcorecontrol.McpServerTargetConfiguration) { c.ListingMode = new("DYNAMIC") })})
 		k.must(err)
-		k.offers(nil)
 		k.wait()
 		look(2*time.Minute, 0, "READY", "")
 		_, err = k.DeleteGatewayTarget(k.ctx(), &agentcorecontrol.DeleteGatewayTargetRequest{GatewayIdentifier: &id, TargetId: &tid})
