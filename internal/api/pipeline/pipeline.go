@@ -187,6 +187,7 @@ type exchange struct {
 	call    *Call
 	in      any // the operation's input, as far as it was read
 	codec   protocol.Codec
+	hosted  bool // the host name is a gateway's by itself
 	wire    protocol.Call
 	id      *sigv4.Identity
 	v2      *sigv2.Claim        // set for URLs presigned in S3's older version
@@ -217,7 +218,8 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.preflight() {
 		return
 	}
-	if open := p.openRoute(r); open != nil {
+	e.hosted = p.cfg.Hosted != nil && p.cfg.Hosted(withoutPort(r.Host)) != ""
+	if open := e.openRoute(); open != nil {
 		e.hurry()
 		open.ServeHTTP(e.w, r)
 		return
@@ -234,8 +236,9 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // request is an API call whatever its path (S3 lists buckets at "/"), and so is
 // any to the host of a bucket or another of AWS's, but for those of the tree. A gateway's
 // own host has nothing else.
-func (p *Pipeline) openRoute(r *http.Request) http.Handler {
-	if bucketOfHost(r.Host) != "" || signed(r) || p.hosted(r) {
+func (e *exchange) openRoute() http.Handler {
+	p, r := e.p, e.r
+	if e.hosted || bucketOfHost(r.Host) != "" || signed(r) {
 		return nil
 	}
 	if p.cfg.Tree != nil && r.Header.Get(protocol.TargetHeader) == "" && p.cfg.Tree.Serves(r) {
@@ -249,11 +252,6 @@ func (p *Pipeline) openRoute(r *http.Request) http.Handler {
 		return nil
 	}
 	return h
-}
-
-// hosted reports whether a request is for a host name that is a gateway's by itself.
-func (p *Pipeline) hosted(r *http.Request) bool {
-	return p.cfg.Hosted != nil && p.cfg.Hosted(withoutPort(r.Host)) != ""
 }
 
 // signed reports whether a request carries a signature, good or bad.

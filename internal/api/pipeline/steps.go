@@ -34,7 +34,7 @@ const defaultSigning = "bedrock-agentcore"
 func (e *exchange) route(claimErr error) error {
 	name, region := e.claim.Service, e.claim.Region
 	guessed := false
-	if e.p.hosted(e.r) {
+	if e.hosted {
 		name = defaultSigning // whatever it is signed for
 	}
 	if name == "" {
