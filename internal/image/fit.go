@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/durable"
@@ -122,13 +121,7 @@ func machineOf(in Interpreter) string {
 	if in.Machine != "" {
 		return in.Machine
 	}
-	switch goruntime.GOARCH {
-	case "amd64":
-		return "x86_64"
-	case "arm64":
-		return "aarch64"
-	}
-	return goruntime.GOARCH
+	return wheel.ThisMachine()
 }
 
 // known is the answer that is on the disk.

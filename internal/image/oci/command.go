@@ -44,13 +44,14 @@ func (i *Image) CheckCommand(l Launch, searchPath string) error {
 	if is {
 		return i.checkScript(name, script)
 	}
+	this := "linux " + wheel.ThisMachine()
 	switch platform := wheel.PlatformOf(head); platform {
-	case thisPlatform():
+	case this:
 		return nil
 	case "":
 		return i.unusable("its command %s is neither a program for Linux nor a script that begins with #!. Correct its ENTRYPOINT or CMD.", quote(name))
 	default:
-		return i.unusable("its command %s is a program for %s, and this machine is %s. Build it for this machine (docker build --platform linux/%s).", quote(name), platform, thisPlatform(), runtime.GOARCH)
+		return i.unusable("its command %s is a program for %s, and this machine is %s. Build it for this machine (docker build --platform linux/%s).", quote(name), platform, this, runtime.GOARCH)
 	}
 }
 
@@ -163,11 +164,3 @@ func (i *Image) find(p string) (file string, info fs.FileInfo, err error) {
 
 // filled are the directories of an image in which a guest may find other files.
 func filled() []string { return []string{"dev", "mnt", "proc", "run", "sys", "tmp"} }
-
-// thisPlatform is this machine as wheel.PlatformOf names it.
-func thisPlatform() string {
-	if name, ok := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]; ok {
-		return "linux " + name
-	}
-	return "linux " + runtime.GOARCH
-}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"runtime"
 	"strings"
 )
 
@@ -32,6 +33,17 @@ func PlatformOf(header []byte) string {
 		return "macOS"
 	}
 	return ""
+}
+
+// ThisMachine is the name of the machine that this program was built for, as PlatformOf has it.
+func ThisMachine() string {
+	switch runtime.GOARCH {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	}
+	return runtime.GOARCH
 }
 
 func machineOf(header []byte) string {
