@@ -31,7 +31,7 @@ func (s *Service) CreateConsentPortal(ctx context.Context, in *agentcorecontrol.
 		return nil, err
 	}
 	sp := spec{Description: wire.Text(in.Description), Role: *in.ExecutionRoleArn, IDP: idpOf(in.IdpConfig), Tags: in.Tags}
-	if err := s.check(ctx, scope, id, gateway, &sp); err != nil {
+	if _, err := s.check(ctx, scope, id, gateway, &sp); err != nil {
 		return nil, err
 	}
 	var made document
@@ -98,7 +98,7 @@ func (s *Service) UpdateConsentPortal(ctx context.Context, in *agentcorecontrol.
 	if in.IdpConfig != nil {
 		doc.Spec.IDP = idpOf(in.IdpConfig)
 	}
-	if err := s.check(ctx, scope, id, doc.State.Gateway, &doc.Spec); err != nil {
+	if _, err := s.check(ctx, scope, id, doc.State.Gateway, &doc.Spec); err != nil {
 		return nil, err
 	}
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {

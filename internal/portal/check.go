@@ -71,28 +71,34 @@ func idpOf(in *agentcorecontrol.ConsentPortalIdpConfig) idp {
 const maxAudience = 2048
 
 // check holds a portal against the rules, as far as others allow it: a role that it may act
-// as, a gateway and an identity provider whose tokens that gateway takes.
-func (s *Service) check(ctx context.Context, scope store.Scope, id, gateway string, sp *spec) error {
+// as, a gateway and an identity provider whose tokens that gateway takes. The advice, if any,
+// is what is likely to keep users out.
+func (s *Service) check(ctx context.Context, scope store.Scope, id, gateway string, sp *spec) (advice string, err error) {
 	switch {
 	case !slices.Contains(sp.IDP.Scopes, openID):
-		return fault.Invalid("idpConfig.scopes", "idpConfig.scopes must include '%s': users sign in with OpenID Connect", openID)
+		return "", fault.Invalid("idpConfig.scopes", "idpConfig.scopes must include '%s': users sign in with OpenID Connect", openID)
 	case len(sp.IDP.Audience) > maxAudience:
-		return fault.Invalid("idpConfig.audience", "idpConfig.audience has %d bytes; it may have at most %d", len(sp.IDP.Audience), maxAudience)
+		return "", fault.Invalid("idpConfig.audience", "idpConfig.audience has %d bytes; it may have at most %d", len(sp.IDP.Audience), maxAudience)
 	}
 	if err := s.cfg.Roles.CheckRole(ctx, sp.Role, ARN(scope, id)); err != nil {
-		return err
+		return "", err
 	}
 	g, err := s.cfg.Gateways.Gateway(ctx, scope, gateway)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if g.DiscoveryURL == "" {
-		return fault.Invalid(sourceField, "%s: gateway '%s' has no customJWTAuthorizer. A consent portal knows users by the tokens with which they call its gateway: give that the authorizerType CUSTOM_JWT", sourceField, gateway)
+		return "", fault.Invalid(sourceField, "%s: gateway '%s' has no customJWTAuthorizer. A consent portal knows users by the tokens with which they call its gateway: give that the authorizerType CUSTOM_JWT", sourceField, gateway)
 	}
-	if a := sp.IDP.Audience; a != "" && len(g.Audiences) > 0 && !slices.Contains(g.Audiences, a) {
-		return fault.Invalid("idpConfig.audience", "idpConfig.audience '%s' is none of the allowedAudience of gateway '%s': %s", a, gateway, strings.Join(g.Audiences, ", "))
+	switch a := sp.IDP.Audience; {
+	case len(g.Audiences) == 0:
+	case a == "":
+		// Some issuers put one into every token, so that this is no refusal.
+		advice = "Gateway '" + gateway + "' takes tokens for its allowedAudience alone, and most issuers make none unless they are asked to: set idpConfig.audience to one of " + strings.Join(g.Audiences, ", ")
+	case !slices.Contains(g.Audiences, a):
+		return "", fault.Invalid("idpConfig.audience", "idpConfig.audience '%s' is none of the allowedAudience of gateway '%s': %s", a, gateway, strings.Join(g.Audiences, ", "))
 	}
-	return s.checkProvider(ctx, scope, gateway, g, sp)
+	return advice, s.checkProvider(ctx, scope, gateway, g, sp)
 }
 
 func (s *Service) checkProvider(ctx context.Context, scope store.Scope, gateway string, g Gateway, sp *spec) error {

@@ -319,6 +319,27 @@ func TestAlias(t *testing.T) {
 	})
 }
 
+// TestAudienceMissing: a portal through which nobody's token will do says what to set.
+func TestAudienceMissing(t *testing.T) {
+	within(t, func(k *kit) {
+		in := request("p")
+		in.Sources[0].Identifier = new("strict-abcdefghij")
+		out, err := k.CreateConsentPortal(k.ctx(), in)
+		k.must(err)
+		synctest.Wait()
+		if got := k.get(*out.ConsentPortalId); *got.Status != "ACTIVE" || got.StatusReason == nil || !strings.Contains(*got.StatusReason, "set idpConfig.audience to one of a, b") {
+			k.Errorf("%+v", got)
+		}
+		in.IdpConfig.Audience = new("b")
+		_, err = k.UpdateConsentPortal(k.ctx(), &agentcorecontrol.UpdateConsentPortalRequest{ConsentPortalIdentifier: out.ConsentPortalId, IdpConfig: in.IdpConfig})
+		k.must(err)
+		synctest.Wait()
+		if got := k.get(*out.ConsentPortalId); *got.Status != "ACTIVE" || got.StatusReason != nil {
+			k.Errorf("%+v", got)
+		}
+	})
+}
+
 // TestWhatChangesMeanwhile: a portal whose gateway or role is gone by the time at which it
 // would become ACTIVE says so, and one that served goes on.
 func TestWhatChangesMeanwhile(t *testing.T) {

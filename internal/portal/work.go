@@ -56,7 +56,8 @@ func (h settle) Do(ctx context.Context, item *work.Item) error {
 	if err != nil || doc.State.Serial != job.Serial || settled(doc.State.Status) {
 		return err
 	}
-	if err := h.s.check(ctx, job.Scope, job.ID, doc.State.Gateway, &doc.Spec); err != nil {
+	advice, err := h.s.check(ctx, job.Scope, job.ID, doc.State.Gateway, &doc.Spec)
+	if err != nil {
 		if f := fault.From(err); f.Status < http.StatusInternalServerError {
 			return work.Permanent(err)
 		}
@@ -67,7 +68,7 @@ func (h settle) Do(ctx context.Context, item *work.Item) error {
 			if d.State.Serial != job.Serial {
 				return nil // it was changed meanwhile, and has an item of its own
 			}
-			d.State.Status, d.State.Reason, d.State.Updated = agentcorecontrol.ConsentPortalStatusACTIVE, "", tx.Now()
+			d.State.Status, d.State.Reason, d.State.Updated = agentcorecontrol.ConsentPortalStatusACTIVE, fault.Clip(advice, maxReason), tx.Now()
 			served := d.Spec
 			d.State.Served = &served
 			return nil
