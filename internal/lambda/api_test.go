@@ -128,6 +128,11 @@ func TestPolicy(t *testing.T) {
 		}
 		_, err = r.api.AddPermission(r.root(), &lambda.AddPermissionRequest{FunctionName: new("f"), StatementId: new("d"), Action: new("lambda:InvokeFunction"), Principal: new("somebody")})
 		refused(r, err, "InvalidParameterValueException", "The provided principal was invalid.")
+		for _, in := range []lambda.AddPermissionRequest{{FunctionName: new("f"), Qualifier: new("$LATEST")}, {FunctionName: new("f:$LATEST")}} {
+			in.StatementId, in.Action, in.Principal = new("e"), new("lambda:InvokeFunction"), new("*")
+			_, err = r.api.AddPermission(r.root(), &in)
+			refused(r, err, "InvalidParameterValueException", "We currently do not support adding policies for $LATEST.")
+		}
 		_, err = r.api.RemovePermission(r.root(), &lambda.RemovePermissionRequest{FunctionName: new("f"), StatementId: new("a"), RevisionId: new("other")})
 		refused(r, err, "PreconditionFailedException", "")
 	})

@@ -105,6 +105,9 @@ func (a api) AddPermission(ctx context.Context, in *lambda.AddPermissionRequest)
 	if err != nil {
 		return nil, err
 	}
+	if n.Qualifier == Latest {
+		return nil, invalidParameter("We currently do not support adding policies for $LATEST. Leave the qualifier out, and invoke the function without one.")
+	}
 	for member, set := range map[string]bool{"EventSourceToken": in.EventSourceToken != nil, "FunctionUrlAuthType": in.FunctionUrlAuthType != nil, "InvokedViaFunctionUrl": in.InvokedViaFunctionUrl != nil} {
 		if set {
 			return nil, invalidParameter("%s is for functions' URLs and Alexa, which are not here; leave it out", member)

@@ -82,7 +82,8 @@ exports.stream = awslambda.streamifyResponse(async (event, out) => {
   await new Promise((r) => setTimeout(r, 300));
   out.write("two");
   if (event.do === "raise") throw new Error("midway");
-  out.end();
+  if (event.do === "leave") return setTimeout(() => out.end("three"), 300);
+  if (event.do !== "forget") out.end();
 });
 """
 
@@ -280,7 +281,9 @@ def policies(arn):
 
 
 def node():
-    create("node", "nodejs22.x", "index.handler", {"index.js": NODE})
+    create("node", "nodejs22.x", "index.handler", {"index.js": NODE}, DeadLetterConfig={})
+    refused("ValidationException", client.update_function_configuration, FunctionName="node", DeadLetterConfig={"TargetArn": f"arn:aws:sqs:us-east-1:{account}:dead"})
+    refused("InvalidParameterValueException", client.add_permission, FunctionName="node", Qualifier="$LATEST", StatementId="s", Action="lambda:InvokeFunction", Principal="*")
     out = invoke("node", {"a": 1}, ClientContext=base64.b64encode(b'{"custom":{"k":"v"}}').decode(), LogType="Tail")
     assert out["body"]["event"] == {"a": 1} and out["body"]["custom"] == {"k": "v"} and out["body"]["name"] == "node", out
     assert "\tINFO\tsaid {\"a\":1}" in base64.b64decode(out["LogResult"]).decode()
@@ -313,15 +316,15 @@ def node():
     updated("node")
     out = invoke("node", {})
     assert out["FunctionError"] == "Unhandled" and out["body"]["errorMessage"] == "Streaming does not support non-async handlers.", out
-    client.update_function_configuration(FunctionName="node", Handler="index.stream")
+    client.update_function_configuration(FunctionName="node", Handler="index.stream", Timeout=3)
     updated("node")
-    for event, error in ({}, None), ({"do": "raise"}, "midway"):
+    for event, error, more in ({}, None, []), ({"do": "raise"}, "midway", []), ({"do": "leave"}, None, [b"three"]), ({"do": "forget"}, "Task timed out after 3.00 seconds", []):
         out = client.invoke_with_response_stream(FunctionName="node", Payload=json.dumps(event))
         assert out["StatusCode"] == 200 and out["ExecutedVersion"] == "$LATEST", out
         events = list(out["EventStream"])
-        assert [e["PayloadChunk"]["Payload"] for e in events[:-1]] == [b"one", b"two"], events
+        assert [e["PayloadChunk"]["Payload"] for e in events[:-1]] == [b"one", b"two", *more], events
         end = events[-1]["InvokeComplete"]
-        assert (error is None and "ErrorCode" not in end) or (end["ErrorCode"] == "Unhandled" and json.loads(end["ErrorDetails"])["errorMessage"] == error), events
+        assert (error is None and "ErrorCode" not in end) or (end["ErrorCode"] == "Unhandled" and json.loads(end["ErrorDetails"])["errorMessage"].endswith(error)), events
     create("module", "nodejs20.x", "src/index.handler", {"src/index.mjs": 'import { x } from "./b.mjs"; export const handler = async () => x;', "src/b.mjs": "export const x = 7;"})
     assert invoke("module", {})["body"] == 7
 

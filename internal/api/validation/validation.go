@@ -187,8 +187,8 @@ func (c *checker) member(m *schema.Member, v reflect.Value) {
 		defer func() { c.sensitive-- }()
 	}
 	sh := c.svc.Shape(m.Shape)
-	// An empty list or map of something we do not have asks for nothing.
-	if m.Refused != "" && !((sh.Kind == schema.List || sh.Kind == schema.Map) && v.Len() == 0) {
+	// An empty list, map or text of something we do not have asks for nothing.
+	if m.Refused != "" && !((sh.Kind == schema.List || sh.Kind == schema.Map || sh.Kind == schema.String) && v.Len() == 0) {
 		c.refuse("", m.Refused)
 	}
 	if m.Streaming || sh.EventStream {

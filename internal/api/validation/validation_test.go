@@ -24,6 +24,7 @@ const (
 	countShape
 	nestedShape
 	blobShape
+	textShape
 )
 
 func both(lo, hi float64) *schema.Bounds {
@@ -37,6 +38,7 @@ func testService(p schema.Protocol) *schema.Service {
 			{Name: "secrets", Shape: secretsShape}, {Name: "secretMap", Shape: secretMapShape}, {Name: "names", Shape: namesShape},
 			{Name: "tags", Shape: tagsShape}, {Name: "items", Shape: itemsShape}, {Name: "mode", Shape: modeShape},
 			{Name: "choice", Shape: choiceShape}, {Name: "count", Shape: countShape}, {Name: "later", Shape: namesShape, Refused: "it comes later"},
+			{Name: "never", Shape: textShape, Refused: "it does not come"},
 			{Name: "nested", Shape: nestedShape}, {Name: "blob", Shape: blobShape}}},
 		nameShape:      {Name: "Name", Kind: schema.String, Bounds: both(2, 5), Pattern: &schema.Pattern{Source: "[a-z]+"}},
 		secretShape:    {Name: "Secret", Kind: schema.String, Sensitive: true, Bounds: both(2, 5)},
@@ -53,6 +55,7 @@ func testService(p schema.Protocol) *schema.Service {
 		countShape:  {Name: "Count", Kind: schema.Integer, Bounds: both(-1, 10)},
 		nestedShape: {Name: "Nested", Kind: schema.Map, Key: nameShape, Elem: itemShape},
 		blobShape:   {Name: "Blob", Kind: schema.Blob, Bounds: both(0, 2)},
+		textShape:   {Name: "Text", Kind: schema.String},
 	}}
 }
 
@@ -68,6 +71,7 @@ type (
 		Choice       *choice
 		Count        *int32
 		Later        []string
+		Never        *string
 		Nested       map[string]namedItem
 		Blob         []byte
 	}
@@ -110,6 +114,8 @@ func TestTexts(t *testing.T) {
 		{"blob", input{Name: good, Blob: []byte("secret bytes")}, one + "Value with 12 bytes at 'blob' failed to satisfy constraint: Member must have length less than or equal to 2"},
 		{"refused member", input{Name: good, Later: []string{"ab"}}, "later is not available in Outcrop 1.2.3: it comes later"},
 		{"refused member, empty", input{Name: good, Later: []string{}}, ""},
+		{"refused text", input{Name: good, Never: ptr("x")}, "never is not available in Outcrop 1.2.3: it does not come"},
+		{"refused text, empty", input{Name: good, Never: ptr("")}, ""},
 		{"refused value", input{Name: good, Mode: ptr("B")}, "mode B is not available in Outcrop 1.2.3: only A is built"},
 		{"a long value is cut", input{Name: ptr(strings.Repeat("x", 1000))}, one + "Value '" + strings.Repeat("x", 256) + "...' at 'name'"},
 		{"a long key is cut", input{Name: good, Nested: map[string]namedItem{strings.Repeat("k", 1000): {}}}, "2 validation errors detected: Value null at 'nested." + strings.Repeat("k", 256) + "....name'"},

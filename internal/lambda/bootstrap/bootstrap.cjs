@@ -251,8 +251,7 @@ async function stream(handler, event, head, response) {
   const returned = handler(event, out, contextOf(head, () => {}));
   if (!returned || typeof returned.then !== "function") throw new Error("Streaming does not support non-async handlers.");
   await returned;
-  if (!out.writableEnded) out.end();
-  await finished;
+  await finished; // what the handler has begun may end it, as pipe does; what never ends has the function's timeout
 }
 
 function memory() {

@@ -86,7 +86,7 @@ var shapes = [...]schema.Shape{
 		{Name: "PublishTo", Shape: 66, Wire: "PublishTo", Refused: "functions have no published versions and no aliases here; $LATEST is what is invoked"},
 		{Name: "VpcConfig", Shape: 214, Wire: "VpcConfig"},
 		{Name: "PackageType", Shape: 131, Wire: "PackageType"},
-		{Name: "DeadLetterConfig", Shape: 22, Wire: "DeadLetterConfig", Refused: "the results of asynchronous invocations go nowhere here; read the function's log"},
+		{Name: "DeadLetterConfig", Shape: 22, Wire: "DeadLetterConfig"},
 		{Name: "Environment", Shape: 40, Wire: "Environment"},
 		{Name: "KMSKeyArn", Shape: 99, Wire: "KMSKeyArn"},
 		{Name: "TracingConfig", Shape: 206, Wire: "TracingConfig"},
@@ -106,7 +106,7 @@ var shapes = [...]schema.Shape{
 		{Name: "AcceleratorConfig", Shape: 0, Wire: "AcceleratorConfig", Refused: "functions have no accelerators here"},
 	}},
 	/* 22 */ {Name: "DeadLetterConfig", Kind: schema.Structure, Members: []schema.Member{
-		{Name: "TargetArn", Shape: 143, Wire: "TargetArn"},
+		{Name: "TargetArn", Shape: 143, Wire: "TargetArn", Refused: "the results of asynchronous invocations go nowhere here; read the function's log"},
 	}},
 	/* 23 */ {Name: "DeleteFunctionRequest", Kind: schema.Structure, Members: []schema.Member{
 		{Name: "FunctionName", Shape: 126, Wire: "FunctionName", In: schema.InPath, Required: true},
@@ -694,7 +694,7 @@ var shapes = [...]schema.Shape{
 		{Name: "VpcConfig", Shape: 214, Wire: "VpcConfig"},
 		{Name: "Environment", Shape: 40, Wire: "Environment"},
 		{Name: "Runtime", Shape: 150, Wire: "Runtime"},
-		{Name: "DeadLetterConfig", Shape: 22, Wire: "DeadLetterConfig", Refused: "the results of asynchronous invocations go nowhere here; read the function's log"},
+		{Name: "DeadLetterConfig", Shape: 22, Wire: "DeadLetterConfig"},
 		{Name: "KMSKeyArn", Shape: 99, Wire: "KMSKeyArn"},
 		{Name: "TracingConfig", Shape: 206, Wire: "TracingConfig"},
 		{Name: "RevisionId", Shape: 184, Wire: "RevisionId"},
