@@ -87,7 +87,14 @@ func (k kind) checkCredential(c credential) error {
 	if len(names) == 1 && orNone == "" {
 		return fault.Invalid(credentialField, "%s target only supports %s credential provider type", k.title, names[0])
 	}
-	return fault.Invalid(credentialField, "%s target only supports %s and %s credential provider types%s", k.title, strings.Join(names[:len(names)-1], ", "), names[len(names)-1], orNone)
+	wayOut := ""
+	switch {
+	case c == without && slices.Contains(k.allowed, apiKey):
+		wayOut = ". Name one in credentialProviderConfigurations; for a service that wants no key, API_KEY with a credential provider of any key"
+	case c == without:
+		wayOut = ". Name one in credentialProviderConfigurations"
+	}
+	return fault.Invalid(credentialField, "%s target only supports %s and %s credential provider types%s%s", k.title, strings.Join(names[:len(names)-1], ", "), names[len(names)-1], orNone, wayOut)
 }
 
 // checkProvider refuses a credential provider that is not there, or that the caller may
