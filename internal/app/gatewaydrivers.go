@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -39,7 +40,7 @@ func (s *Server) gatewayDrivers(p *parts) (map[target.Kind]target.Driver, error)
 		return nil, err
 	}
 	maps.Copy(drivers, s.webDrivers(p, client))
-	named, err := s.connectorDrivers(p, out, lead, listening(p, home))
+	named, err := s.connectorDrivers(p, out, lead, listening(p, home, s.cfg.Log))
 	if err != nil {
 		return nil, err
 	}
@@ -47,17 +48,21 @@ func (s *Server) gatewayDrivers(p *parts) (map[target.Kind]target.Driver, error)
 	maps.Copy(drivers, map[target.Kind]target.Driver{
 		function.Kind:    &function.Driver{Functions: gatewayFunctions{p.identity}},
 		rest.OpenAPIKind: rest.OpenAPI{Config: rest.Config{Client: client, Credentials: credentials, AllowHTTP: true, Strict: s.cfg.Strict}},
-		"MCP_SERVER":     upstream.New(upstream.Config{Client: client, Credentials: credentials, Version: s.cfg.Version, Listening: listening(p, home)}),
+		"MCP_SERVER":     upstream.New(upstream.Config{Client: client, Credentials: credentials, Version: s.cfg.Version, Listening: listening(p, home, s.cfg.Log)}),
 	})
 	return drivers, nil
 }
 
 // listening hears of changes of MCP servers. Those that are this server's own agents are
 // left alone: a stream would keep their sandboxes running.
-func listening(p *parts, home func(context.Context, *url.URL) bool) upstream.Listening {
+func listening(p *parts, home func(context.Context, *url.URL) bool, log *slog.Logger) upstream.Listening {
 	return upstream.Listening{
 		Changed: func(ctx context.Context, of target.Source) { p.gateways.Announced(ctx, of.Scope, of.Gateway, of.ID) },
 		Wanted:  func(ctx context.Context, at *url.URL) bool { return !home(ctx, at) },
+		Full: func(ctx context.Context, of target.Source, most int) {
+			log.WarnContext(ctx, "the MCP server of a target is not listened to yet: its account has its share of all streams. SynchronizeGatewayTargets reads what it offers",
+				"account", of.Scope.Account, "gateway", of.Gateway, "target", of.ID, "streams", most)
+		},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/gateway/target"
@@ -21,6 +22,9 @@ type Listening struct {
 	// Wanted says whether the server at a URL is listened to: one that runs as long as
 	// somebody is connected is better left alone. Nil is all.
 	Wanted func(ctx context.Context, at *url.URL) bool
+	// Full is told, once, of a target whose server has to wait, since others of its account
+	// have the streams that it may have: most of all. Nil is nobody.
+	Full func(ctx context.Context, of target.Source, most int)
 }
 
 const (
@@ -50,11 +54,60 @@ func (d *Driver) listen(s *server, of target.Source) {
 		if wanted := d.cfg.Listening.Wanted; wanted != nil && !wanted(ctx, s.endpoint) {
 			return
 		}
-		if d.listening.Add(1) <= maxListening {
+		if leave := d.place(ctx, of); leave != nil {
+			defer leave()
 			s.listen(ctx, s.changed)
 		}
-		d.listening.Add(-1)
 	})
+}
+
+// place waits for one among the streams of a Driver. It returns nil where ctx ends before.
+func (d *Driver) place(ctx context.Context, of target.Source) (leave func()) {
+	for told := false; ; told = true {
+		if leave = d.places.take(of.Scope.Account); leave != nil {
+			return leave
+		}
+		if full := d.cfg.Listening.Full; full != nil && !told {
+			full(ctx, of, maxListening)
+		}
+		timer := time.NewTimer(listenAgainMax)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}
+
+// places counts the streams of a Driver. The zero value has none.
+type places struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int // by account
+}
+
+// take takes one more for an account, or returns nil. An account has at most as many as are
+// left for all others: half of all where it is alone, and none takes the last.
+func (p *places) take(account string) (leave func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of[account] >= maxListening-p.all {
+		return nil
+	}
+	if p.of == nil {
+		p.of = map[string]int{}
+	}
+	p.all++
+	p.of[account]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.all--
+		if p.of[account]--; p.of[account] == 0 {
+			delete(p.of, account)
+		}
+	}
 }
 
 // listen opens one stream after another. changed is called for what a stream says, and

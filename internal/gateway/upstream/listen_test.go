@@ -2,11 +2,16 @@ package upstream
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -163,3 +168,74 @@ func TestNotListening(t *testing.T) {
 		t.Errorf("%d streams", n)
 	}
 }
+
+// TestPlaces: an account has at most as many streams as are left for all others.
+func TestPlaces(t *testing.T) {
+	var p places
+	take := func(account string) (leave []func()) {
+		for one := p.take(account); one != nil; one = p.take(account) {
+			leave = append(leave, one)
+		}
+		return leave
+	}
+	first, second, third := take("1"), take("2"), take("3")
+	if len(first) != 500 || len(second) != 250 || len(third) != 125 || p.all != 875 {
+		t.Errorf("%d, %d, %d of %d", len(first), len(second), len(third), p.all)
+	}
+	for _, one := range append(first[1:], second...) {
+		one()
+	}
+	if again := len(take("3")); again != 375 {
+		t.Errorf("%d more when others have left", again)
+	}
+	if len(p.of) != 2 {
+		t.Errorf("%v are remembered", p.of)
+	}
+}
+
+// TestListeningWaits: the server of a target whose account has its share is listened to
+// when others have left, and its owner can know.
+func TestListeningWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		var full []string
+		client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			requests.Add(1)
+			return nil, errors.New("it is not there")
+		})}
+		d := New(Config{Client: func(target.Source) (*http.Client, error) { return client, nil }, Listening: Listening{
+			Changed: func(context.Context, target.Source) {},
+			Full:    func(_ context.Context, of target.Source, most int) { full = append(full, fmt.Sprint(of.ID, " ", most)) },
+		}})
+		var leave []func()
+		for one := d.places.take("111122223333"); one != nil; one = d.places.take("111122223333") {
+			leave = append(leave, one)
+		}
+		src := source("http://tools.example/mcp")
+		src.Scope.Account = "111122223333"
+		s, err := d.Open(src, target.Catalogue{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if requests.Load() != 0 || !slices.Equal(full, []string{"TARGET0001 1000"}) {
+			t.Errorf("%d requests while others have all; told %q", requests.Load(), full)
+		}
+		for _, one := range leave {
+			one()
+		}
+		time.Sleep(listenAgainMax)
+		synctest.Wait()
+		if requests.Load() == 0 || d.places.all != 1 {
+			t.Errorf("%d requests and %d places when they have left", requests.Load(), d.places.all)
+		}
+		if err := s.(*server).Close(); err != nil || d.places.all != 0 {
+			t.Errorf("%v, and %d places are taken of a server that is closed", err, d.places.all)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -21,7 +21,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/gateway/target"
@@ -89,8 +88,8 @@ func (l Limits) withDefaults() Limits {
 
 // Driver is the target.Driver of the kind MCP_SERVER.
 type Driver struct {
-	cfg       Config
-	listening atomic.Int64 // streams that are open for what servers say by themselves
+	cfg    Config
+	places places // streams that are open for what servers say by themselves
 }
 
 // New returns a Driver.
