@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/auth"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -48,6 +50,7 @@ type Call struct {
 
 	authorizer *auth.Authorizer
 	resources  []string
+	exchange   *exchange // that it came by; nil in services' tests
 }
 
 // newID names a call. Ids grow with time, as the index of their records then does at its
@@ -87,6 +90,25 @@ func (c *Call) Authorize(ctx context.Context, requirements ...auth.Requirement) 
 		a = auth.NewAuthorizer()
 	}
 	return a.Authorize(ctx, c.Principal, requirements)
+}
+
+// Again is one more call of the operation that came with the same request, such as a message
+// of a batch: it is decided on and recorded by itself, under the id that is returned.
+func (c *Call) Again(ctx context.Context, requirements ...auth.Requirement) (id string, err error) {
+	next := *c
+	next.RequestID, next.resources = newID(), nil
+	err = next.Authorize(ctx, requirements...)
+	of := c.exchange
+	if of == nil {
+		return next.RequestID, err
+	}
+	e := &exchange{p: of.p, r: of.r, claim: of.claim, match: of.match, call: &next, started: of.p.cfg.Now()}
+	if err == nil {
+		return next.RequestID, e.audit(nil, e.match.op.Status)
+	}
+	f := fault.From(err)
+	e.logRefusal(f)
+	return next.RequestID, errors.Join(f, e.audit(f, f.Status))
 }
 
 // About adds a resource to those that the audit says the call was about.

@@ -359,6 +359,38 @@ func TestAudit(t *testing.T) {
 	}
 }
 
+// TestAgain: each of several calls that come with one request has a decision and a record of
+// its own.
+func TestAgain(t *testing.T) {
+	k := newKit(t)
+	const own, others = "arn:aws:bedrock-agentcore:us-west-2:111122223333:gateway/g", "arn:aws:bedrock-agentcore:us-west-2:999999999999:gateway/g"
+	var ids []string
+	k.serve["GetAgentRuntime"] = func(ctx context.Context, _ any) (any, error) {
+		for _, arn := range []string{own, others} {
+			id, err := From(ctx).Again(ctx, auth.Requirement{Action: "bedrock-agentcore:InvokeGateway", Resource: arn})
+			if fault.Is(err, "AccessDeniedException") != (arn == others) {
+				t.Errorf("%s: %v", arn, err)
+			}
+			ids = append(ids, id)
+		}
+		return &agentcorecontrol.GetAgentRuntimeResponse{}, nil
+	}
+	k.call(t, "bedrock-agentcore", "GET", "/runtimes/hello-AbCdEfGh12/", "")
+	if len(k.audit.records) != 3 {
+		t.Fatalf("%+v", k.audit.records)
+	}
+	one, two, first := k.audit.records[0], k.audit.records[1], k.audit.records[2]
+	if one.RequestID != ids[0] || !slices.Equal(one.Resources, []string{own}) || one.ErrorCode != "" || one.Status != 200 || one.Principal != first.Principal || one.AccessKeyID != testKey || one.Event != first.Event {
+		t.Errorf("%+v", one)
+	}
+	if two.RequestID != ids[1] || !slices.Equal(two.Resources, []string{others}) || two.ErrorCode != "AccessDeniedException" || two.Status != 403 {
+		t.Errorf("%+v", two)
+	}
+	if first.RequestID == ids[0] || first.RequestID == ids[1] || len(first.Resources) != 1 || first.ErrorCode != "" {
+		t.Errorf("%+v", first)
+	}
+}
+
 // TestSecretAnswer holds back an answer that hands out a secret until its audit
 // is on the disk.
 func TestSecretAnswer(t *testing.T) {

@@ -207,6 +207,7 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		RequestID: newID(), Source: sourceIP(r).String(), Header: r.Header, ContentLength: r.ContentLength,
 		authorizer: p.cfg.Authorizer, BaseURL: p.cfg.Base(r), Method: r.Method, Path: sigv4.Path(r), Query: r.URL.RawQuery,
 	}}
+	e.call.exchange = e
 	defer e.close()
 	defer e.linger(r.Body) // as it came
 	defer e.recover()

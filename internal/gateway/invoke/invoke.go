@@ -75,7 +75,8 @@ func (s *Service) InvokeGateway(ctx context.Context, in *agentcore.InvokeGateway
 	// Where callers are only authenticated, their targets decide what they may; who is
 	// denied by name stays out.
 	open := v.AuthorizerType == agentcorecontrol.AuthorizerTypeAUTHENTICATE_ONLY
-	if err := call.Authorize(ctx, auth.Requirement{Action: action, Resource: v.ARN, Open: open}); err != nil {
+	needs := auth.Requirement{Action: action, Resource: v.ARN, Open: open}
+	if err := call.Authorize(ctx, needs); err != nil {
 		return nil, reworded(isMCP, err)
 	}
 	if !isMCP {
@@ -85,7 +86,7 @@ func (s *Service) InvokeGateway(ctx context.Context, in *agentcore.InvokeGateway
 		})
 	}
 	return s.cfg.MCP.Handler(mcp.Request{
-		View: v, Caller: caller(call), ID: call.RequestID, Method: call.Method, Header: call.Header, Query: query(call), Body: in.Payload, Length: call.ContentLength,
+		View: v, Caller: caller(call), ID: call.RequestID, Method: call.Method, Header: call.Header, Query: query(call), Body: in.Payload, Length: call.ContentLength, Call: call, Needs: needs,
 	}), nil
 }
 

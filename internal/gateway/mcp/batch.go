@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/outcrop/outcrop/internal/fault"
 )
 
 // maxBatch bounds the messages of a batch.
@@ -21,9 +23,9 @@ func (x *exchange) batch(text []byte) {
 		x.refuse(f)
 		return
 	}
-	next := []byte("[")
+	next, calls := []byte("["), 0
 	for _, message := range list {
-		answer := x.part(message)
+		answer := x.part(message, &calls)
 		if answer == nil {
 			continue
 		}
@@ -84,11 +86,31 @@ func (x *exchange) unpacked(text []byte) ([]jsontext.Value, *failure) {
 	return list, nil
 }
 
+// another lets a call of a batch in: the first one is the request's own.
+func (x *exchange) another() *failure {
+	if x.batched == nil {
+		return nil
+	}
+	if *x.batched++; *x.batched == 1 {
+		return nil
+	}
+	id, err := x.came.Again(x.ctx, x.needs)
+	if err == nil {
+		x.request, x.seen.ID = id, id
+		return nil
+	}
+	f := fault.From(err)
+	if f.Status >= http.StatusInternalServerError {
+		return internal(err)
+	}
+	return refused(codeUnauthorized, "%s", f.Message)
+}
+
 // part takes one message of a batch and returns its answer, or nothing where none is wanted.
-func (x *exchange) part(text []byte) []byte {
+func (x *exchange) part(text []byte, calls *int) []byte {
 	w := &partWriter{header: http.Header{}}
 	one := &exchange{
-		e: x.e, ctx: x.ctx, client: x.client, view: x.view, caller: x.caller, header: x.header, query: x.query, request: x.request, seen: x.seen, batched: true,
+		e: x.e, ctx: x.ctx, client: x.client, view: x.view, caller: x.caller, header: x.header, query: x.query, request: x.request, seen: x.seen, batched: calls, came: x.came, needs: x.needs,
 	}
 	one.out = &stream{x: one, w: w, control: http.NewResponseController(w)}
 	defer one.ended()

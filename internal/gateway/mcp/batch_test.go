@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/mcp"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/secret/secrettest"
@@ -121,6 +123,22 @@ func TestBatchOfSession(t *testing.T) {
 	}
 	if w := k.send("POST", calls, session); w.Body.String() != `[{"jsonrpc":"2.0","id":2,`+result+`]` {
 		t.Errorf("after a call was cancelled: %s", w.Body)
+	}
+}
+
+// TestBatchIsManyCalls: each is let in by itself, under an id of its own.
+func TestBatchIsManyCalls(t *testing.T) {
+	k := newKit(t)
+	var ids []string
+	k.one.while = func(_ context.Context, c target.Call) { ids = append(ids, c.RequestID) }
+	const calls = `[{"jsonrpc":"2.0","method":"notifications/initialized"},` + aCall + `,1,` + aCall + `,` + aCall + `]`
+	if w := k.send("POST", calls); w.Code != 200 || !slices.Equal(ids, []string{"req-1", "req-1-1", "req-1-2"}) || k.again != 2 {
+		t.Errorf("%d %s: %q, %d more", w.Code, w.Body, ids, k.again)
+	}
+	ids, k.denied = nil, fault.Denied("not any more")
+	const no = `{"jsonrpc":"2.0","id":7,"error":{"code":-32002,"message":"not any more"}}`
+	if w := k.send("POST", calls); w.Code != 200 || !strings.HasSuffix(w.Body.String(), no+","+no+"]") || len(ids) != 1 {
+		t.Errorf("%d %s: %q", w.Code, w.Body, ids)
 	}
 }
 

@@ -48,7 +48,7 @@ func able(v *gateway.View) capabilities {
 
 // initialize begins a conversation, and a session where the gateway keeps them.
 func (x *exchange) initialize() (json.RawMessage, *failure) {
-	if x.batched {
+	if x.batched != nil {
 		return nil, refused(codeInvalidRequest, "initialize is sent by itself, not in a batch")
 	}
 	var in struct {

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway"
 	"github.com/outcrop/outcrop/internal/gateway/function"
@@ -90,6 +91,17 @@ type Request struct {
 	Query  string
 	Body   io.Reader
 	Length int64 // of the body, or -1
+	// Call is the caller's, and Needs what they must be allowed, for requests with several
+	// messages.
+	Call  Call
+	Needs auth.Requirement
+}
+
+// Call is a call that was let in.
+type Call interface {
+	// Again lets one more in that came with it, and returns its id. The error is a
+	// *fault.Error.
+	Again(ctx context.Context, requirements ...auth.Requirement) (id string, err error)
 }
 
 const (
@@ -104,7 +116,7 @@ func (e *Endpoint) Handler(r Request) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		ctx, cancel := context.WithTimeout(hr.Context(), callLimit)
 		defer cancel()
-		x := &exchange{e: e, ctx: ctx, client: hr.Context(), view: r.View, caller: r.Caller, header: r.Header, query: r.Query, request: r.ID}
+		x := &exchange{e: e, ctx: ctx, client: hr.Context(), view: r.View, caller: r.Caller, header: r.Header, query: r.Query, request: r.ID, came: r.Call, needs: r.Needs}
 		x.seen = interceptor.Request{ID: r.ID, Source: source(hr), Method: r.Method, Path: "/mcp", Header: r.Header}
 		x.out = &stream{x: x, w: w, control: http.NewResponseController(w)}
 		defer x.ended()
@@ -137,8 +149,11 @@ type exchange struct {
 	params  params
 	version string
 	session session
-	// batched is set for one message of several that came at once.
-	batched bool
+	// batched is how many calls were let in of messages that came at once; nil is of one that
+	// came by itself.
+	batched *int
+	came    Call
+	needs   auth.Requirement
 	// cancelled is set where the caller said that no answer is wanted any more.
 	cancelled atomic.Bool
 
@@ -192,6 +207,10 @@ func (x *exchange) one(text []byte) {
 	default:
 		if x.session.Nonce != "" {
 			defer x.cancellable()()
+		}
+		if f := x.another(); f != nil {
+			x.refuse(f)
+			return
 		}
 		if f := x.take(x.called()); f != nil {
 			x.refuse(f)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway"
 	"github.com/outcrop/outcrop/internal/gateway/mcp"
@@ -61,7 +63,21 @@ type kit struct {
 	log  bytes.Buffer
 	// leave has the caller of the request that runs hang up.
 	leave context.CancelFunc
+	// again are the calls that came with another, and denied what becomes of the next one.
+	again  int
+	denied error
 }
+
+// Again implements mcp.Call.
+func (k *kit) Again(_ context.Context, needs ...auth.Requirement) (string, error) {
+	k.again++
+	if len(needs) != 1 || needs[0] != need {
+		k.Errorf("asked for %+v", needs)
+	}
+	return fmt.Sprint("req-1-", k.again), k.denied
+}
+
+var need = auth.Requirement{Action: "bedrock-agentcore:InvokeGateway", Resource: "arn:g"}
 
 func newKit(t testing.TB) *kit {
 	k := &kit{TB: t, one: &echo{}, two: &echo{}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), call: target.Caller{Issuer: "https://i.example", Subject: "alice"}}
@@ -116,7 +132,7 @@ func (k *kit) send(method, body string, headers ...string) *httptest.ResponseRec
 	defer leave()
 	k.leave = leave
 	r := httptest.NewRequestWithContext(ctx, method, "/mcp", nil)
-	k.e.Handler(mcp.Request{View: k.v, Caller: k.call, ID: "req-1", Method: method, Header: h, Body: strings.NewReader(body)}).ServeHTTP(w, r)
+	k.e.Handler(mcp.Request{View: k.v, Caller: k.call, ID: "req-1", Method: method, Header: h, Body: strings.NewReader(body), Call: k, Needs: need}).ServeHTTP(w, r)
 	return w
 }
 
@@ -396,6 +412,35 @@ func TestCallersWhoLeave(t *testing.T) {
 		k.send("POST", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"T2___get_time"}}`)
 		if lines := strings.Count(k.log.String(), "\n"); (lines == 0) != leaves {
 			t.Errorf("the caller leaves: %v; the log has %d lines: %s", leaves, lines, k.log.String())
+		}
+	}
+}
+
+// TestEvents: targets are told whether the caller hears what comes before the answer.
+func TestEvents(t *testing.T) {
+	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"T2___get_time"}}`
+	for name, tt := range map[string]struct {
+		streaming bool
+		body      string
+		headers   []string
+		want      bool
+	}{
+		"streams":        {true, call, nil, true},
+		"takes none":     {true, call, []string{"Accept: application/json"}, false},
+		"does not":       {false, call, nil, false},
+		"of a batch":     {true, "[" + call + "]", nil, false},
+		"takes anything": {true, call, []string{"Accept: */*"}, true},
+	} {
+		k := newKit(t)
+		k.v.Streaming = tt.streaming
+		called := false
+		k.one.while = func(_ context.Context, c target.Call) {
+			if called = true; c.Events != tt.want {
+				t.Errorf("%s: %v", name, c.Events)
+			}
+		}
+		if w := k.send("POST", tt.body, tt.headers...); !called {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
 }

@@ -18,6 +18,7 @@ const (
 	codeInternal       = -32603
 
 	codeThrottled      = -32003
+	codeUnauthorized   = -32002
 	codeNoResource     = -32002
 	codeHeaderMismatch = -32020
 	codeNoCapability   = -32021

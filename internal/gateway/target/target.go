@@ -158,8 +158,10 @@ type Call struct {
 	// Capabilities are what the caller's session can be asked for, as MCP's
 	// ClientCapabilities; nothing is nothing. Callers since 2026-07-28 say it in Meta.
 	Capabilities json.RawMessage
-	// Client is who can be told and asked while the call runs; nil is nobody.
+	// Client is who can be told and asked while the call runs; nil is nobody. Events is set
+	// where what it is told arrives.
 	Client Client
+	Events bool
 }
 
 // Client is the caller's end of a call that runs. It is safe for concurrent use. After the

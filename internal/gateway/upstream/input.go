@@ -194,10 +194,5 @@ func resultType(result []byte) string {
 	if !bytes.Contains(result, []byte(`"resultType"`)) {
 		return ""
 	}
-	for key, value := range jsonraw.Members(result) {
-		if string(key) == "resultType" && value[0] == '"' {
-			return jsonraw.Text(value)
-		}
-	}
-	return ""
+	return memberText(result, "resultType")
 }

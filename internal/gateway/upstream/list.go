@@ -63,12 +63,16 @@ func (s *server) catalogue(ctx context.Context) (target.Catalogue, error) {
 
 // identity is what tells an item of a list from others, or empty for one that has it not.
 func identity(item []byte, member string) string {
-	key := map[string]string{"prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate"}[member]
-	if item[0] != '{' {
+	return memberText(item, map[string]string{"prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate"}[member])
+}
+
+// memberText is a member of an object that is a text, or empty.
+func memberText(object []byte, name string) string {
+	if len(object) == 0 || object[0] != '{' {
 		return ""
 	}
-	for k, value := range jsonraw.Members(item) {
-		if string(k) == key && value[0] == '"' {
+	for key, value := range jsonraw.Members(object) {
+		if string(key) == name && value[0] == '"' {
 			return jsonraw.Text(value)
 		}
 	}

@@ -141,7 +141,7 @@ func (s *server) meta(b []byte, got *session, c *target.Call, r *request) []byte
 	if len(r.meta) == 0 && !got.modern {
 		return nil
 	}
-	info, capabilities := s.info, []byte(nil)
+	info, capabilities, level := s.info, []byte(nil), false
 	b = append(b, '{')
 	if jsonraw.Object(r.meta) {
 		for word, value := range jsonraw.Members(r.meta) {
@@ -155,6 +155,8 @@ func (s *server) meta(b []byte, got *session, c *target.Call, r *request) []byte
 			case key == metaCapabilities:
 				capabilities = value
 				continue
+			case key == metaLogLevel:
+				level = true
 			}
 			b = append(append(append(quote(b, key), ':'), value...), ',')
 		}
@@ -162,6 +164,9 @@ func (s *server) meta(b []byte, got *session, c *target.Call, r *request) []byte
 	if got.modern {
 		if capabilities == nil {
 			capabilities = s.declared(c, modern)
+		}
+		if c.Version < modern && c.Events && !level {
+			b = append(b, `"`+metaLogLevel+`":"debug",`...) // older callers are sent all without asking
 		}
 		b = append(append(b, `"`+metaVersion+`":"`+modern+`","`+metaInfo+`":`...), info...)
 		return append(append(append(b, `,"`+metaCapabilities+`":`...), capabilities...), '}')

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,12 +154,23 @@ func (st *stream) tell(m message) {
 			st.changed()
 		}
 		return
-	case method == "notifications/resources/updated":
+	case method == "notifications/resources/updated", method == "notifications/message" && !logged(st.call, m.params):
 		return
 	}
 	if st.call.Client != nil {
 		st.call.Client.Notify(method, m.params)
 	}
+}
+
+// logged reports whether a caller wants a log message. Those since 2026-07-28 say from which
+// level on, and servers of that revision heed it; older ones send all.
+func logged(c *target.Call, params []byte) bool {
+	if c.Version < modern {
+		return true
+	}
+	levels := []string{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
+	least := slices.Index(levels, memberText(c.Meta, metaLogLevel))
+	return least >= 0 && slices.Index(levels, memberText(params, "level")) >= least
 }
 
 // withdraw ends a request of the server that it takes back.

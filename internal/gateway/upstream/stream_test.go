@@ -317,3 +317,50 @@ func (p *patient) Ask(ctx context.Context, _ string, _ json.RawMessage) (json.Ra
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+// TestLogs: what a server logs during a call reaches callers as their revision has it: older
+// ones get all, and newer ones what they ask for.
+func TestLogs(t *testing.T) {
+	say := func(w http.ResponseWriter, levels ...string) {
+		for _, level := range levels {
+			sse(w, `data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"`+level+`","data":"x"}}`)
+		}
+	}
+	asked := make(chan string, 1)
+	now := modernServer(t, answers{"tools/call": func(w http.ResponseWriter, _ *http.Request, m envelope) {
+		var params struct {
+			Meta json.RawMessage `json:"_meta"`
+		}
+		if err := json.Unmarshal(m.Params, &params); err != nil {
+			t.Error(err)
+		}
+		asked <- memberText(params.Meta, metaLogLevel)
+		reply(w, m, `{"resultType":"complete","content":[]}`)
+	}})
+	older := unopened(t, Config{}, source(serve(t, &script{t: t, answers: answers{"tools/call": func(w http.ResponseWriter, _ *http.Request, m envelope) {
+		say(w, "debug", "info", "error", "odd")
+		sse(w, done(m))
+	}}}).URL))
+	for _, tt := range []struct {
+		version, meta string
+		events        bool
+		asks          string
+		told          int
+	}{
+		{legacy, "", true, "debug", 4}, {legacy, "", false, "", 4}, {modern, "", true, "", 0}, {modern, "info", true, "info", 2}, {modern, "loud", true, "loud", 0},
+	} {
+		c := &client{}
+		call := target.Call{Tool: "x", Version: tt.version, Client: c, Events: tt.events, Meta: json.RawMessage(`{"io.modelcontextprotocol/logLevel":"` + tt.meta + `"}`)}
+		if tt.meta == "" {
+			call.Meta = nil
+		}
+		for _, s := range []*server{now, older} {
+			if _, err := s.Call(t.Context(), call); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := <-asked; got != tt.asks || len(c.told) != tt.told {
+			t.Errorf("%+v: asks for %q, and is told %q", tt, got, c.told)
+		}
+	}
+}
