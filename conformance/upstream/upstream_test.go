@@ -7,12 +7,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -271,6 +273,9 @@ func TestTypeScript(t *testing.T) {
 	who := &person{say: `{"action":"accept","content":{"name":"Ann","check":true,"color":"red","integer":1,"number":2,"date":"2026-01-01"}}`}
 	c := func(tool string) target.Call {
 		return target.Call{Tool: tool, Version: "2025-11-25", Session: "s", Client: who, Capabilities: all, Meta: json.RawMessage(`{"progressToken":7}`)}
+	}
+	if want := map[string][]string{"trigger-elicitation-request": {"elicitation", "elicitation.url"}, "trigger-url-elicitation": {"elicitation.url"}, "trigger-sampling-request": {"sampling"}, "get-roots-list": {"roots"}}; !maps.EqualFunc(f.Asking, want, slices.Equal) {
+		t.Errorf("the tools that ask are %v", f.Asking)
 	}
 	f.call(c("echo"), `{"message":"grüße"}`, "Echo: grüße")
 	f.call(c("get-sum"), `{"a":1,"b":2}`, "The sum of 1 and 2 is 3")

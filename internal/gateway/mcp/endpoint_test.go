@@ -444,3 +444,42 @@ func TestEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestAsking: tools that ask while they work are listed, and found, to those who can be asked.
+func TestAsking(t *testing.T) {
+	k := newKit(t)
+	k.v.SessionLife, k.v.Streaming = time.Hour, true
+	k.v.Targets[0].Catalogue.Asking = map[string][]string{"get_time": {target.Elicits, target.Samples}, "get_weather": {target.ElicitsURL}}
+	const modern = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"form":{},"url":{}},"sampling":{}}}`
+	tools := func(method, params string, headers ...string) string {
+		w := k.send("POST", `{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":{`+params+`}}`, headers...)
+		found := ""
+		for _, name := range []string{"get_time", "get_weather", "send"} {
+			if strings.Contains(w.Body.String(), "___"+name) {
+				found += name + " "
+			}
+		}
+		return strings.TrimSpace(found)
+	}
+	begin := func(capabilities string) string {
+		w := k.send("POST", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":`+capabilities+`}}`)
+		return "Mcp-Session-Id: " + w.Header().Get("Mcp-Session-Id")
+	}
+	for capabilities, want := range map[string]string{
+		`{}`: "send", `{"roots":{}}`: "send", `{"sampling":{}}`: "get_time send", `{"elicitation":{"url":{}}}`: "get_time get_weather send",
+	} {
+		session := begin(capabilities)
+		if got := tools("tools/list", "", session); got != want {
+			t.Errorf("%s: %s, want %s", capabilities, got, want)
+		}
+		if got := tools("tools/call", `"name":"x_amz_bedrock_agentcore_search","arguments":{"query":"does get_time get_weather send"}`, session); got != want {
+			t.Errorf("found with %s: %s, want %s", capabilities, got, want)
+		}
+		if got := tools("tools/list", "", session, "Accept: application/json"); got != "send" {
+			t.Errorf("%s, who hears nothing: %s", capabilities, got)
+		}
+	}
+	if got := tools("tools/list", modern, "Mcp-Protocol-Version: 2026-07-28", "Mcp-Method: tools/list"); got != "send" {
+		t.Errorf("a caller of 2026-07-28: %s", got)
+	}
+}

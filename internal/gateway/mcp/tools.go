@@ -67,10 +67,23 @@ func (x *exchange) toolsOf(t *gateway.Target, to [][]byte) ([][]byte, *failure) 
 }
 
 func (x *exchange) listed(t *gateway.Tool) (bool, error) {
+	if abilities := t.Target.Catalogue.Asking[t.Tool.Name]; abilities != nil && !x.answers(abilities) {
+		return false, nil
+	}
 	if x.e.cfg.Decider == nil {
 		return true, nil
 	}
 	return x.e.cfg.Decider.Listed(x.ctx, x.view, x.caller, t)
+}
+
+// answers reports whether the caller can be asked for one of some things while a call runs, by
+// a server before 2026-07-28.
+func (x *exchange) answers(abilities []string) bool {
+	if !x.out.asks() {
+		return false
+	}
+	able := map[string]bool{target.Elicits: x.session.Elicits, target.ElicitsURL: x.session.ElicitsURL, target.Samples: x.session.Samples, target.Roots: x.session.Roots}
+	return slices.ContainsFunc(abilities, func(ability string) bool { return able[ability] })
 }
 
 // liveTools asks a target for what this caller may see. One that does not answer hides

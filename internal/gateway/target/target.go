@@ -88,6 +88,9 @@ type Catalogue struct {
 	Prompts           []json.RawMessage `json:"prompts,omitempty"`
 	Resources         []json.RawMessage `json:"resources,omitempty"`
 	ResourceTemplates []json.RawMessage `json:"resourceTemplates,omitempty"`
+	// Asking are the tools, by name, that a server before 2026-07-28 has only for clients who
+	// can be asked, with those of the things below of which one has to be declared.
+	Asking map[string][]string `json:"asking,omitempty"`
 	// Warnings are what the target's owner should know, and is served nevertheless.
 	Warnings []string `json:"warnings,omitempty"`
 	// Document is what the driver fetched to make the catalogue of, and opens the target by;
@@ -96,6 +99,14 @@ type Catalogue struct {
 	// Live says that the target lists for each caller anew: the catalogue holds nothing.
 	Live bool `json:"live,omitempty"`
 }
+
+// What callers can be asked for, as Catalogue.Asking has it.
+const (
+	Elicits    = "elicitation"
+	ElicitsURL = "elicitation.url"
+	Samples    = "sampling"
+	Roots      = "roots"
+)
 
 // Server answers calls of one target. It is safe for concurrent use.
 type Server interface {

@@ -30,6 +30,7 @@ func (s *server) catalogue(ctx context.Context) (target.Catalogue, error) {
 		return c, fmt.Errorf("list tools: %w", err)
 	}
 	c.Tools, c.Warnings = readTools(tools, got.modern)
+	c.Asking = s.asking(ctx, got, c.Tools)
 	for _, more := range []struct {
 		capability, method, member string
 		to                         *[]json.RawMessage
@@ -61,6 +62,70 @@ func (s *server) catalogue(ctx context.Context) (target.Catalogue, error) {
 	return c, nil
 }
 
+// asking finds out which tools a server does not list to clients who cannot be asked: what
+// clients declare counts in a session of revisions before 2026-07-28. A server that does not
+// say is taken to have its tools for all.
+func (s *server) asking(ctx context.Context, got *session, tools []tool.Tool) map[string][]string {
+	if !s.sessions || got.modern || got.id == "" {
+		return nil
+	}
+	everybody, err := s.toolsFor(ctx, "{}")
+	if err != nil {
+		return nil
+	}
+	out := map[string][]string{}
+	for _, t := range tools {
+		if !everybody[t.Name] {
+			out[t.Name] = nil
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	all := []string{}
+	for _, one := range []struct{ ability, capabilities string }{
+		{target.Elicits, `{"elicitation":{"form":{}}}`}, {target.ElicitsURL, `{"elicitation":{"form":{},"url":{}}}`}, {target.Samples, `{"sampling":{}}`}, {target.Roots, `{"roots":{}}`},
+	} {
+		listed, err := s.toolsFor(ctx, one.capabilities)
+		if err != nil {
+			return nil
+		}
+		all = append(all, one.ability)
+		for name := range out {
+			if listed[name] {
+				out[name] = append(out[name], one.ability)
+			}
+		}
+	}
+	for name, of := range out {
+		if of == nil { // it takes several of them
+			out[name] = all
+		}
+	}
+	return out
+}
+
+// toolsFor are the names of the tools that a server lists to a client with capabilities, in a
+// session of its own.
+func (s *server) toolsFor(ctx context.Context, capabilities string) (map[string]bool, error) {
+	c := &target.Call{Catalogue: true, Capabilities: json.RawMessage(capabilities)}
+	got, err := s.initialize(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer s.leave(context.WithoutCancel(ctx), &link{session: got, first: *c})
+	left := s.limits.Listed
+	items, err := s.pages(&request{method: "tools/list"}, "tools", &left, func(r *request) (answer, error) { return s.send(ctx, got, c, r) })
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, item := range items {
+		out[memberText(item, "name")] = true
+	}
+	return out, nil
+}
+
 // identity is what tells an item of a list from others, or empty for one that has it not.
 func identity(item []byte, member string) string {
 	return memberText(item, map[string]string{"prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate"}[member])
@@ -79,12 +144,20 @@ func memberText(object []byte, name string) string {
 	return ""
 }
 
-// list asks for the items of a list, page by page.
+// list asks for the items of a list.
 func (s *server) list(ctx context.Context, c *target.Call, r *request, member string, left *int) ([]json.RawMessage, error) {
+	return s.pages(r, member, left, func(r *request) (answer, error) {
+		a, _, err := s.exchange(ctx, c, r)
+		return a, err
+	})
+}
+
+// pages are the items of a list, page by page.
+func (s *server) pages(r *request, member string, left *int, ask func(*request) (answer, error)) ([]json.RawMessage, error) {
 	var all []json.RawMessage
 	seen := map[string]bool{}
 	for range s.limits.Pages {
-		a, _, err := s.exchange(ctx, c, r)
+		a, err := ask(r)
 		if err != nil {
 			return nil, err
 		}

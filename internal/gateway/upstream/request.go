@@ -181,6 +181,8 @@ func (s *server) meta(b []byte, got *session, c *target.Call, r *request) []byte
 // declared is what the gateway tells a server of what its caller can be asked for.
 func (s *server) declared(c *target.Call, revision string) []byte {
 	switch {
+	case c.Catalogue && len(c.Capabilities) > 0:
+		return c.Capabilities
 	case c.Catalogue && s.sessions:
 		// Some servers list tools only to those who can be asked what these ask.
 		return []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}`)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -405,8 +406,65 @@ func TestCapabilities(t *testing.T) {
 		}
 		told = append(told, string(p.Capabilities))
 	}
-	if want := []string{`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}`, `{}`, `{"sampling":{}}`, `{}`}; !slices.Equal(told, want) {
+	// The second is for what is listed to everybody.
+	if want := []string{`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}`, `{}`, `{}`, `{"sampling":{}}`, `{}`}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+// TestAsking finds out which tools a server lists only to those who can be asked, and leaves
+// no session behind.
+func TestAsking(t *testing.T) {
+	k := newKeeper(t)
+	begin := k.answers["initialize"]
+	var able sync.Map // capabilities by session
+	k.answers["initialize"] = func(w http.ResponseWriter, r *http.Request, m envelope) {
+		begin(w, r, m)
+		var p struct{ Capabilities json.RawMessage }
+		if err := json.Unmarshal(m.Params, &p); err != nil {
+			t.Error(err)
+		}
+		able.Store(w.Header().Get("Mcp-Session-Id"), string(p.Capabilities))
+	}
+	refuse := false
+	k.answers["tools/list"] = func(w http.ResponseWriter, r *http.Request, m envelope) {
+		of, _ := able.Load(r.Header.Get("Mcp-Session-Id"))
+		if refuse && of != `{}` && !strings.Contains(of.(string), `"url"`) {
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
+		var tools []string
+		for name, needs := range map[string][]string{"plain": nil, "form": {"elicitation"}, "page": {"url"}, "model": {"sampling"}, "both": {"sampling", "roots"}} {
+			if !slices.ContainsFunc(needs, func(need string) bool { return !strings.Contains(of.(string), `"`+need+`"`) }) {
+				tools = append(tools, `{"name":"`+name+`","inputSchema":{"type":"object"}}`)
+			}
+		}
+		reply(w, m, `{"tools":[`+strings.Join(tools, ",")+`]}`)
+	}
+	src := source(serve(t, k).URL)
+	src.Sessions = true
+	list := func() target.Catalogue {
+		t.Helper()
+		c, err := New(Config{Client: local()}).Catalogue(t.Context(), src)
+		if err != nil || len(c.Tools) != 5 {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		if made, live := k.counts(); live != 0 {
+			t.Errorf("%d of %d sessions are left", live, made)
+		}
+		return c
+	}
+	if got, want := fmt.Sprint(list().Asking), "map[both:[elicitation elicitation.url sampling roots] form:[elicitation elicitation.url] model:[sampling] page:[elicitation.url]]"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	refuse = true
+	if got := list().Asking; got != nil {
+		t.Errorf("%v of a server that does not say", got)
+	}
+	refuse, src.Sessions = false, false
+	c, err := New(Config{Client: local()}).Catalogue(t.Context(), src)
+	if err != nil || len(c.Tools) != 1 || c.Asking != nil {
+		t.Errorf("without sessions: %+v, %v", c, err)
 	}
 }
 
