@@ -37,8 +37,8 @@ func TestRefusals(t *testing.T) {
 			{func(in *lambda.CreateFunctionRequest) { in.Tags = manyTags }, "InvalidParameterValueException", "Tags has 51 tags"},
 			{func(in *lambda.CreateFunctionRequest) { in.KMSKeyArn = new("arn:aws:kms:us-west-2:111122223333:key/k") }, "InvalidParameterValueException", "KMSKeyArn: the variables of functions are sealed"},
 			{func(in *lambda.CreateFunctionRequest) {
-				in.EphemeralStorage = &lambda.EphemeralStorage{Size: new(int32(4097))}
-			}, "InvalidParameterValueException", "EphemeralStorage.Size is 4097 MB; the limit is 4096 here"},
+				in.EphemeralStorage = &lambda.EphemeralStorage{Size: new(int32(10_241))}
+			}, "InvalidParameterValueException", "EphemeralStorage.Size is 10241 MB; the limit is 10240"},
 			{func(in *lambda.CreateFunctionRequest) { in.Code = &lambda.FunctionCode{} }, "InvalidParameterValueException", "Please provide a source"},
 			{func(in *lambda.CreateFunctionRequest) { in.Code = &lambda.FunctionCode{ZipFile: []byte("PK no zip")} }, "InvalidParameterValueException", "Could not unzip uploaded file."},
 			{func(in *lambda.CreateFunctionRequest) { in.Code.S3Bucket = new("b") }, "InvalidParameterValueException", "and not both"},

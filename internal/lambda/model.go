@@ -27,7 +27,7 @@ const (
 	passThrough     = "PassThrough"
 	maxTimeout      = 900    // seconds
 	maxMemory       = 10_240 // MB
-	maxScratch      = 4_096  // MB: what an engine allows
+	maxScratch      = 10_240 // MB
 	maxEnvironment  = 4 << 10
 	maxZip          = 50 << 20
 	maxUnzipped     = 250 << 20

@@ -121,8 +121,7 @@ func (s *Service) planOf(doc functionDoc, v *version, key session.Key, in image.
 		launch.Env = append(launch.Env, "PYTHONPATH="+runtimePath) // the code's modules hide none that programs here need
 	}
 	limits := s.cfg.Limits
-	// /tmp is in memory: what is asked for beyond the default comes on top.
-	limits.MemoryBytes = int64(v.Settings.Memory+max(0, v.Settings.Scratch-defaultScratch))<<20 + runtimeMemory
+	limits.MemoryBytes = int64(v.Settings.Memory)<<20 + runtimeMemory
 	plan.Spec = sandbox.Spec{
 		Args: launch.Args, Dir: launch.Dir, Code: held.Dir, Mounts: slices.Concat(mounts, s.cfg.GuestMounts),
 		Env:    merge(launch.Env, platformEnv(doc, v), s.cfg.GuestEnv, userEnv(env)),

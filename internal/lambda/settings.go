@@ -96,7 +96,7 @@ func (s *Service) check(ctx context.Context, n Name, v *settings) error {
 	case v.Memory > maxMemory:
 		return invalidParameter("'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to %d", maxMemory)
 	case v.Scratch > maxScratch:
-		return invalidParameter("EphemeralStorage.Size is %d MB; the limit is %d here, because /tmp is in memory", v.Scratch, maxScratch)
+		return invalidParameter("EphemeralStorage.Size is %d MB; the limit is %d", v.Scratch, maxScratch)
 	}
 	if _, _, found := strings.Cut(v.Handler, "."); !found {
 		return invalidParameter("Handler '%s' must name a file and a function in it, such as %s", fault.Clip(v.Handler, 100), exampleHandler(language))

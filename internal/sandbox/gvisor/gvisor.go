@@ -24,7 +24,7 @@ const (
 
 	// DefaultTmpBytes and MaxTmpBytes bound a guest's /tmp and /dev/shm, each.
 	DefaultTmpBytes = 512 << 20
-	MaxTmpBytes     = 4 << 30
+	MaxTmpBytes     = 10 << 30
 
 	// startTimeout bounds a start where the caller's context does not: it takes
 	// 0.1 s, and seconds on a machine that is very busy.

@@ -20,9 +20,10 @@ const (
 	// Spec says nothing.
 	DefaultDiskBytes = 2 << 30
 
-	// diskPrefix begins the names that gVisor gives the files of writable roots
-	// for the moment that they have one.
+	// diskPrefix and tmpPrefix begin the names that gVisor gives the files of
+	// writable roots and of /tmp for the moment that they have one.
 	diskPrefix = "runsc-filestore-"
+	tmpPrefix  = ".gvisor.filestore."
 )
 
 // makeDisks makes the directory for what guests write below their roots, and
@@ -39,7 +40,8 @@ func makeDisks(dir string) (string, error) {
 	for _, e := range entries {
 		info, err := e.Info()
 		// A young one may be another supervisor's, about to lose its name.
-		if err == nil && strings.HasPrefix(e.Name(), diskPrefix) && time.Since(info.ModTime()) > startTimeout {
+		ours := strings.HasPrefix(e.Name(), diskPrefix) || strings.HasPrefix(e.Name(), tmpPrefix)
+		if err == nil && ours && time.Since(info.ModTime()) > startTimeout {
 			if err := os.Remove(filepath.Join(disks, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return "", err
 			}

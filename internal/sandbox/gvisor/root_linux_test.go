@@ -105,7 +105,7 @@ func TestDisksAreEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := time.Now().Add(-time.Hour)
-	for _, name := range []string{diskPrefix + "old", diskPrefix + "young", "else"} {
+	for _, name := range []string{diskPrefix + "old", tmpPrefix + "old", diskPrefix + "young", "else"} {
 		if err := os.WriteFile(filepath.Join(disks, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,7 @@ func limitTests() []test {
 		{"MemoryBombInNamespaces", testMemoryBombInNamespaces},
 		{"MemoryBombOfTables", testMemoryBombOfTables},
 		{"MemoryBelowLimit", testMemoryBelowLimit},
+		{"TmpIsNoMemory", testTmpIsNoMemory},
 		{"Processes", testProcesses},
 		{"ProcessesOfUsers", testProcessesOfUsers},
 		{"Threads", testThreads},
@@ -157,12 +158,23 @@ func (b *bench) neighbour(t *testing.T) (sandbox.Sandbox, func() time.Duration) 
 
 // testMemoryBelowLimit: what a guest may have, it gets.
 func testMemoryBelowLimit(t *testing.T, b *bench) {
-	spec := b.spec(t, "fill", "/tmp/x")
+	spec := b.spec(t, "fill", "/dev/shm/x")
 	spec.Limits.MemoryBytes = 256 << 20
 	spec.TmpBytes = 192 << 20
 	stdout, _, status := b.output(t, spec)
 	if want := fmt.Sprintf("%d no space left on device\n", 192<<20); stdout != want || status.Cause != sandbox.Exited {
 		t.Errorf("it wrote %q and ended with %+v, want %q", stdout, status, want)
+	}
+}
+
+// testTmpIsNoMemory: what a guest has in /tmp does not count as its memory.
+func testTmpIsNoMemory(t *testing.T, b *bench) {
+	const size = 400 << 20
+	spec := b.spec(t, "fill", "/tmp/x")
+	spec.Limits.MemoryBytes, spec.TmpBytes = 128<<20, size
+	stdout, _, status := b.output(t, spec)
+	if want := fmt.Sprintf("%d no space left on device\n", size); stdout != want || status.Cause != sandbox.Exited {
+		t.Errorf("with 128 MiB of memory it wrote %q and ended with %+v, want %q", stdout, status, want)
 	}
 }
 
@@ -398,7 +410,7 @@ func perSecond() float64 {
 
 func testUsage(t *testing.T, b *bench) {
 	spec := b.spec(t, "devour", fmt.Sprint(1<<30))
-	spec.Args = []string{"/bin/sh", "-c", "head -c 50000000 /dev/zero > /tmp/x; /var/task/guest spin 1 300; sleep 1000 & echo done; wait"}
+	spec.Args = []string{"/bin/sh", "-c", "head -c 50000000 /dev/zero > /dev/shm/x; /var/task/guest spin 1 300; sleep 1000 & echo done; wait"}
 	var out Buffer
 	spec.Stdout = &out
 	s := b.start(t, spec)

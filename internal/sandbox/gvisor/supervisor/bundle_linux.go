@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -18,19 +19,19 @@ const hostname = "sandbox"
 // the first file it inherits beyond the standard ones.
 const netNSPath = "/proc/self/fd/3"
 
-// ociSpec describes a guest on the host layer. Of what it mounts only memory file
-// systems are writable, so no overlay is needed and no file reaches the host's
-// disk. Their sizes bound these two and not the guest: it may unshare a user and
-// a mount namespace and mount a tmpfs of any size there, as its processes may
-// allocate. The limit on the sandbox's memory holds both.
+// ociSpec describes a guest on the host layer. Of what it mounts only gVisor's own
+// file systems are writable, so no overlay is needed. Their sizes bound these two
+// and not the guest: it may unshare a user and a mount namespace and mount a tmpfs
+// of any size there, as its processes may allocate. The limit on the sandbox's
+// memory holds that.
 func ociSpec(m *wire.Start) *specs.Spec {
+	annotations := visible(m.Limits)
 	size := fmt.Sprintf("size=%d", m.TmpBytes)
 	mounts := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc"},
-		{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777", size}},
+		tmp(size, annotations),
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "mode=1777", size}},
 	}
-	annotations := visible(m.Limits)
 	for _, v := range m.Mounts {
 		access := []string{"ro"}
 		if v.Writable {
@@ -62,6 +63,23 @@ func ociSpec(m *wire.Start) *specs.Spec {
 		}},
 	}
 }
+
+// tmp mounts a file system at /tmp whose bytes lie in a file of disksDir, as those
+// of writable roots do: they do not count as the guest's memory. It takes a bind
+// mount and hints that tell gVisor to mount nothing of what is bound.
+func tmp(size string, annotations map[string]string) specs.Mount {
+	options := []string{"nosuid", "nodev", "mode=1777", size}
+	if noexec(disksDir) { // guests could not execute what they wrote
+		return specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: options}
+	}
+	for key, value := range map[string]string{"source": disksDir, "type": "tmpfs", "share": "container", "options": strings.Join(options, ",")} {
+		annotations["dev.gvisor.spec.mount.tmp."+key] = value
+	}
+	return specs.Mount{Destination: "/tmp", Type: "bind", Source: disksDir, Options: []string{"nosuid", "nodev"}}
+}
+
+// tmpFile begins the name of that file; gVisor adds the sandbox's id.
+const tmpFile = ".gvisor.filestore."
 
 // A bundle is a sandbox's directory.
 type bundle string

@@ -93,7 +93,9 @@ func useRoot(spec *specs.Spec, b bundle, m *wire.Start) error {
 	}
 	spec.Root = &specs.Root{Path: path}
 	if filled(dir, "tmp") { // what the image put there must be seen; it is bounded by the disk
-		spec.Mounts = slices.DeleteFunc(spec.Mounts, func(v specs.Mount) bool { return v.Destination == "/tmp" && v.Type == "tmpfs" })
+		spec.Mounts = slices.DeleteFunc(spec.Mounts, func(v specs.Mount) bool {
+			return v.Destination == "/tmp" && (v.Type == "tmpfs" || v.Source == disksDir)
+		})
 	}
 	if m.UID == 0 {
 		spec.Process.Capabilities = &specs.LinuxCapabilities{
@@ -121,6 +123,7 @@ func (b bundle) settle() {
 	if file, err := os.Readlink(filepath.Join(string(b), upperName)); err == nil {
 		_ = os.Remove(file) // or the engine's clean-up does
 	}
+	_ = os.Remove(filepath.Join(disksDir, tmpFile+filepath.Base(string(b)))) // likewise
 }
 
 // addPoints returns a directory that shows root with all mount points in it. The
