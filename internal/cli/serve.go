@@ -245,26 +245,32 @@ func dataFlag(r statefile.Record, defaultData string) string {
 // alreadyServes reports whether this user's server runs on dir, and says so.
 // Being told to listen elsewhere than it does is an error.
 func (p *Program) alreadyServes(dir string, s serveFlags) (bool, error) {
-	var records []statefile.Record
+	r, ok := p.serverOf(dir)
+	if !ok {
+		return false, nil
+	}
+	if s.listenSet && !sameAddress(r.URL, s.listen) {
+		return false, fail(fmt.Sprintf("Stop it first (kill %d), or give this one a data directory of its own: --data DIRECTORY", r.PID),
+			"a server (pid %d) already uses the data directory %s, and listens on %s", r.PID, dir, r.URL)
+	}
+	p.sayRunning(r)
+	return true, nil
+}
+
+// serverOf returns the running server that uses the data directory.
+func (p *Program) serverOf(dir string) (statefile.Record, bool) {
 	for _, list := range serverLists(p, dir) {
 		found, err := list.List()
 		if err != nil {
 			continue // clients report it; a server can run without the list
 		}
-		records = append(records, found...)
-	}
-	for _, r := range records {
-		if r.DataDirectory != dir || !p.state().Alive(r) {
-			continue
+		for _, r := range found {
+			if r.DataDirectory == dir && p.state().Alive(r) {
+				return r, true
+			}
 		}
-		if s.listenSet && !sameAddress(r.URL, s.listen) {
-			return false, fail(fmt.Sprintf("Stop it first (kill %d), or give this one a data directory of its own: --data DIRECTORY", r.PID),
-				"a server (pid %d) already uses the data directory %s, and listens on %s", r.PID, dir, r.URL)
-		}
-		p.sayRunning(r)
-		return true, nil
 	}
-	return false, nil
+	return statefile.Record{}, false
 }
 
 func (p *Program) sayRunning(r statefile.Record) {

@@ -3,13 +3,16 @@ package cli
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,6 +42,7 @@ type service struct {
 	system     bool
 	executable string
 	data       string
+	listen     string
 	args       []string // of serve
 	grace      time.Duration
 }
@@ -79,7 +83,7 @@ func newService(p *Program, f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.installService(s)
+			return p.installService(cmd.Context(), s)
 		})
 	part("show [-- FLAG...]", "Print the unit that install would write", "  outcrop service show --system", afterDash,
 		func(cmd *cobra.Command, system bool, args []string) error {
@@ -142,7 +146,7 @@ func (p *Program) service(cmd *cobra.Command, f *flags, system bool, args []stri
 		s.args = append(s.args, "--region="+f.region)
 	}
 	s.args = append(s.args, given...)
-	s.grace = said.grace
+	s.grace, s.listen = said.grace, said.listen
 	return s, nil
 }
 
@@ -245,7 +249,7 @@ func (p *Program) unitPath(system bool) (path, ctl string, err error) {
 	return filepath.Join(dir, "systemd", "user", unitName+".service"), "systemctl --user", nil
 }
 
-func (p *Program) installService(s *service) error {
+func (p *Program) installService(ctx context.Context, s *service) error {
 	path, ctl, err := p.unitPath(s.system)
 	if err != nil {
 		return err
@@ -261,6 +265,7 @@ func (p *Program) installService(s *service) error {
 		return fmt.Errorf("write unit: %w", err)
 	}
 	p.say("Written: %s, for the data in %s", path, s.data)
+	p.warnInTheWay(ctx, s)
 	if old != nil {
 		p.say("Have it in effect: %s daemon-reload && %s restart %s", ctl, ctl, unitName)
 		return nil
@@ -271,6 +276,33 @@ func (p *Program) installService(s *service) error {
 	}
 	p.say("Its log: journalctl %s-u %s -f", map[bool]string{true: "", false: "--user "}[s.system], unitName)
 	return nil
+}
+
+// warnInTheWay says what runs that the service cannot run beside: with a server on
+// its data it would end at once, and successfully, and without its port it fails.
+func (p *Program) warnInTheWay(ctx context.Context, s *service) {
+	if r, ok := p.serverOf(s.data); ok {
+		if !inUnit(r.PID) {
+			p.say("Warning: a server already uses these data: %s, pid %d. Stop it before you start the service: kill %d", r.URL, r.PID, r.PID)
+		}
+		return
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, network(s.listen), s.listen)
+	if err == nil {
+		_ = l.Close()
+		return
+	}
+	if who := whoListens(resolve(s.listen)); errors.Is(err, syscall.EADDRINUSE) && !inUnit(who.pid) {
+		p.say("Warning: %s is taken by %s. Stop that before you start the service, or give the service another port: outcrop service install -- --listen %s",
+			s.listen, who, freeAddress(ctx, s.listen))
+	}
+}
+
+// inUnit tells whether a process is one of a service that this unit started.
+func inUnit(pid int) bool {
+	group, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	return err == nil && bytes.Contains(group, []byte("/"+unitName+".service"))
 }
 
 // ourUnit reads a unit that we wrote, and refuses one that we did not; nil is none.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,6 +119,23 @@ func TestServiceInstall(t *testing.T) {
 	u.golden("service/foreign-uninstall", u.run("service", "uninstall", "--user"))
 	u.serve = nil
 	u.golden("service/elsewhere", u.run("service", "show"))
+}
+
+// TestServiceInTheWay: a server that runs already is named with the way out, and so
+// is whoever has the port. The unit is written all the same.
+func TestServiceInTheWay(t *testing.T) {
+	u := host(t)
+	u.knows("http://127.0.0.1:9", u.data())
+	r := u.run("service", "install", "--user")
+	if want := fmt.Sprintf("Warning: a server already uses these data: http://127.0.0.1:9, pid %d. Stop it before you start the service: kill %[1]d\n", os.Getpid()); r.code != exitOK || !strings.Contains(r.stderr, want) {
+		t.Errorf("says\n%s, want %q", r, want)
+	}
+	addr, pid := listener(t)
+	r = u.run("service", "install", "--user", "--data", filepath.Join(u.home, "else"), "--", "--listen", addr)
+	want := fmt.Sprintf("Warning: %s is taken by cli.test (pid %d, user ", addr, pid)
+	if r.code != exitOK || !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "another port: outcrop service install -- --listen 127.0.0.1:") {
+		t.Errorf("says\n%s, want %q", r, want)
+	}
 }
 
 // TestServiceArgumentsAreReadAgain holds that the server of the unit gets what was
