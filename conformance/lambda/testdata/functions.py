@@ -363,6 +363,23 @@ def end():
     assert invoke("story", {})["body"] == "again"
 
 
+def storage():
+    """What /tmp holds is EphemeralStorage's, and no part of MemorySize."""
+    fill = """
+def h(event, context):
+    block, n = b"x" * (1 << 20), 0
+    try:
+        with open("/tmp/file", "wb", buffering=0) as out:
+            while True:
+                n += out.write(block)
+    except OSError as e:
+        return [n >> 20, e.strerror]
+"""
+    create("storage", "python3.13", "app.h", {"app.py": fill}, MemorySize=128, Timeout=60)
+    out = invoke("storage", {})
+    assert out["body"] == [512, "No space left on device"], out
+
+
 roles()
 arn = python()
 failures(arn)
@@ -375,4 +392,5 @@ sdk()
 events()
 lists()
 end()
+storage()
 print("told")
