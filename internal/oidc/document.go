@@ -131,7 +131,11 @@ func (d *documents) fetch(ctx context.Context, id string) (said registration, li
 	if problem != "" {
 		return said, 0, errFetch(id, "is refused. "+problem)
 	}
-	return said, lifeOf(resp.Header, d.now()), nil
+	life, told := outbound.Freshness(resp.Header, d.now())
+	if !told {
+		life = keptByDefault
+	}
+	return said, min(max(life, leastKept), mostKept), nil
 }
 
 // readDocument reads the metadata that a document of a client has; problem is what is wrong
@@ -157,26 +161,6 @@ func readDocument(id string, body []byte) (said registration, problem string) {
 	said, _, problem = readRegistration(body)
 	said.Method = "none"
 	return said, problem
-}
-
-// lifeOf is how long an answer may be kept by its header (RFC 9111), within bounds.
-func lifeOf(h http.Header, now time.Time) time.Duration {
-	life := keptByDefault
-	if expires, err := http.ParseTime(h.Get("Expires")); err == nil {
-		life = expires.Sub(now)
-	}
-	for _, directive := range strings.Split(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
-		switch name {
-		case "no-store", "no-cache":
-			return leastKept
-		case "max-age":
-			if seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31); err == nil {
-				life = time.Duration(seconds) * time.Second
-			}
-		}
-	}
-	return min(max(life, leastKept), mostKept)
 }
 
 // client returns a client of the pool, with what its document says where it publishes one.

@@ -7,11 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/outcrop/outcrop/internal/outbound"
 )
 
 // maxDocument bounds a document or key set, in bytes (spec/identity.md 12.6),
@@ -60,8 +60,9 @@ var (
 	errNoURI   = errors.New("its jwks_uri is not a URL")
 )
 
-// fetchKeys fetches an issuer's keys and says how long they are fresh.
-func fetchKeys(ctx context.Context, client *http.Client, d document) (*keySet, time.Duration, error) {
+// fetchKeys fetches an issuer's keys and says how long they are fresh, within what is
+// taken.
+func fetchKeys(ctx context.Context, client *http.Client, d document, now time.Time) (*keySet, time.Duration, error) {
 	body, header, err := fetch(ctx, client, d.JWKSURI)
 	if err != nil {
 		return nil, 0, fmt.Errorf("fetch keys: %w", err)
@@ -70,7 +71,8 @@ func fetchKeys(ctx context.Context, client *http.Client, d document) (*keySet, t
 	if err != nil {
 		return nil, 0, fmt.Errorf("read keys at %s: %w", d.JWKSURI, err)
 	}
-	return set, freshness(header), nil
+	life, _ := outbound.Freshness(header, now)
+	return set, min(max(life, minFresh), maxFresh), nil
 }
 
 // fetch returns the body and header of what must be answered with 200.
@@ -96,23 +98,4 @@ func fetch(ctx context.Context, client *http.Client, from string) ([]byte, http.
 		return nil, nil, fmt.Errorf("read %s: it is larger than %d bytes", from, maxDocument)
 	}
 	return body, answer.Header, nil
-}
-
-// freshness is how long an answer says that it is fresh (RFC 9111 4.2.1), within
-// what is taken.
-func freshness(h http.Header) time.Duration {
-	age := 0
-	for _, directive := range strings.Split(strings.Join(h.Values("Cache-Control"), ","), ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
-		switch strings.ToLower(name) {
-		case "no-store", "no-cache":
-			return minFresh
-		case "max-age":
-			age, _ = strconv.Atoi(strings.Trim(value, `"`))
-		}
-	}
-	if already, err := strconv.Atoi(h.Get("Age")); err == nil && already > 0 {
-		age -= already
-	}
-	return time.Duration(min(max(age, int(minFresh/time.Second)), int(maxFresh/time.Second))) * time.Second
 }

@@ -204,7 +204,7 @@ func (s *source) attempt(ctx context.Context, doc document, at time.Time) (fetch
 			failed = err
 		}
 	}
-	set, fresh, err := fetchKeys(ctx, client, doc)
+	set, fresh, err := fetchKeys(ctx, client, doc, now)
 	if err != nil {
 		return fetched{}, errors.Join(failed, err)
 	}
