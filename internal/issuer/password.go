@@ -52,29 +52,32 @@ func (p PasswordPolicy) check() error {
 	return nil
 }
 
-// Accept refuses a password that the policy does not allow.
+// Accept refuses a password that the policy does not allow. Cognito tells the first
+// reason, and here all follow.
 func (p PasswordPolicy) Accept(password secret.String) error {
 	text := password.Reveal()
-	why := ""
-	switch {
-	case utf8.RuneCountInString(text) < p.minLength():
-		why = "Password not long enough"
-	case len(text) > mostLength:
-		why = "Password must have no more than 256 characters"
-	case p.Lower && !strings.ContainsAny(text, mixed[26:52]):
-		why = "Password must have lowercase characters"
-	case p.Upper && !strings.ContainsAny(text, mixed[:26]):
-		why = "Password must have uppercase characters"
-	case p.Number && !strings.ContainsAny(text, mixed[52:]):
-		why = "Password must have numeric characters"
-	case p.Symbol && !strings.ContainsAny(text, symbolsOfPassword):
-		why = "Password must have symbol characters"
-	case strings.HasPrefix(text, " ") || strings.HasSuffix(text, " "):
-		why = "Password must not begin or end with a space"
-	default:
+	lacks := func(asked bool, characters string) bool { return asked && !strings.ContainsAny(text, characters) }
+	var why []string
+	for _, rule := range []struct {
+		broken bool
+		text   string
+	}{
+		{utf8.RuneCountInString(text) < p.minLength(), "Password not long enough"},
+		{len(text) > mostLength, "Password must have no more than 256 characters"},
+		{lacks(p.Lower, mixed[26:52]), "Password must have lowercase characters"},
+		{lacks(p.Upper, mixed[:26]), "Password must have uppercase characters"},
+		{lacks(p.Number, mixed[52:]), "Password must have numeric characters"},
+		{lacks(p.Symbol, symbolsOfPassword), "Password must have symbol characters"},
+		{strings.HasPrefix(text, " ") || strings.HasSuffix(text, " "), "Password must not begin or end with a space"},
+	} {
+		if rule.broken {
+			why = append(why, rule.text)
+		}
+	}
+	if why == nil {
 		return nil
 	}
-	return fault.BadRequest(CodeInvalidPassword, "Password did not conform with policy: %s", why)
+	return fault.BadRequest(CodeInvalidPassword, "Password did not conform with policy: %s", strings.Join(why, "; "))
 }
 
 // temporary makes a password that the policy allows.

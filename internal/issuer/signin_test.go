@@ -168,6 +168,10 @@ func TestPasswordPolicy(t *testing.T) {
 			t.Errorf("%q: %v", password, err)
 		}
 	}
+	const want = "Password did not conform with policy: Password not long enough; Password must have uppercase characters; Password must have numeric characters; Password must have symbol characters"
+	if got := fault.From(all.Accept(secret.NewString("abc"))).Message; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 	if err := (PasswordPolicy{}).Accept(secret.NewString("aaaaaaaa")); err != nil {
 		t.Error(err)
 	}
