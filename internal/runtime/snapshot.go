@@ -262,11 +262,12 @@ func (h makeSnapshot) Do(ctx context.Context, item *work.Item) error {
 	begun := s.cfg.Now()
 	err = notNow(s.cfg.Sessions.MakeTemplate(ctx, key, plan))
 	var start *session.StartError
+	var command *sandbox.CommandError
 	switch {
 	case errors.As(err, &start):
 		return s.noSnapshot(ctx, item, job, snapshotState{Reason: start.Why()})
-	case errors.Is(err, sandbox.ErrCommand):
-		return s.noSnapshot(ctx, item, job, snapshotState{Reason: "it cannot be started: " + sandbox.Unexecutable(err)})
+	case errors.As(err, &command):
+		return s.noSnapshot(ctx, item, job, snapshotState{Reason: "it cannot be started: " + command.Reason})
 	case errors.Is(err, sandbox.ErrUnsavable):
 		return s.noSnapshot(ctx, item, job, snapshotState{Reason: unwrapped(err), Unsavable: true})
 	case err != nil:

@@ -73,13 +73,14 @@ func (s *Service) warmUp(ctx context.Context, job payload, v versionDoc) error {
 	}
 	err = notNow(rehearse(ctx, key, plan))
 	var start *session.StartError
+	var command *sandbox.CommandError
 	switch {
 	case errors.Is(err, sandbox.ErrUnsavable): // it is warm; that its sessions start cold is told with the next snapshot
 		return nil
 	case errors.Is(err, session.ErrNotWarm) && errors.As(err, &start):
 		return fault.Validation("The warm-up hook failed: %s. See the log of session '%s'", start.Last, templateID).Because(err)
-	case errors.Is(err, sandbox.ErrCommand):
-		return fault.Validation("The agent could not be started for its warm-up hook: %s", sandbox.Unexecutable(err)).Because(err)
+	case errors.As(err, &command):
+		return fault.Validation("The agent could not be started for its warm-up hook: %s", command.Reason).Because(err)
 	case errors.As(err, &start):
 		return fault.Validation("The agent could not be started for its warm-up hook: %s. See the log of session '%s'", start.Why(), templateID).Because(err)
 	}

@@ -141,7 +141,7 @@ func TestWarmupFails(t *testing.T) {
 // has asked for it: a hook is told why it fails, and the log why there is no snapshot.
 func TestUnexecutable(t *testing.T) {
 	k := newKit(t, runtimetest.Options{Snapshots: true})
-	k.Engine.Fail = fmt.Errorf("start sandbox 0123456789abcdef: %w: /nope: not found in the guest", sandbox.ErrCommand)
+	k.Engine.Fail = fmt.Errorf("start sandbox 0123456789abcdef: %w", &sandbox.CommandError{Reason: "/nope: not found in the guest"})
 	id := k.warming("nope", nil)
 	const why = "The agent could not be started for its warm-up hook: /nope: not found in the guest"
 	if got := k.settled(id); got.Status != types.AgentRuntimeStatusCreateFailed || aws.ToString(got.FailureReason) != why {

@@ -1,9 +1,6 @@
 package sandbox
 
-import (
-	"errors"
-	"strings"
-)
+import "errors"
 
 // The errors of the contract, to be tested with errors.Is.
 var (
@@ -14,7 +11,7 @@ var (
 	// ErrClosed: the engine was closed.
 	ErrClosed = errors.New("sandbox engine is closed")
 	// ErrCommand: the guest's command could not be executed (not found, not
-	// executable, no such working directory); the text says which.
+	// executable, no such working directory). The error is a *CommandError.
 	ErrCommand = errors.New("command cannot be executed")
 	// ErrSnapshot: the snapshot cannot be resumed here; a start without it may
 	// succeed.
@@ -31,14 +28,19 @@ var (
 	ErrUnavailable = errors.New("sandboxes are not available")
 )
 
-// Unexecutable is what an error that matches ErrCommand says of the command, without
-// what the engine calls the sandbox that it was for.
-func Unexecutable(err error) string {
-	if _, text, found := strings.Cut(err.Error(), ErrCommand.Error()+": "); found {
-		return text
-	}
-	return err.Error()
+// CommandError says why a guest's command could not be executed. It matches
+// ErrCommand.
+type CommandError struct {
+	// Reason names the command or the directory and what is wrong with it, and
+	// nothing of the sandbox's own name.
+	Reason string
 }
+
+// Error returns the reason.
+func (e *CommandError) Error() string { return ErrCommand.Error() + ": " + e.Reason }
+
+// Is matches ErrCommand.
+func (e *CommandError) Is(target error) bool { return target == ErrCommand }
 
 // UnavailableError says why a machine cannot run sandboxes and what changes
 // that. It matches ErrUnavailable.

@@ -117,14 +117,15 @@ func (s *session) run(plan Planner, leaving []departure) {
 // ending words how the session ended.
 func (s *session) ending(why string, slept bool) End {
 	var failed *StartError
+	var command *sandbox.CommandError
 	switch {
 	case slept:
 		return End{Hibernated: true}
 	case why != "":
 	case errors.As(s.err, &failed):
 		why = failed.Why()
-	case errors.Is(s.err, sandbox.ErrCommand):
-		why = "it cannot be started: " + sandbox.Unexecutable(s.err)
+	case errors.As(s.err, &command):
+		why = "it cannot be started: " + command.Reason
 	case s.err != nil:
 		why = s.err.Error()
 	default:

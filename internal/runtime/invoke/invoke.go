@@ -381,6 +381,7 @@ var errTimeout = errors.New("the agent did not answer in time")
 func acquireFault(err error) error {
 	var start *session.StartError
 	var unavailable *sandbox.UnavailableError
+	var command *sandbox.CommandError
 	switch {
 	case errors.As(err, &start):
 		return runtime.StartFault(start)
@@ -392,8 +393,8 @@ func acquireFault(err error) error {
 		return fault.RuntimeClient("This host cannot run sandboxes: %s. %s. `outcrop doctor` checks it", unavailable.Reason, unavailable.Fix).Because(err)
 	case errors.Is(err, session.ErrClosed):
 		return fault.New("ServiceUnavailableException", http.StatusServiceUnavailable, "The server is shutting down").Because(err)
-	case errors.Is(err, sandbox.ErrCommand):
-		return fault.RuntimeClient("The agent cannot be started: %s", sandbox.Unexecutable(err)).Because(err)
+	case errors.As(err, &command):
+		return fault.RuntimeClient("The agent cannot be started: %s", command.Reason).Because(err)
 	}
 	return err
 }

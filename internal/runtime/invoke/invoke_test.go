@@ -587,7 +587,7 @@ func TestPackedAnswer(t *testing.T) {
 // the sandbox's own name.
 func TestUnexecutable(t *testing.T) {
 	k := newKit(t)
-	k.Engine.Fail = fmt.Errorf("start sandbox 0123456789abcdef: %w: /nope: not found in the guest", sandbox.ErrCommand)
+	k.Engine.Fail = fmt.Errorf("start sandbox 0123456789abcdef: %w", &sandbox.CommandError{Reason: "/nope: not found in the guest"})
 	if text, want := k.refused(k.send(call{}), 424, "RuntimeClientError"), "The agent cannot be started: /nope: not found in the guest"; text != want {
 		t.Errorf("refused with %q, want %q", text, want)
 	}

@@ -346,7 +346,7 @@ func translate(err error) error {
 	}
 	switch f.Kind {
 	case wire.Command:
-		return fmt.Errorf("%w: %s", sandbox.ErrCommand, f.Text)
+		return &sandbox.CommandError{Reason: f.Text}
 	case wire.Mounting:
 		return fmt.Errorf("%w: %s", sandbox.ErrInvalid, f.Text)
 	case wire.Refused:

@@ -32,7 +32,7 @@ func (g *guest) Execute(_ context.Context, c sandbox.Command) (sandbox.Process, 
 	}
 	run := g.engine.Command
 	if run == nil {
-		return nil, fmt.Errorf("%w: %s: not found in the guest's PATH", sandbox.ErrCommand, c.Args[0])
+		return nil, &sandbox.CommandError{Reason: c.Args[0] + ": not found in the guest's PATH"}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	p := &process{stop: cancel, done: make(chan struct{})}

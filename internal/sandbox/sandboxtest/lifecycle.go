@@ -156,6 +156,10 @@ func testRefusals(t *testing.T, b *bench) {
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
 				t.Fatalf("Start() = %v, want %v with %q", err, tt.want, tt.text)
 			}
+			var command *sandbox.CommandError
+			if errors.As(err, &command) != (tt.want == sandbox.ErrCommand) || command != nil && (!strings.Contains(command.Reason, tt.text) || strings.Contains(command.Reason, spec.ID)) {
+				t.Errorf("Start() = %v with %+v; want a CommandError with %q and without the sandbox's name, if any", err, command, tt.text)
+			}
 			if stderr.Len() != 0 {
 				t.Errorf("the guest's standard error has %q", stderr.String())
 			}
