@@ -81,7 +81,20 @@ var repairs = slices.Concat(mends, named, speedups)
 //
 // A checkpoint fails while a connection is forwarded, whose waiters cannot be
 // saved. They are meant to be closed by it.
+//
+// The file that a mount lies in which is the sandbox's alone keeps its name, so that
+// Kubernetes can count it, and is left by a sandbox that is killed. It loses it at
+// once, as the file of a root does.
 var mends = []repair{
+	{
+		file: containers,
+		old:  "	log.Debugf(\"Created filestore file %q for mount source %q\", fileName, mountSrc)\n",
+		new: `	if err := unix.Unlinkat(dirFD, fileName, 0); err != nil {
+		_ = unix.Close(filestoreFD)
+		return nil, fmt.Errorf("failed to unlink filestore file %q inside %q: %v", fileName, mountSrc, err)
+	}
+`,
+	},
 	{
 		file: hostFiles,
 		old: `		n, err := f.writeToHostFD(ctx, src, -1, opts.Flags)

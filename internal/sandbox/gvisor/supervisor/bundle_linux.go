@@ -78,9 +78,6 @@ func tmp(size string, annotations map[string]string) specs.Mount {
 	return specs.Mount{Destination: "/tmp", Type: "bind", Source: disksDir, Options: []string{"nosuid", "nodev"}}
 }
 
-// tmpFile begins the name of that file; gVisor adds the sandbox's id.
-const tmpFile = ".gvisor.filestore."
-
 // A bundle is a sandbox's directory.
 type bundle string
 

@@ -123,7 +123,6 @@ func (b bundle) settle() {
 	if file, err := os.Readlink(filepath.Join(string(b), upperName)); err == nil {
 		_ = os.Remove(file) // or the engine's clean-up does
 	}
-	_ = os.Remove(filepath.Join(disksDir, tmpFile+filepath.Base(string(b)))) // likewise
 }
 
 // addPoints returns a directory that shows root with all mount points in it. The
