@@ -20,7 +20,7 @@ func (p *Program) listen(ctx context.Context, f *flags, s serveFlags, dir string
 	case err == nil:
 		return l, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, p.explainTaken(ctx, f, s.listen, dir)
+		return nil, p.explainTaken(ctx, f, s, dir)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fail("Choose a port from 1024 on: --listen 127.0.0.1:8642", "listen on %s: %w", s.listen, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -44,7 +44,8 @@ func network(listen string) string {
 
 // explainTaken finds out who has the port. It is nil when it is a server of this
 // user that serves what was asked for.
-func (p *Program) explainTaken(ctx context.Context, f *flags, listen, dir string) error {
+func (p *Program) explainTaken(ctx context.Context, f *flags, s serveFlags, dir string) error {
+	listen := s.listen
 	who := whoListens(resolve(listen))
 	fix := "Listen on another port: outcrop serve --listen " + freeAddress(ctx, listen)
 	if f.data != "" {
@@ -52,7 +53,7 @@ func (p *Program) explainTaken(ctx context.Context, f *flags, listen, dir string
 	}
 	if r, ok := p.ours(who, listen); ok {
 		if f.data == "" || r.DataDirectory == dir {
-			p.sayRunning(r)
+			p.sayRunning(r, s)
 			return nil
 		}
 		return fail(fix, "%s is taken by your Outcrop with another data directory: pid %d, %s", listen, r.PID, r.DataDirectory)

@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/outcrop/outcrop/internal/ca"
 	"github.com/outcrop/outcrop/internal/client"
@@ -36,6 +38,7 @@ const defaultGrace = 30 * time.Second
 type serveFlags struct {
 	listen       string
 	listenSet    bool
+	asked        []string // what a server that runs already does not do for it
 	sandbox      string
 	interpreters []string
 	passthrough  []string
@@ -92,6 +95,11 @@ func serveCommand(p *Program, f *flags) (*cobra.Command, *serveFlags) {
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.listenSet = cmd.Flags().Changed("listen")
+			cmd.Flags().Visit(func(flag *pflag.Flag) {
+				if !slices.Contains([]string{"listen", "data", "verbose", "log-json"}, flag.Name) {
+					s.asked = append(s.asked, "--"+flag.Name)
+				}
+			})
 			return p.serve(cmd.Context(), f, *s)
 		},
 	}
@@ -253,7 +261,7 @@ func (p *Program) alreadyServes(dir string, s serveFlags) (bool, error) {
 		return false, fail(fmt.Sprintf("Stop it first (kill %d), or give this one a data directory of its own: --data DIRECTORY", r.PID),
 			"a server (pid %d) already uses the data directory %s, and listens on %s", r.PID, dir, r.URL)
 	}
-	p.sayRunning(r)
+	p.sayRunning(r, s)
 	return true, nil
 }
 
@@ -273,8 +281,11 @@ func (p *Program) serverOf(dir string) (statefile.Record, bool) {
 	return statefile.Record{}, false
 }
 
-func (p *Program) sayRunning(r statefile.Record) {
+func (p *Program) sayRunning(r statefile.Record, s serveFlags) {
 	p.say("Outcrop is already running: %s, pid %d, data directory %s", r.URL, r.PID, r.DataDirectory)
+	if len(s.asked) > 0 {
+		p.say("Not in effect: %s. Stop it first: kill %d", strings.Join(s.asked, ", "), r.PID)
+	}
 }
 
 func sameAddress(url, listen string) bool {

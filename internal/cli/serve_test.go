@@ -184,6 +184,7 @@ func TestServeTwice(t *testing.T) {
 	tests := map[string][]string{
 		"again":                {"serve"},
 		"again-same-address":   {"serve", "--listen", u.address},
+		"again-other-flags":    {"serve", "--allow-private", "127.0.0.1", "--strict", "-v"},
 		"again-other-address":  {"serve", "--listen", "127.0.0.1:0"},
 		"again-third-address":  {"serve", "--listen", "127.0.0.1:2"},
 		"taken-by-ours":        {"serve", "--data", elsewhere},
