@@ -114,6 +114,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 func (s *Server) Serve(ctx context.Context) (err error) {
 	cfg := s.cfg
 	defer func() { err = errors.Join(err, cfg.closeListeners(), s.close()) }()
+	defer ballast()()
 
 	// The background outlives the listener: requests that end still log.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
