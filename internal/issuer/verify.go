@@ -162,15 +162,12 @@ const discoveryPath = "/.well-known/openid-configuration"
 // for the URL of anybody else's issuer, and for that of a pool that is not here.
 func (p *Pools) Local(ctx context.Context, discoveryURL string, ours func(base string) bool, bases []string) (Local, bool, error) {
 	issuer, ok := strings.CutSuffix(discoveryURL, discoveryPath)
-	if !ok {
+	poolID := issuer[strings.LastIndexByte(issuer, '/')+1:]
+	if !ok || !IsPoolID(poolID) {
 		return Local{}, false, nil
 	}
 	u, err := url.Parse(issuer)
-	if err != nil {
-		return Local{}, false, nil
-	}
-	poolID := strings.TrimPrefix(u.Path, "/")
-	if !IsPoolID(poolID) || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err != nil || u.Path != "/"+poolID || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return Local{}, false, nil
 	}
 	base := u.Scheme + "://" + u.Host

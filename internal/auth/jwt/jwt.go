@@ -191,7 +191,9 @@ func Claimed(token string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.token(token, false), nil
+	t := p.token(false)
+	t.Raw = NewBearer(token)
+	return &t, nil
 }
 
 func (v *Verifier) verify(ctx context.Context, g *group, discoveryURL, token string, rules Rules) (*Token, error) {
@@ -209,11 +211,15 @@ func (v *Verifier) verify(ctx context.Context, g *group, discoveryURL, token str
 	if err := p.inTime(v.cfg.Now()); err != nil {
 		return nil, err
 	}
-	t := p.token(token, rules.Lenient)
-	if err := rules.check(t); err != nil {
+	t := p.strict
+	if rules.Lenient {
+		t = p.lenient
+	}
+	t.Raw = NewBearer(token)
+	if err := rules.check(&t); err != nil {
 		return nil, err
 	}
-	return t, nil
+	return &t, nil
 }
 
 // keysOf returns who has an issuer's keys.
@@ -230,6 +236,9 @@ func (v *Verifier) keysOf(ctx context.Context, g *group, discoveryURL string) (k
 			}
 			return set, nil
 		}
+	}
+	if s, ok := g.sources.get(discoveryURL); ok {
+		return s, nil
 	}
 	if err := CheckDiscoveryURL(discoveryURL); err != nil {
 		return nil, invalid(Unavailable, err)
@@ -298,6 +307,7 @@ func (v *Verifier) signed(ctx context.Context, keys keyring, token string, maxBy
 		return nil, bad
 	}
 	p.jws = nil
+	p.strict, p.lenient = p.token(false), p.token(true)
 	if len(token) <= cachedBytes {
 		v.tokens.put(at, p)
 	}

@@ -25,11 +25,16 @@ type Token struct {
 	// Claims are all of them, as JSON has them. They are shared: do not change them.
 	Claims map[string]any
 	Raw    Bearer
+
+	conditions map[string][]string
 }
 
 // Conditions are what conditions of a policy can ask about the token, by the names of
-// AgentCore's keys (spec/identity.md 10.2): iss, sub, client_id, aud and scope.
-func (t *Token) Conditions() map[string][]string {
+// AgentCore's keys (spec/identity.md 10.2): iss, sub, client_id, aud and scope. They are
+// shared: do not change them.
+func (t *Token) Conditions() map[string][]string { return t.conditions }
+
+func (t *Token) asked() map[string][]string {
 	out := map[string][]string{}
 	for name, values := range map[string][]string{
 		"iss": {t.Issuer}, "sub": {t.Subject}, "client_id": {t.ClientID}, "aud": t.Audience, "scope": t.Scopes,
@@ -82,6 +87,9 @@ type parsed struct {
 	expires         time.Time
 	notBefore       time.Time // the later of nbf and iat; zero without either
 	claims          map[string]any
+
+	// strict and lenient are what the token says by Rules.Lenient, once it was verified.
+	strict, lenient Token
 }
 
 // parse reads a token in compact form. Its errors are *Invalid, and hold nothing
@@ -154,27 +162,33 @@ func (p *parsed) verify(set *keySet) *Invalid {
 	return invalid(BadSignature, nil)
 }
 
-func (p *parsed) token(text string, lenient bool) *Token {
-	t := &Token{
+// token is all but the text, which is the caller's alone.
+func (p *parsed) token(lenient bool) Token {
+	t := Token{
 		Issuer: p.issuer, Subject: p.subject, Audience: words(p.claims["aud"], false),
 		Scopes:  append(words(p.claims["scope"], true), words(p.claims["scp"], true)...),
-		Expires: p.expires, Claims: p.claims, Raw: NewBearer(text),
+		Expires: p.expires, Claims: p.claims,
 	}
 	if p.claims["token_use"] == "id" {
 		// It tells who a user is, and is no client's leave to call: what it says of
 		// client_id and scope may be the user's own words.
 		t.Scopes = nil
-		return t
+	} else {
+		t.ClientID = p.clientID(lenient)
 	}
+	t.conditions = t.asked()
+	return t
+}
+
+func (p *parsed) clientID(lenient bool) string {
 	names := []string{"client_id"}
 	if lenient {
 		names = append(names, "azp", "appid")
 	}
 	for _, name := range names {
 		if id, _ := p.claims[name].(string); id != "" {
-			t.ClientID = id
-			break
+			return id
 		}
 	}
-	return t
+	return ""
 }
