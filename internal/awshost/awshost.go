@@ -144,16 +144,21 @@ func plain(label string) string { return strings.TrimSuffix(label, "-fips") }
 
 // below returns the labels before AWS's domain.
 func below(host string) ([]string, bool) {
-	host, ok := Clean(host)
-	if !ok {
-		return nil, false
-	}
 	for _, s := range suffixes {
-		if name, found := strings.CutSuffix(host, "."+s); found {
-			return strings.Split(name, "."), true
+		if !endsIn(host, s) { // most hosts, of each request several times
+			continue
 		}
+		clean, ok := Clean(host)
+		name, found := strings.CutSuffix(clean, "."+s)
+		return strings.Split(name, "."), ok && found
 	}
 	return nil, false
+}
+
+// endsIn reports whether a host may be below a domain, before it is read.
+func endsIn(host, domain string) bool {
+	host = strings.TrimSuffix(host, ".")
+	return len(host) > len(domain) && strings.EqualFold(host[len(host)-len(domain):], domain)
 }
 
 // maxName is the longest name DNS has, in bytes.
