@@ -40,9 +40,9 @@ type Caller struct {
 	// which calls for the user.
 	Token    secret.String
 	Workload string
-	// Metadata is the URL of the resource's metadata (RFC 9728), which callers are
+	// Metadata returns the URL of the resource's metadata (RFC 9728), which callers are
 	// told who are not let in.
-	Metadata string
+	Metadata func() string
 }
 
 // Admit verifies what a caller shows. A token that is not valid, or none, is 401 with
@@ -51,16 +51,16 @@ type Caller struct {
 func (d *Door) Admit(ctx context.Context, a *Authorizer, c Caller) (*jwt.Token, error) {
 	if c.Token.Empty() {
 		e := fault.New("UnauthorizedException", http.StatusUnauthorized, "Missing Authentication Token")
-		return nil, a.challenged(e, c.Metadata, "")
+		return nil, a.challenged(e, c.Metadata(), "")
 	}
 	t, err := d.Verifier.Verify(ctx, a.DiscoveryURL, c.Token.Reveal(), a.Rules)
 	if invalid, ok := errors.AsType[*jwt.Invalid](err); ok {
-		return nil, a.challenged(invalid.Fault(), c.Metadata, "invalid_token")
+		return nil, a.challenged(invalid.Fault(), c.Metadata(), "invalid_token")
 	}
 	if forbidden, ok := errors.AsType[*jwt.Forbidden](err); ok {
 		e := forbidden.Fault()
 		if forbidden.Scope() {
-			e = a.challenged(e, c.Metadata, "insufficient_scope") // MCP clients ask for more then
+			e = a.challenged(e, c.Metadata(), "insufficient_scope") // MCP clients ask for more then
 		}
 		return forbidden.Token, e
 	}

@@ -44,7 +44,7 @@ func (s *Service) Admit(ctx context.Context, k pipeline.Knock) (pipeline.Admissi
 		return refused, reworded(isMCP, mismatch(v))
 	}
 	t, err := s.cfg.Door.Admit(ctx, v.Authorizer, inbound.Caller{
-		Scope: v.Scope, Token: k.Token, Workload: k.Header.Get(inbound.WorkloadHeader), Metadata: metadataURL(k.BaseURL, k.Path, v),
+		Scope: v.Scope, Token: k.Token, Workload: k.Header.Get(inbound.WorkloadHeader), Metadata: func() string { return metadataURL(k.BaseURL, k.Path, v) },
 	})
 	if err != nil {
 		if t != nil {

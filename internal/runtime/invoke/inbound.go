@@ -39,7 +39,7 @@ func (s *Service) Admit(ctx context.Context, k pipeline.Knock) (pipeline.Admissi
 	if a == nil {
 		return refused, unlessToken(k, pipeline.ErrMismatch())
 	}
-	t, err := s.door.Admit(ctx, a, inbound.Caller{Scope: key.Scope, Token: k.Token, Workload: k.Header.Get(inbound.WorkloadHeader), Metadata: metadataURL(k.BaseURL, key)})
+	t, err := s.door.Admit(ctx, a, inbound.Caller{Scope: key.Scope, Token: k.Token, Workload: k.Header.Get(inbound.WorkloadHeader), Metadata: func() string { return metadataURL(k.BaseURL, key) }})
 	if err != nil {
 		if t != nil {
 			refused.Principal.ARN = inbound.Name(t.Issuer, t.Subject)
