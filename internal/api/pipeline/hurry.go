@@ -41,7 +41,6 @@ func (e *exchange) hurryStranger(most int64) {
 		}
 	}
 	if e.r.Body == nil || e.r.ContentLength == 0 {
-		e.patient()
 		return
 	}
 	e.hurryBody(most)

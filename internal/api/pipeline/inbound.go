@@ -95,8 +95,6 @@ func (e *exchange) admit(token string) (bool, error) {
 	most := maxBody(e.match.svc, op)
 	if e.stranger {
 		e.hurryStranger(most)
-	} else {
-		e.patient()
 	}
 	if e.r.Body != nil {
 		e.r.Body = sigv4.Bounded(e.family(), e.r.Body, most)

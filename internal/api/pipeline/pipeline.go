@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -182,6 +183,7 @@ type exchange struct {
 	w       *response
 	r       *http.Request
 	started time.Time
+	from    netip.Addr // not valid of requests that this server makes
 	claim   sigv4.Claim
 	match   match
 	call    *Call
@@ -203,8 +205,9 @@ type exchange struct {
 
 // ServeHTTP answers one request.
 func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &exchange{p: p, w: &response{ResponseWriter: w, lingers: r.ProtoMajor == 1}, r: r, started: p.cfg.Now(), call: &Call{
-		RequestID: newID(), Source: sourceIP(r).String(), Header: r.Header, ContentLength: r.ContentLength,
+	from := sourceIP(r)
+	e := &exchange{p: p, w: &response{ResponseWriter: w, lingers: r.ProtoMajor == 1}, r: r, started: p.cfg.Now(), from: from, call: &Call{
+		RequestID: newID(), Source: from.String(), Header: r.Header, ContentLength: r.ContentLength,
 		authorizer: p.cfg.Authorizer, BaseURL: p.cfg.Base(r), Method: r.Method, Path: sigv4.Path(r), Query: r.URL.RawQuery,
 	}}
 	e.call.exchange = e
@@ -267,9 +270,6 @@ func (e *exchange) serve() (any, error) {
 	e.claim = claim
 	if claimErr != nil && e.claimV2() {
 		claimErr = nil
-	}
-	if claimErr != nil {
-		e.hurry()
 	}
 	if err := e.route(claimErr); err != nil {
 		return nil, err
@@ -371,7 +371,7 @@ func (e *exchange) decode() (any, error) {
 func (e *exchange) authorize(in any) error {
 	op, svc := e.match.op, e.match.svc
 	ctx := auth.WithRequest(e.r.Context(), auth.Request{
-		SourceIP: sourceIP(e.r), Time: e.started, Secure: e.r.TLS != nil, Region: e.call.Scope.Region, UserAgent: e.r.UserAgent(),
+		SourceIP: e.from, Time: e.started, Secure: e.r.TLS != nil, Region: e.call.Scope.Region, UserAgent: e.r.UserAgent(),
 		Referer: e.r.Referer(), Keys: conditionKeys(svc, op, in, e.keys),
 	})
 	e.r = e.r.WithContext(ctx)

@@ -136,6 +136,7 @@ func (e *exchange) routeQuery(svc *schema.Service, guessed bool, claimErr error)
 			return err
 		}
 	} else {
+		e.hurry()
 		e.countBody()
 	}
 	form, err := protocol.FormValues(e.r)
@@ -230,6 +231,7 @@ func (e *exchange) authenticate(claimErr error) error {
 	}
 	svc, op := e.match.svc, e.match.op
 	if op != nil && op.Unsigned && claimErr != nil {
+		e.hurry()
 		if svc.Protocol == schema.JSON11 {
 			e.countBody()
 		}
@@ -381,8 +383,8 @@ func (e *exchange) audit(f *fault.Error, status int) error {
 		AccessKeyID: e.claim.AccessKeyID, Event: e.match.op.Name, Source: e.match.svc.Name, SourceIP: actingService, UserAgent: e.r.UserAgent(),
 		Resources: e.call.resources, Status: status, ReadOnly: e.match.op.ReadOnly,
 	}
-	if ip := sourceIP(e.r); ip.IsValid() { // what this server calls has none
-		rec.SourceIP = ip.String()
+	if e.from.IsValid() { // what this server calls has none
+		rec.SourceIP = e.call.Source
 	}
 	if f != nil {
 		rec.ErrorCode, rec.ErrorMessage = f.Code, f.Message
