@@ -242,7 +242,7 @@ func (x *exchange) cancellable() (done func()) {
 
 // receive reads the body of a request, and how it is to be answered.
 func (x *exchange) receive(body io.Reader, length int64) ([]byte, *failure) {
-	if kind, _, _ := mime.ParseMediaType(x.header.Get("Content-Type")); kind != "" && kind != "application/json" {
+	if kind := x.header.Get("Content-Type"); kind != "application/json" && !isJSON(kind) {
 		f := invalid(codeInvalidRequest, "The Content-Type of a message is application/json")
 		f.status = http.StatusUnsupportedMediaType
 		return nil, f
@@ -267,6 +267,12 @@ func (x *exchange) receive(body io.Reader, length int64) ([]byte, *failure) {
 		return nil, f
 	}
 	return text, nil
+}
+
+// isJSON reports whether a Content-Type is JSON's, or nothing that is known.
+func isJSON(kind string) bool {
+	kind, _, _ = mime.ParseMediaType(kind)
+	return kind == "" || kind == "application/json"
 }
 
 func tooLarge() *failure {
