@@ -102,7 +102,7 @@ func (c *Call) Again(ctx context.Context, requirements ...auth.Requirement) (id 
 	if of == nil {
 		return next.RequestID, err
 	}
-	e := &exchange{p: of.p, r: of.r, claim: of.claim, match: of.match, call: &next, started: of.p.cfg.Now()}
+	e := &exchange{p: of.p, r: of.r, claim: of.claim, match: of.match, call: &next, from: of.from, started: of.p.cfg.Now()}
 	if err == nil {
 		return next.RequestID, e.audit(nil, e.match.op.Status)
 	}

@@ -380,7 +380,7 @@ func TestAgain(t *testing.T) {
 		t.Fatalf("%+v", k.audit.records)
 	}
 	one, two, first := k.audit.records[0], k.audit.records[1], k.audit.records[2]
-	if one.RequestID != ids[0] || !slices.Equal(one.Resources, []string{own}) || one.ErrorCode != "" || one.Status != 200 || one.Principal != first.Principal || one.AccessKeyID != testKey || one.Event != first.Event {
+	if one.RequestID != ids[0] || !slices.Equal(one.Resources, []string{own}) || one.ErrorCode != "" || one.Status != 200 || one.Principal != first.Principal || one.AccessKeyID != testKey || one.SourceIP != first.SourceIP || one.Event != first.Event {
 		t.Errorf("%+v", one)
 	}
 	if two.RequestID != ids[1] || !slices.Equal(two.Resources, []string{others}) || two.ErrorCode != "AccessDeniedException" || two.Status != 403 {

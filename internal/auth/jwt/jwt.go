@@ -191,7 +191,7 @@ func Claimed(token string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := p.token(false)
+	t := p.token()
 	t.Raw = NewBearer(token)
 	return &t, nil
 }
@@ -307,7 +307,8 @@ func (v *Verifier) signed(ctx context.Context, keys keyring, token string, maxBy
 		return nil, bad
 	}
 	p.jws = nil
-	p.strict, p.lenient = p.token(false), p.token(true)
+	p.strict = p.token()
+	p.lenient = p.strict.lenient()
 	if len(token) <= cachedBytes {
 		v.tokens.put(at, p)
 	}

@@ -163,32 +163,33 @@ func (p *parsed) verify(set *keySet) *Invalid {
 }
 
 // token is all but the text, which is the caller's alone.
-func (p *parsed) token(lenient bool) Token {
+func (p *parsed) token() Token {
 	t := Token{
 		Issuer: p.issuer, Subject: p.subject, Audience: words(p.claims["aud"], false),
 		Scopes:  append(words(p.claims["scope"], true), words(p.claims["scp"], true)...),
 		Expires: p.expires, Claims: p.claims,
 	}
-	if p.claims["token_use"] == "id" {
+	if t.identity() {
 		// It tells who a user is, and is no client's leave to call: what it says of
 		// client_id and scope may be the user's own words.
 		t.Scopes = nil
 	} else {
-		t.ClientID = p.clientID(lenient)
+		t.ClientID, _ = p.claims["client_id"].(string)
 	}
 	t.conditions = t.asked()
 	return t
 }
 
-func (p *parsed) clientID(lenient bool) string {
-	names := []string{"client_id"}
-	if lenient {
-		names = append(names, "azp", "appid")
-	}
-	for _, name := range names {
-		if id, _ := p.claims[name].(string); id != "" {
-			return id
+// identity reports whether it is an ID token.
+func (t *Token) identity() bool { return t.Claims["token_use"] == "id" }
+
+// lenient is the token for Rules that are.
+func (t Token) lenient() Token {
+	for _, name := range [...]string{"azp", "appid"} {
+		if id, _ := t.Claims[name].(string); t.ClientID == "" && !t.identity() && id != "" {
+			t.ClientID = id
+			t.conditions = t.asked()
 		}
 	}
-	return ""
+	return t
 }
