@@ -26,14 +26,21 @@ type Directory struct {
 func (d *Directory) Find(ctx context.Context, s Store, key string) (p Place, found bool, err error) {
 	all, ok := d.all.Get(struct{}{})
 	if !ok {
-		watch := s.Watch(RowTopic(d.Table))
-		if err := s.View(ctx, func(r Reader) (err error) { all, err = d.read(r); return err }); err != nil {
+		if all, err = d.look(ctx, s); err != nil {
 			return p, false, err
 		}
-		d.all.Put(struct{}{}, all, watch)
 	}
 	p, found = all[key]
 	return p, found, nil
+}
+
+func (d *Directory) look(ctx context.Context, s Store) (all map[string]Place, err error) {
+	watch := s.Watch(RowTopic(d.Table))
+	if err := s.View(ctx, func(r Reader) (err error) { all, err = d.read(r); return err }); err != nil {
+		return nil, err
+	}
+	d.all.Put(struct{}{}, all, watch)
+	return all, nil
 }
 
 func (d *Directory) read(r Reader) (map[string]Place, error) {

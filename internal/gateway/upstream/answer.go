@@ -28,7 +28,7 @@ type answer struct {
 func (s *server) send(parent context.Context, got *session, c *target.Call, r *request) (answer, error) {
 	// The caller's context ends with its request, while a connection is worth keeping
 	// until the server's answer has ended too.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), s.limits.Call)
+	ctx, cancel := s.outliving(parent)
 	unlink := context.AfterFunc(parent, cancel)
 	kept := false
 	defer func() {
@@ -70,6 +70,16 @@ func (s *server) send(parent context.Context, got *session, c *target.Call, r *r
 		return answer{}, err
 	}
 	return a, nil
+}
+
+// outliving is a context that does not end with the caller's, and at the latest when a
+// call does: a caller's own end, if it comes sooner, needs no second timer.
+func (s *server) outliving(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx := context.WithoutCancel(parent)
+	if end, ok := parent.Deadline(); ok && time.Until(end) <= s.limits.Call {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, s.limits.Call)
 }
 
 // ended tells apart why a context ended.
