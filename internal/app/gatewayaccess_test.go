@@ -3,6 +3,7 @@ package app
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/secretstore"
+	"github.com/outcrop/outcrop/internal/telemetry"
 )
 
 // serving makes a gateway with an authorizer, and returns its id and ARN once it serves.
@@ -71,6 +73,43 @@ func TestDeniedAtAuthenticateOnly(t *testing.T) {
 	ping(200, `"result":{}`)
 	g.allow(`{"Effect":"Deny","Action":"bedrock-agentcore:InvokeGateway","Resource":"*"}`)
 	ping(403, `"code":-32002`)
+}
+
+// TestBatchesAreRecorded: each call of a batch is decided on by what is known of the request
+// that it came with, and is recorded as its caller's.
+func TestBatchesAreRecorded(t *testing.T) {
+	g := newPortal(t)
+	g.role()
+	id, arn := g.serving("batches", types.AuthorizerTypeAwsIam)
+	g.allow(`{"Effect":"Allow","Action":"bedrock-agentcore:InvokeGateway","Resource":"` + arn + `","Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.1/32"},"StringEquals":{"aws:UserAgent":"batcher"}}}`)
+	cr := g.with("GATEWAY_IAM_ROLE", &agentcorecontrol.CredentialProvider{IamCredentialProvider: &agentcorecontrol.IamCredentialProvider{Service: new("bedrock-agentcore")}})
+	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/gw/"+id+"/mcp", strings.NewReader("["+ping+","+ping+","+ping+"]"))
+	g.must(err)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User-Agent", "batcher")
+	g.must(cr.Apply(t.Context(), r, &target.Call{}))
+	answer, err := http.DefaultClient.Do(r)
+	g.must(err)
+	body, err := io.ReadAll(answer.Body)
+	g.must(err)
+	g.must(answer.Body.Close())
+	if n := strings.Count(string(body), `"result":{}`); answer.StatusCode != http.StatusOK || n != 3 {
+		t.Fatalf("%s %s", answer.Status, body)
+	}
+	g.must(g.telemetry.Flush(t.Context()))
+	records, _, err := g.telemetry.Records(t.Context(), telemetry.AuditQuery{Scope: g.source.Scope, Event: "InvokeGateway"})
+	g.must(err)
+	ids := map[string]bool{}
+	for _, one := range records {
+		ids[one.RequestID] = true
+		if one.SourceIP != "127.0.0.1" || one.UserAgent != "batcher" || one.Status != http.StatusOK || one.ErrorCode != "" || !strings.Contains(one.Principal, "/gw/") || one.AccessKeyID == "" || !slices.Equal(one.Resources, []string{arn}) {
+			t.Errorf("%+v", one)
+		}
+	}
+	if len(records) != 3 || len(ids) != 3 {
+		t.Errorf("%d records of %d calls", len(records), len(ids))
+	}
 }
 
 // TestBundleOfADeniedSecret: a policy that names a secret holds for who leaves out the
