@@ -40,7 +40,8 @@ func (s *Server) gatewayDrivers(p *parts) (map[target.Kind]target.Driver, error)
 		return nil, err
 	}
 	maps.Copy(drivers, s.webDrivers(p, client))
-	named, err := s.connectorDrivers(p, out, lead, listening(p, home, s.cfg.Log))
+	listens := listening(p, home, s.cfg.Log)
+	named, err := s.connectorDrivers(p, out, lead, listens)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (s *Server) gatewayDrivers(p *parts) (map[target.Kind]target.Driver, error)
 	maps.Copy(drivers, map[target.Kind]target.Driver{
 		function.Kind:    &function.Driver{Functions: gatewayFunctions{p.identity}},
 		rest.OpenAPIKind: rest.OpenAPI{Config: rest.Config{Client: client, Credentials: credentials, AllowHTTP: true, Strict: s.cfg.Strict}},
-		"MCP_SERVER":     upstream.New(upstream.Config{Client: client, Credentials: credentials, Version: s.cfg.Version, Listening: listening(p, home, s.cfg.Log)}),
+		"MCP_SERVER":     upstream.New(upstream.Config{Client: client, Credentials: credentials, Version: s.cfg.Version, Listening: listens}),
 	})
 	return drivers, nil
 }
@@ -57,6 +58,7 @@ func (s *Server) gatewayDrivers(p *parts) (map[target.Kind]target.Driver, error)
 // left alone: a stream would keep their sandboxes running.
 func listening(p *parts, home func(context.Context, *url.URL) bool, log *slog.Logger) upstream.Listening {
 	return upstream.Listening{
+		Places:  &upstream.Places{},
 		Changed: func(ctx context.Context, of target.Source) { p.gateways.Announced(ctx, of.Scope, of.Gateway, of.ID) },
 		Wanted:  func(ctx context.Context, at *url.URL) bool { return !home(ctx, at) },
 		Full: func(ctx context.Context, of target.Source, most int) {

@@ -9,6 +9,7 @@ import (
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/gateway/tool"
+	"github.com/outcrop/outcrop/internal/store"
 )
 
 // record is what is kept of a target that serves: all that its driver needs, as it was
@@ -52,6 +53,20 @@ func (s *Service) recorded(ctx context.Context, doc catalogueDoc) (record, *agen
 		return r, nil, fmt.Errorf("read catalogue of target %s: %w", doc.ID, err)
 	}
 	return r, config, nil
+}
+
+// served is what serves of a target. It reports false where nothing does yet.
+func (s *Service) served(ctx context.Context, in *asked) (record, bool, error) {
+	var doc catalogueDoc
+	err := s.cfg.Store.View(ctx, func(r store.Reader) (err error) {
+		doc, err = s.docs.catalogues.Get(r, in.target.Scope, in.target.ID)
+		return err
+	})
+	if err != nil {
+		return record{}, false, gone(err)
+	}
+	r, _, err := s.recorded(ctx, doc)
+	return r, err == nil, err
 }
 
 // checkCatalogue holds the bounds of what targets offer (spec/gateway.md 6), and warns of

@@ -196,16 +196,8 @@ func (s *Service) busy(ctx context.Context, job payload) (busy bool, err error) 
 
 // offered reports whether a catalogue is the one that serves.
 func (s *Service) offered(ctx context.Context, in *asked, made target.Catalogue) (bool, error) {
-	var doc catalogueDoc
-	err := s.cfg.Store.View(ctx, func(r store.Reader) (err error) {
-		doc, err = s.docs.catalogues.Get(r, in.target.Scope, in.target.ID)
-		return err
-	})
-	if err != nil {
-		return false, gone(err)
-	}
-	serves, _, err := s.recorded(ctx, doc)
-	if err != nil {
+	serves, ok, err := s.served(ctx, in)
+	if err != nil || !ok {
 		return false, err
 	}
 	was, err := json.Marshal(serves.Catalogue)

@@ -3,7 +3,9 @@ package gateway_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,5 +123,68 @@ func TestAnnouncedBySlowServers(t *testing.T) {
 		}
 		close(blocked)
 		k.wait()
+	})
+}
+
+// TestUnasked: a server that says what it offers, and not to whom, has changed nothing. What
+// was known of its tools that ask holds for as long as the target is set up as it was.
+func TestUnasked(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G")
+		says := func(asking map[string][]string, unasked string) {
+			k.offers(nil)
+			k.driver.mu.Lock()
+			defer k.driver.mu.Unlock()
+			k.driver.answer = func(target.Source) (target.Catalogue, error) {
+				return target.Catalogue{Tools: []tool.Tool{{Name: "a", InputSchema: json.RawMessage(`{"type":"object"}`)}}, Asking: asking, Unasked: unasked}, nil
+			}
+		}
+		shown := func() (string, [32]byte) {
+			k.Helper()
+			v, err := k.View(k.Context(), id)
+			k.must(err)
+			return fmt.Sprint(v.Targets[0].Catalogue.Asking), v.Fingerprint()
+		}
+		says(nil, "")
+		tid := k.target(id, "T", server())
+		_, plain := shown()
+		look := func(want string) (synced bool) {
+			k.Helper()
+			before := *k.state(id, tid).LastSynchronizedAt
+			k.Announced(k.Context(), scope, id, tid)
+			time.Sleep(2 * time.Minute)
+			k.wait()
+			if got, _ := shown(); got != want {
+				k.Errorf("%s, want %s", got, want)
+			}
+			return !before.Equal(*k.state(id, tid).LastSynchronizedAt)
+		}
+		says(map[string][]string{"a": {target.Samples}}, "")
+		if !look("map[a:[sampling]]") {
+			t.Error("a tool that asks now is no change")
+		}
+		if _, print := shown(); print == plain {
+			t.Error("callers are not told whom a tool is for now")
+		}
+		says(nil, "it is busy")
+		if look("map[a:[sampling]]") {
+			t.Error("a server that does not say whom its tools are for has changed them")
+		}
+		_, err := k.SynchronizeGatewayTargets(k.ctx(), &agentcorecontrol.SynchronizeGatewayTargetsRequest{GatewayIdentifier: &id, TargetIdList: []string{tid}})
+		k.must(err)
+		k.wait()
+		got, _ := shown()
+		if st := k.state(id, tid); got != "map[a:[sampling]]" || *st.Status != "READY" || !strings.Contains(fmt.Sprint(st.StatusReasons), "it is busy") {
+			t.Errorf("%s after %s %q", got, *st.Status, st.StatusReasons)
+		}
+		_, err = k.UpdateGatewayTarget(k.ctx(), &agentcorecontrol.UpdateGatewayTargetRequest{GatewayIdentifier: &id, TargetId: &tid, Name: new("T"),
+			TargetConfiguration: server(func(c *agentcorecontrol.McpServerTargetConfiguration) {
+				c.Endpoint = new("https://other.example.com/mcp")
+			})})
+		k.must(err)
+		k.wait()
+		if got, _ := shown(); got != "map[]" {
+			t.Errorf("%s of another server", got)
+		}
 	})
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,8 +65,12 @@ func (h prepare) Do(ctx context.Context, item *work.Item) error {
 	if err != nil {
 		return permanent(err)
 	}
+	warnings := made.Warnings
+	if made.Unasked != "" {
+		warnings = append(warnings, "Which tools are only for callers who can be asked could not be found out: "+made.Unasked+". What was known before holds. Synchronize the target to try again.")
+	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		if err := s.serve(tx, job, value, made.Warnings); err != nil {
+		if err := s.serve(tx, job, value, warnings); err != nil {
 			return err
 		}
 		return item.Complete(tx)
@@ -148,8 +153,8 @@ func describe(src *target.Source, id, name string, config *agentcorecontrol.Upda
 }
 
 // catalogue asks a target what it offers.
-func (s *Service) catalogue(ctx context.Context, in *asked) (target.Catalogue, error) {
-	ctx, cancel := context.WithTimeout(ctx, catalogueLimit)
+func (s *Service) catalogue(parent context.Context, in *asked) (target.Catalogue, error) {
+	ctx, cancel := context.WithTimeout(parent, catalogueLimit)
 	defer cancel()
 	driver := s.cfg.Drivers[in.source.Kind]
 	if driver == nil {
@@ -165,7 +170,23 @@ func (s *Service) catalogue(ctx context.Context, in *asked) (target.Catalogue, e
 	if err == nil {
 		err = checkCatalogue(in.source.Name, &made)
 	}
+	if err == nil && made.Unasked != "" {
+		made.Asking, err = s.asking(parent, in)
+	}
 	return made, err
+}
+
+// asking is what is known of the tools that ask of a target that is set up as it was.
+func (s *Service) asking(ctx context.Context, in *asked) (map[string][]string, error) {
+	serves, ok, err := s.served(ctx, in)
+	if err != nil || !ok {
+		return nil, err
+	}
+	config, err := encode(s.shapes.target, in.config)
+	if err != nil || !bytes.Equal(config, serves.Config) {
+		return nil, err
+	}
+	return serves.Catalogue.Asking, nil
 }
 
 // fetch reads what a target needs beside its configuration.

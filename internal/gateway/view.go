@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -60,12 +61,14 @@ type View struct {
 	print   [sha256.Size]byte
 }
 
-// Fingerprint changes with Tools.
+// Fingerprint changes with Tools, and with whom they are for.
 func (v *View) Fingerprint() [sha256.Size]byte {
 	v.printed.Do(func() {
 		h := sha256.New()
 		for i := range v.Tools {
-			_, _ = h.Write(v.Tools[i].JSON) // a hash takes everything
+			t := &v.Tools[i]
+			_, _ = h.Write(t.JSON) // a hash takes everything
+			_, _ = fmt.Fprintf(h, "%q", t.Target.Catalogue.Asking[t.Tool.Name])
 		}
 		h.Sum(v.print[:0])
 	})

@@ -99,8 +99,8 @@ type Request struct {
 
 // Call is a call that was let in.
 type Call interface {
-	// Again lets one more in that came with it, and returns its id. The error is a
-	// *fault.Error.
+	// Again lets one more in that came with it, and returns its id. The error holds a
+	// *fault.Error where it is refused; any other is a fault of ours.
 	Again(ctx context.Context, requirements ...auth.Requirement) (id string, err error)
 }
 

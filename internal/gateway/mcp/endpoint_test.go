@@ -422,16 +422,18 @@ func TestEvents(t *testing.T) {
 	for name, tt := range map[string]struct {
 		streaming bool
 		body      string
+		response  string // of the interceptor of answers
 		headers   []string
 		want      bool
 	}{
-		"streams":        {true, call, nil, true},
-		"takes none":     {true, call, []string{"Accept: application/json"}, false},
-		"does not":       {false, call, nil, false},
-		"of a batch":     {true, "[" + call + "]", nil, false},
-		"takes anything": {true, call, []string{"Accept: */*"}, true},
+		"streams":        {true, call, "", nil, true},
+		"takes none":     {true, call, "", []string{"Accept: application/json"}, false},
+		"does not":       {false, call, "", nil, false},
+		"of a batch":     {true, "[" + call + "]", "", nil, false},
+		"takes anything": {true, call, "", []string{"Accept: */*"}, true},
+		"is intercepted": {true, call, `{"interceptorOutputVersion":"1.0","mcp":{}}`, nil, false},
 	} {
-		k := newKit(t)
+		k, _ := intercepting(t, "", tt.response)
 		k.v.Streaming = tt.streaming
 		called := false
 		k.one.while = func(_ context.Context, c target.Call) {

@@ -207,7 +207,7 @@ func (x *exchange) callTool() (json.RawMessage, *failure) {
 func (x *exchange) call(t *gateway.Target) target.Call {
 	c := target.Call{
 		RequestID: x.request, MessageID: plainID(x.msg.ID), Session: x.session.ID, Caller: x.caller, Version: x.version,
-		Meta: x.params.Meta, Params: x.params.Rest, Header: x.passing(t), Query: x.asking(t), Client: x.out, Events: x.out.events,
+		Meta: x.params.Meta, Params: x.params.Rest, Header: x.passing(t), Query: x.asking(t), Client: x.out, Events: x.out.asks(),
 	}
 	if x.out.asks() {
 		c.Capabilities = x.session.capabilities()

@@ -91,6 +91,8 @@ type Catalogue struct {
 	// Asking are the tools, by name, that a server before 2026-07-28 has only for clients who
 	// can be asked, with those of the things below of which one has to be declared.
 	Asking map[string][]string `json:"asking,omitempty"`
+	// Unasked is why Asking could not be found out, or empty: what was known before holds.
+	Unasked string `json:"-"`
 	// Warnings are what the target's owner should know, and is served nevertheless.
 	Warnings []string `json:"warnings,omitempty"`
 	// Document is what the driver fetched to make the catalogue of, and opens the target by;
@@ -170,7 +172,8 @@ type Call struct {
 	// ClientCapabilities; nothing is nothing. Callers since 2026-07-28 say it in Meta.
 	Capabilities json.RawMessage
 	// Client is who can be told and asked while the call runs; nil is nobody. Events is set
-	// where what it is told arrives.
+	// where what it is told arrives, and takes nothing from the answer: once told, a caller
+	// has its status and headers, which interceptors would set.
 	Client Client
 	Events bool
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/outcrop/outcrop/internal/gateway/tool"
 )
 
-// catalogue asks a server for all that it offers.
-func (s *server) catalogue(ctx context.Context) (target.Catalogue, error) {
+// catalogue asks a server for all that it offers, and where it is probed, to whom.
+func (s *server) catalogue(ctx context.Context, probed bool) (target.Catalogue, error) {
 	var c target.Catalogue
 	call := &target.Call{Catalogue: true}
 	got, l, err := s.agreed(ctx, call)
@@ -30,7 +30,6 @@ func (s *server) catalogue(ctx context.Context) (target.Catalogue, error) {
 		return c, fmt.Errorf("list tools: %w", err)
 	}
 	c.Tools, c.Warnings = readTools(tools, got.modern)
-	c.Asking = s.asking(ctx, got, c.Tools)
 	for _, more := range []struct {
 		capability, method, member string
 		to                         *[]json.RawMessage
@@ -59,19 +58,22 @@ func (s *server) catalogue(ctx context.Context) (target.Catalogue, error) {
 			*more.to = append(*more.to, item)
 		}
 	}
+	if probed && s.sessions && !got.modern && got.id != "" {
+		if c.Asking, err = s.asking(ctx, c.Tools); err != nil {
+			c.Unasked = why(err) // it has said what it offers
+		}
+	}
 	return c, nil
 }
 
 // asking finds out which tools a server does not list to clients who cannot be asked: what
-// clients declare counts in a session of revisions before 2026-07-28. A server that does not
-// say is taken to have its tools for all.
-func (s *server) asking(ctx context.Context, got *session, tools []tool.Tool) map[string][]string {
-	if !s.sessions || got.modern || got.id == "" {
-		return nil
-	}
+// clients declare counts in a session of revisions before 2026-07-28.
+func (s *server) asking(ctx context.Context, tools []tool.Tool) (map[string][]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Greeting)
+	defer cancel()
 	everybody, err := s.toolsFor(ctx, "{}")
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	out := map[string][]string{}
 	for _, t := range tools {
@@ -80,7 +82,7 @@ func (s *server) asking(ctx context.Context, got *session, tools []tool.Tool) ma
 		}
 	}
 	if len(out) == 0 {
-		return nil
+		return nil, nil
 	}
 	all := []string{}
 	for _, one := range []struct{ ability, capabilities string }{
@@ -88,7 +90,7 @@ func (s *server) asking(ctx context.Context, got *session, tools []tool.Tool) ma
 	} {
 		listed, err := s.toolsFor(ctx, one.capabilities)
 		if err != nil {
-			return nil
+			return nil, err
 		}
 		all = append(all, one.ability)
 		for name := range out {
@@ -102,7 +104,7 @@ func (s *server) asking(ctx context.Context, got *session, tools []tool.Tool) ma
 			out[name] = all
 		}
 	}
-	return out
+	return out, nil
 }
 
 // toolsFor are the names of the tools that a server lists to a client with capabilities, in a

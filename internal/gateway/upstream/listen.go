@@ -19,16 +19,23 @@ type Listening struct {
 	// Changed is told when a server says so, and when it may have without being heard: each
 	// time that listening begins. It may be called often.
 	Changed func(ctx context.Context, of target.Source)
-	// Wanted says whether the server at a URL is listened to: one that runs as long as
-	// somebody is connected is better left alone. Nil is all.
+	// Wanted says whether the server at a URL is listened to, and asked more than for its
+	// lists: one that runs as long as somebody is connected is better left alone. Nil is all.
 	Wanted func(ctx context.Context, at *url.URL) bool
 	// Full is told, once, of a target whose server has to wait, since others of its account
 	// have the streams that it may have: most of all. Nil is nobody.
 	Full func(ctx context.Context, of target.Source, most int)
+	// Places are shared by the Drivers that have the same; nil is the Driver's own.
+	Places *Places
+}
+
+// wants reports whether the server at a URL is not to be left alone.
+func (l *Listening) wants(ctx context.Context, at *url.URL) bool {
+	return l.Wanted == nil || l.Wanted(ctx, at)
 }
 
 const (
-	// maxListening bounds the streams of a Driver: each keeps a connection.
+	// maxListening bounds the streams of Places: each keeps a connection.
 	maxListening = 1000
 	// Between a stream's end and the next one. It doubles while streams do not last.
 	listenAgain    = time.Second
@@ -51,7 +58,7 @@ func (d *Driver) listen(s *server, of target.Source) {
 	ctx := s.life
 	s.changed = func() { d.cfg.Listening.Changed(ctx, of) }
 	s.loose.Go(func() {
-		if wanted := d.cfg.Listening.Wanted; wanted != nil && !wanted(ctx, s.endpoint) {
+		if !d.cfg.Listening.wants(ctx, s.endpoint) {
 			return
 		}
 		if leave := d.place(ctx, of); leave != nil {
@@ -61,10 +68,10 @@ func (d *Driver) listen(s *server, of target.Source) {
 	})
 }
 
-// place waits for one among the streams of a Driver. It returns nil where ctx ends before.
+// place waits for one among the Places. It returns nil where ctx ends before.
 func (d *Driver) place(ctx context.Context, of target.Source) (leave func()) {
 	for told := false; ; told = true {
-		if leave = d.places.take(of.Scope.Account); leave != nil {
+		if leave = d.cfg.Listening.Places.take(of.Scope.Account); leave != nil {
 			return leave
 		}
 		if full := d.cfg.Listening.Full; full != nil && !told {
@@ -80,16 +87,17 @@ func (d *Driver) place(ctx context.Context, of target.Source) (leave func()) {
 	}
 }
 
-// places counts the streams of a Driver. The zero value has none.
-type places struct {
+// Places count the streams that listen to servers. The zero value has none. They are safe
+// for concurrent use.
+type Places struct {
 	mu  sync.Mutex
 	all int
 	of  map[string]int // by account
 }
 
-// take takes one more for an account, or returns nil. An account has at most as many as are
-// left for all others: half of all where it is alone, and none takes the last.
-func (p *places) take(account string) (leave func()) {
+// take takes one more for an account, or returns nil. An account that has as many as are left
+// gets no more: half of all where it is alone. The last one is for an account that has none.
+func (p *Places) take(account string) (leave func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.of[account] >= maxListening-p.all {

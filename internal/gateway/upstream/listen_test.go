@@ -169,9 +169,10 @@ func TestNotListening(t *testing.T) {
 	}
 }
 
-// TestPlaces: an account has at most as many streams as are left for all others.
+// TestPlaces: an account that has as many streams as are left gets no more, and the last one
+// goes to one that has none.
 func TestPlaces(t *testing.T) {
-	var p places
+	var p Places
 	take := func(account string) (leave []func()) {
 		for one := p.take(account); one != nil; one = p.take(account) {
 			leave = append(leave, one)
@@ -181,6 +182,15 @@ func TestPlaces(t *testing.T) {
 	first, second, third := take("1"), take("2"), take("3")
 	if len(first) != 500 || len(second) != 250 || len(third) != 125 || p.all != 875 {
 		t.Errorf("%d, %d, %d of %d", len(first), len(second), len(third), p.all)
+	}
+	var more []func()
+	for i := 4; p.all < maxListening; i++ {
+		if more = append(more, take(fmt.Sprint(i))...); i > 20 {
+			t.Fatalf("%d are taken at last", p.all)
+		}
+	}
+	for _, one := range more {
+		one()
 	}
 	for _, one := range append(first[1:], second...) {
 		one()
@@ -199,16 +209,18 @@ func TestListeningWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var requests atomic.Int64
 		var full []string
+		places := &Places{} // that others share
 		client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 			requests.Add(1)
 			return nil, errors.New("it is not there")
 		})}
 		d := New(Config{Client: func(target.Source) (*http.Client, error) { return client, nil }, Listening: Listening{
+			Places:  places,
 			Changed: func(context.Context, target.Source) {},
 			Full:    func(_ context.Context, of target.Source, most int) { full = append(full, fmt.Sprint(of.ID, " ", most)) },
 		}})
 		var leave []func()
-		for one := d.places.take("111122223333"); one != nil; one = d.places.take("111122223333") {
+		for one := places.take("111122223333"); one != nil; one = places.take("111122223333") {
 			leave = append(leave, one)
 		}
 		src := source("http://tools.example/mcp")
@@ -227,11 +239,11 @@ func TestListeningWaits(t *testing.T) {
 		}
 		time.Sleep(listenAgainMax)
 		synctest.Wait()
-		if requests.Load() == 0 || d.places.all != 1 {
-			t.Errorf("%d requests and %d places when they have left", requests.Load(), d.places.all)
+		if requests.Load() == 0 || places.all != 1 {
+			t.Errorf("%d requests and %d places when they have left", requests.Load(), places.all)
 		}
-		if err := s.(*server).Close(); err != nil || d.places.all != 0 {
-			t.Errorf("%v, and %d places are taken of a server that is closed", err, d.places.all)
+		if err := s.(*server).Close(); err != nil || places.all != 0 {
+			t.Errorf("%v, and %d places are taken of a server that is closed", err, places.all)
 		}
 	})
 }

@@ -165,8 +165,9 @@ func (s *server) meta(b []byte, got *session, c *target.Call, r *request) []byte
 		if capabilities == nil {
 			capabilities = s.declared(c, modern)
 		}
-		if c.Version < modern && c.Events && !level {
-			b = append(b, `"`+metaLogLevel+`":"debug",`...) // older callers are sent all without asking
+		if c.Version < modern && c.Events && !level && len(s.passed) == 0 {
+			// Older callers are sent all without asking, unless it would cost them headers of the answer.
+			b = append(b, `"`+metaLogLevel+`":"debug",`...)
 		}
 		b = append(append(b, `"`+metaVersion+`":"`+modern+`","`+metaInfo+`":`...), info...)
 		return append(append(append(b, `,"`+metaCapabilities+`":`...), capabilities...), '}')

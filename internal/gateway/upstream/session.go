@@ -187,6 +187,8 @@ func (s *server) initialize(ctx context.Context, c *target.Call) (*session, erro
 		return nil, &malformed{what: "its Mcp-Session-Id has characters that are not visible ASCII, or more than 1024"}
 	}
 	if err := s.notify(ctx, got, c, "notifications/initialized", nil); err != nil {
+		l := &link{session: got, first: bare(c)} // the server has it all the same
+		s.background(ctx, func(ctx context.Context) { s.leave(ctx, l) })
 		return nil, fmt.Errorf("tell server that it is initialized: %w", err)
 	}
 	return got, nil

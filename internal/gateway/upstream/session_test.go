@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -446,7 +448,7 @@ func TestAsking(t *testing.T) {
 	list := func() target.Catalogue {
 		t.Helper()
 		c, err := New(Config{Client: local()}).Catalogue(t.Context(), src)
-		if err != nil || len(c.Tools) != 5 {
+		if err != nil || len(c.Tools) != 5 || (c.Unasked != "") != refuse {
 			t.Fatalf("%+v, %v", c, err)
 		}
 		if made, live := k.counts(); live != 0 {
@@ -461,10 +463,53 @@ func TestAsking(t *testing.T) {
 	if got := list().Asking; got != nil {
 		t.Errorf("%v of a server that does not say", got)
 	}
-	refuse, src.Sessions = false, false
-	c, err := New(Config{Client: local()}).Catalogue(t.Context(), src)
+	refuse = false
+	// A server that is left alone is asked for its lists alone.
+	made, _ := k.counts()
+	alone := Listening{Wanted: func(context.Context, *url.URL) bool { return false }}
+	c, err := New(Config{Client: local(), Listening: alone}).Catalogue(t.Context(), src)
+	if now, _ := k.counts(); err != nil || len(c.Tools) != 5 || c.Asking != nil || c.Unasked != "" || now != made+1 {
+		t.Errorf("left alone: %+v, %v, %d sessions", c, err, now-made)
+	}
+	src.Sessions = false
+	c, err = New(Config{Client: local()}).Catalogue(t.Context(), src)
 	if err != nil || len(c.Tools) != 1 || c.Asking != nil {
 		t.Errorf("without sessions: %+v, %v", c, err)
+	}
+}
+
+// TestAskingInVain: a server that begins one session alone has its tools listed all the same,
+// in little more than the time that a greeting has.
+func TestAskingInVain(t *testing.T) {
+	k := newKeeper(t)
+	begin := k.answers["initialize"]
+	k.answers["initialize"] = func(w http.ResponseWriter, r *http.Request, m envelope) {
+		if made, _ := k.counts(); made > 0 {
+			<-r.Context().Done()
+			return
+		}
+		begin(w, r, m)
+	}
+	src := source(serve(t, k).URL)
+	src.Sessions = true
+	began := time.Now()
+	c, err := New(Config{Client: local(), Limits: Limits{Greeting: 500 * time.Millisecond, Catalogue: time.Minute}}).Catalogue(t.Context(), src)
+	if took := time.Since(began); err != nil || len(c.Tools) != 1 || c.Asking != nil || c.Unasked == "" || took > 20*time.Second {
+		t.Errorf("after %s: %+v, %v", took, c, err)
+	}
+}
+
+// TestSessionsThatDoNotBegin: a session is ended whose server does not hear that it begins.
+func TestSessionsThatDoNotBegin(t *testing.T) {
+	k := newKeeper(t)
+	k.answers["notifications/initialized"] = func(w http.ResponseWriter, _ *http.Request, _ envelope) {
+		http.Error(w, "no", http.StatusInternalServerError)
+	}
+	if _, err := New(Config{Client: local()}).Catalogue(t.Context(), source(serve(t, k).URL)); err == nil {
+		t.Error("a session began")
+	}
+	if made, live := k.counts(); made == 0 || live != 0 {
+		t.Errorf("%d of %d sessions are left", live, made)
 	}
 }
 

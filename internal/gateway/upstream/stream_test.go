@@ -15,6 +15,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 )
 
@@ -362,5 +363,14 @@ func TestLogs(t *testing.T) {
 		if got := <-asked; got != tt.asks || len(c.told) != tt.told {
 			t.Errorf("%+v: asks for %q, and is told %q", tt, got, c.told)
 		}
+	}
+	// A log that begins the stream would cost the caller the headers of the answer.
+	of := source(now.endpoint.String())
+	of.Metadata = &agentcorecontrol.MetadataConfiguration{AllowedResponseHeaders: []string{"X-Cost"}}
+	if _, err := unopened(t, Config{}, of).Call(t.Context(), target.Call{Tool: "x", Version: legacy, Events: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-asked; got != "" {
+		t.Errorf("with headers of answers: asks for %q", got)
 	}
 }

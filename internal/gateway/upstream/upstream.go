@@ -87,16 +87,16 @@ func (l Limits) withDefaults() Limits {
 }
 
 // Driver is the target.Driver of the kind MCP_SERVER.
-type Driver struct {
-	cfg    Config
-	places places // streams that are open for what servers say by themselves
-}
+type Driver struct{ cfg Config }
 
 // New returns a Driver.
 func New(cfg Config) *Driver {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Listening.Places == nil {
+		cfg.Listening.Places = &Places{}
 	}
 	return &Driver{cfg: cfg}
 }
@@ -116,7 +116,7 @@ func (d *Driver) Catalogue(ctx context.Context, src target.Source) (target.Catal
 	}
 	asked, cancel := context.WithTimeout(ctx, s.limits.Catalogue)
 	defer cancel()
-	c, err := s.catalogue(asked)
+	c, err := s.catalogue(asked, d.cfg.Listening.wants(asked, s.endpoint)) // each probe would start an agent of ours
 	if ended := s.Close(); err == nil {
 		err = ended
 	}
