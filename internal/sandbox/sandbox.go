@@ -88,7 +88,8 @@ type Sandbox interface {
 	//
 	// Errors: ErrUnsavable when copies of this guest would share what must be
 	// unique to each (asked with keep only: what ends is continued, not copied),
-	// or its state cannot be saved; the text says which process or why. The
+	// or its state cannot be saved, as when it exceeds Limits.MemoryBytes with what
+	// lies on the disk; the text says which process or why. The
 	// guest goes on in that case. ErrStopped when it has ended.
 	Save(ctx context.Context, keep bool) (Snapshot, error)
 
@@ -120,6 +121,7 @@ type Snapshot interface {
 // Usage is what a sandbox uses and has used.
 type Usage struct {
 	MemoryBytes int64         // now, engine's own part included
+	DiskBytes   int64         // now, of the machine's disk, without volumes: what Save takes besides memory
 	CPU         time.Duration // since its start
 	Processes   int           // now
 	Sent        int64         // bytes from the guest to its Network
@@ -183,6 +185,13 @@ type Capabilities struct {
 
 	// DefaultTmpBytes and MaxTmpBytes bound Spec.TmpBytes.
 	DefaultTmpBytes, MaxTmpBytes int64
+
+	// DefaultDiskBytes is what a zero Limits.DiskBytes means.
+	DefaultDiskBytes int64
+
+	// FilesInMemory: what guests write to /tmp and below Spec.Root counts as their
+	// memory. Otherwise it lies on the machine's disk.
+	FilesInMemory bool
 
 	// DefaultMemoryBytes is what a zero Limits.MemoryBytes means, and
 	// MaxMemoryBytes what the machine has for all sandboxes; 0: not known.

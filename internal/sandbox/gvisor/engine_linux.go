@@ -24,6 +24,9 @@ type engine struct {
 	cfg   Config
 	host  host
 	files fs.FS
+	// filesInMemory: what guests write cannot lie on the disk, where it could not be
+	// executed.
+	filesInMemory bool
 
 	mu     sync.Mutex
 	closed bool
@@ -64,8 +67,12 @@ func newEngine(cfg Config, h host, files fs.FS) (*engine, error) {
 	if err := discardOthers(dir, unpackPrefix); err != nil {
 		return nil, fmt.Errorf("make gvisor engine: %w", err)
 	}
+	inMemory, err := mountedNoexec(dir)
+	if err != nil {
+		return nil, fmt.Errorf("make gvisor engine: %w", err)
+	}
 	e := &engine{
-		cfg: cfg, host: h, files: files,
+		cfg: cfg, host: h, files: files, filesInMemory: inMemory,
 		guests: map[string]*guest{}, names: map[string]*guest{},
 		connecting: make(chan struct{}, 1),
 	}
@@ -79,7 +86,7 @@ func (e *engine) Capabilities() sandbox.Capabilities {
 	return sandbox.Capabilities{
 		Engine: "gvisor", Version: gvisorVersion,
 		GuestUID: GuestUID, GuestGID: GuestGID,
-		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes,
+		DefaultTmpBytes: DefaultTmpBytes, MaxTmpBytes: MaxTmpBytes, DefaultDiskBytes: DefaultDiskBytes, FilesInMemory: e.filesInMemory,
 		DefaultMemoryBytes: e.host.defaultMemory(), MaxMemoryBytes: e.host.memory(),
 		Owners:    !needsUserNamespace(),
 		HalfClose: true, // with the forwarder that tools/embedsandbox repaired

@@ -3,6 +3,7 @@ package gvisor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -102,6 +103,9 @@ func playNoexec(ctx context.Context) error {
 	e, err := newEngine(Config{Dir: filepath.Join(dir, "engine")}, host{}, files)
 	if err != nil {
 		return err
+	}
+	if !e.Capabilities().FilesInMemory {
+		return errors.New("Capabilities().FilesInMemory is false")
 	}
 	s, err := e.Start(ctx, sandbox.Spec{ID: "x", Args: []string{"sh", "-c", "exit 5"}})
 	if err != nil {

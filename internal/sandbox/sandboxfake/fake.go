@@ -33,6 +33,8 @@ type Engine struct {
 	Key string
 	// Ballast is added to the size of snapshots, in bytes.
 	Ballast int
+	// FilesInMemory is the capability.
+	FilesInMemory bool
 	// Use is what every guest uses.
 	Use sandbox.Usage
 	// Stuck guests ignore SIGTERM.
@@ -61,7 +63,7 @@ var _ sandbox.Engine = (*Engine)(nil)
 
 // Capabilities implements sandbox.Engine.
 func (e *Engine) Capabilities() sandbox.Capabilities {
-	return sandbox.Capabilities{Engine: "fake", Snapshots: true, Passthrough: true, SnapshotKey: cmp.Or(e.Key, "fake")}
+	return sandbox.Capabilities{Engine: "fake", Snapshots: true, Passthrough: true, SnapshotKey: cmp.Or(e.Key, "fake"), FilesInMemory: e.FilesInMemory}
 }
 
 // Close implements sandbox.Engine.

@@ -411,11 +411,15 @@ func testRootSaved(t *testing.T, b *bench) {
 	needsSnapshots(t, b)
 	root := b.root(t)
 	before := listing(t, root)
+	text := strings.Repeat("saved", 20_000)
 	var out Buffer
-	spec := b.rooted(t, root, "swap", "127.0.0.1:8080", "/data/file", "saved")
+	spec := b.rooted(t, root, "swap", "127.0.0.1:8080", "/data/file", text)
 	spec.Savable, spec.SafeToCopy, spec.Stdout, spec.Limits.DiskBytes = true, true, &out, 16<<20
 	s := b.start(t, spec)
 	out.WaitFor(t, "wrote\n")
+	if u, err := s.Usage(t.Context()); err != nil || u.DiskBytes < int64(len(text)) && !b.engine.Capabilities().FilesInMemory {
+		t.Errorf("Usage() = %+v, %v; it has written %d bytes below its root", u, err, len(text))
+	}
 	snapshot := save(t, s, false)
 	wait(t, s)
 	for i := range 2 {
@@ -428,8 +432,8 @@ func testRootSaved(t *testing.T, b *bench) {
 		}
 		c.Close()
 		wait(t, s)
-		if got := out.String(); got != "saved\n" {
-			t.Errorf("a resumed guest reads %q in its file", got)
+		if got := out.String(); got != text+"\n" {
+			t.Errorf("a resumed guest reads %.40q in its file", got)
 		}
 	}
 	if after := listing(t, root); after != before {

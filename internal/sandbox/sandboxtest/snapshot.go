@@ -27,6 +27,7 @@ func snapshotTests() []test {
 		{"SaveConnections", testSaveConnections},
 		{"SaveOutbound", testSaveOutbound},
 		{"SaveUnsavable", testSaveUnsavable},
+		{"SaveTooLarge", testSaveTooLarge},
 		{"SaveGivenUp", testSaveGivenUp},
 		{"SaveWhileStopping", testSaveWhileStopping},
 		{"SnapshotStream", testSnapshotStream},
@@ -289,6 +290,38 @@ func testSaveUnsavable(t *testing.T, b *bench) {
 	both.Wait()
 	ask(t, s)
 	save(t, s, false) // alone it may go on
+}
+
+// testSaveTooLarge: what lies on the disk becomes memory in a snapshot, and is held
+// against the guest's bound of memory then.
+func testSaveTooLarge(t *testing.T, b *bench) {
+	needsSnapshots(t, b)
+	if b.engine.Capabilities().FilesInMemory {
+		t.Skip("Capabilities().FilesInMemory is true")
+	}
+	const size = 300 << 20
+	spec := b.spec(t)
+	spec.Args = []string{"sh", "-c", fmt.Sprintf("head -c %d /dev/zero > /tmp/x; echo ready; while [ -e /tmp/x ]; do sleep 0.1; done; echo removed; sleep 1000; true", size)}
+	spec.Limits.MemoryBytes, spec.TmpBytes = 128<<20, 400<<20
+	var out Buffer
+	spec.Stdout = &out
+	s := b.start(t, spec)
+	out.WaitFor(t, "ready\n")
+	u, err := s.Usage(t.Context())
+	if err != nil || u.DiskBytes < size || u.DiskBytes > size+size/10 || u.MemoryBytes > 128<<20 {
+		t.Errorf("Usage() = %+v, %v; it has %d bytes in /tmp", u, err, size)
+	}
+	if _, err := s.Save(t.Context(), false); !errors.Is(err, sandbox.ErrUnsavable) || !strings.Contains(err.Error(), " MiB in files") {
+		t.Fatalf("Save() = %v, want ErrUnsavable and why", err)
+	}
+	execute(t, s, shell("rm /tmp/x"))
+	out.WaitFor(t, "removed\n") // it has gone on
+	for end := time.Now().Add(patience); u.DiskBytes > size/10 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if u, err = s.Usage(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(t, s, false)
 }
 
 // testSaveGivenUp: a guest that was to be saved and ended goes on when nobody

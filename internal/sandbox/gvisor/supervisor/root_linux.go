@@ -39,6 +39,10 @@ const (
 	upperName = "upper.tar"
 	// upperFile begins that file's name as the engine's clean-up knows it.
 	upperFile = "runsc-filestore-upper-"
+	// rootFile and tmpFile begin the names that the files behind writable roots and
+	// /tmp had.
+	rootFile = "runsc-filestore-"
+	tmpFile  = ".gvisor.filestore."
 )
 
 // rootCapabilities are those of a guest that is root in its own image: what other

@@ -88,6 +88,9 @@ func (g *guest) savePaused(m *wire.Save, files []*os.File) (saved *wire.Saved, e
 			return nil, err
 		}
 	}
+	if err := g.fits(); err != nil {
+		return nil, err
+	}
 	back, err := g.lend()
 	if err != nil {
 		return nil, err
@@ -105,6 +108,24 @@ func (g *guest) savePaused(m *wire.Save, files []*os.File) (saved *wire.Saved, e
 		return nil, &wire.Failure{Kind: wire.Unsaved, Text: reason}
 	}
 	return saved, err
+}
+
+// fits refuses to save a guest that has more than its bound of memory with what lies
+// on the disk: all of it becomes memory in a snapshot, which nothing else bounds.
+func (g *guest) fits() error {
+	g.mu.Lock()
+	w := g.watch
+	g.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	memory, disk := w.used(), w.onDisk()
+	if disk == 0 || w.limits.Memory <= 0 || memory <= w.limits.Memory-disk {
+		return nil
+	}
+	return &wire.Failure{Kind: wire.Unsaved, Text: fmt.Sprintf(
+		"it has %d MiB in files, in /tmp or in place of its image's; with its memory they exceed its limit of memory, %d MiB: remove files, or raise the limit",
+		disk>>20, (w.limits.Memory-wire.OverheadBytes)>>20)}
 }
 
 // lend takes the sandbox's process out of the guest's bound of memory, and returns

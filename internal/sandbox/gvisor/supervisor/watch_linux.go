@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -46,6 +47,7 @@ type watch struct {
 	memory *os.File // the guest's; nil if it could not be had
 	page   int64
 	discs  []*volume
+	files  []*os.File   // of the disk, in which the guest's own file systems lie
 	tables atomic.Int64 // see countTables
 	stop   chan struct{}
 	ended  chan struct{}
@@ -78,6 +80,7 @@ func (g *guest) watchOver(pid int, l wire.Limits) {
 			}
 		}
 	}
+	w.files = filestores(pid)
 	g.mu.Lock()
 	g.watch = w
 	g.mu.Unlock()
@@ -98,6 +101,36 @@ func (g *guest) unwatch() {
 	if w.memory != nil {
 		w.memory.Close()
 	}
+	for _, f := range w.files {
+		f.Close()
+	}
+}
+
+// filestores are the files of disksDir that a sandbox's process has open: they have
+// lost their names, and are found by what these were.
+func filestores(pid int) (all []*os.File) {
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	seen := map[uint64]bool{}
+	for _, link := range links {
+		path, err := os.Readlink(link)
+		name := filepath.Base(path)
+		if err != nil || !strings.HasPrefix(name, rootFile) && !strings.HasPrefix(name, tmpFile) {
+			continue
+		}
+		fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
+		f := os.NewFile(uintptr(fd), name)
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) != nil || seen[st.Ino] {
+			f.Close()
+			continue
+		}
+		seen[st.Ino] = true
+		all = append(all, f)
+	}
+	return all
 }
 
 func (w *watch) run() {
@@ -160,6 +193,17 @@ func (w *watch) used() int64 {
 	return file + anonymous(w.pid, w.page) + w.tables.Load()
 }
 
+// onDisk is what the guest's own file systems have on the disk, in bytes.
+func (w *watch) onDisk() (sum int64) {
+	for _, f := range w.files {
+		var st unix.Stat_t
+		if unix.Fstat(int(f.Fd()), &st) == nil {
+			sum += st.Blocks * 512
+		}
+	}
+	return sum
+}
+
 // anonymous is the memory of a process that no file has, in bytes.
 func anonymous(pid int, page int64) int64 {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
@@ -216,6 +260,7 @@ func (g *guest) usage(last wire.Measured) wire.Measured {
 	if n := w.used(); n > 0 {
 		last.Memory = n
 	}
+	last.Disk = w.onDisk()
 	var e event
 	if err := controlFor(callTimeout, g.id, guestEvent, &g.id, &e); err != nil {
 		return last

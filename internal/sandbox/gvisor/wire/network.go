@@ -43,6 +43,7 @@ type Measured struct {
 	Sent      int64         `json:"sent"`      // bytes to its network
 	Received  int64         `json:"received"`  // bytes from its network
 	Memory    int64         `json:"memory"`    // bytes, now
+	Disk      int64         `json:"disk"`      // bytes, now
 	CPU       time.Duration `json:"cpu"`       // of all processors
 	Processes int           `json:"processes"` // and threads, now
 }
