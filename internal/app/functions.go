@@ -50,7 +50,7 @@ func (s *Server) openFunctions(p *parts) (*lambda.Service, error) {
 	return lambda.New(lambda.Config{
 		Store: p.store, Objects: functionZips{p.objects}, Code: p.code, Wheels: wheels(cfg), Secrets: p.box, Sessions: s.sessions, Logs: p.telemetry,
 		Interpreters: functionInterpreters(cfg, p.runtimes), Directory: p.directory, Guests: functionGuests{s.guests},
-		Limits:   sandbox.Limits{CPUs: cfg.Sessions.CPUs},
+		Limits: sandbox.Limits{CPUs: cfg.Sessions.CPUs}, FilesInMemory: s.engine.Capabilities().FilesInMemory,
 		GuestEnv: env, GuestMounts: mounts, SDKs: sdks, Dir: dir, SnapshotLife: cfg.Sessions.SnapshotLife,
 		Remote: others, Log: cfg.Log, Now: time.Now,
 	})

@@ -122,6 +122,9 @@ func (s *Service) planOf(doc functionDoc, v *version, key session.Key, in image.
 	}
 	limits := s.cfg.Limits
 	limits.MemoryBytes = int64(v.Settings.Memory)<<20 + runtimeMemory
+	if s.cfg.FilesInMemory { // what is asked for beyond the default comes on top
+		limits.MemoryBytes += int64(max(0, v.Settings.Scratch-defaultScratch)) << 20
+	}
 	plan.Spec = sandbox.Spec{
 		Args: launch.Args, Dir: launch.Dir, Code: held.Dir, Mounts: slices.Concat(mounts, s.cfg.GuestMounts),
 		Env:    merge(launch.Env, platformEnv(doc, v), s.cfg.GuestEnv, userEnv(env)),

@@ -97,6 +97,8 @@ type Config struct {
 	// Limits bound each environment beyond what its function says; a zero one is the
 	// engine's.
 	Limits sandbox.Limits
+	// FilesInMemory: what environments have in /tmp counts as their memory.
+	FilesInMemory bool
 	// GuestEnv are variables that lead SDKs inside to this server, NAME=VALUE, and
 	// GuestMounts what they need.
 	GuestEnv    []string
