@@ -7,15 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What snapshots leave of a disk to others: so many bytes, and of a small disk one
+// What snapshots and guests leave of a disk to others: so many bytes, and of a small disk one
 // part in so many.
 const (
 	diskReserve     = 1 << 30
 	diskReservePart = 20
 )
 
-// freeDisk asks how many bytes of the file system that holds dir snapshots may
-// still take.
+// freeDisk asks how many bytes of the file system that holds dir snapshots
+// and guests may still take.
 func freeDisk(dir string) func() (int64, error) {
 	return func() (int64, error) {
 		var st unix.Statfs_t

@@ -113,10 +113,7 @@ func (s *Server) openSessions(ctx context.Context, cfg Config, f foundation, own
 		Engine: s.engine, Limit: cfg.MaxSessions, Log: cfg.Log, Store: f.store, Owner: owner,
 		Templates: templates, Hibernated: hibernated, Storage: directories, Note: sessionNote(f), Noted: f.telemetry.Flush,
 		HibernateAfter: max(c.HibernateAfter, 0), KeepHibernated: c.KeepHibernated, MemoryBudget: c.MemoryBudget,
-		Spares: c.Spares, SpareMemory: c.SpareBytes,
-	}
-	if c.MemoryBudget == 0 {
-		mc.FreeMemory = freeMemory()
+		Spares: c.Spares, SpareMemory: c.SpareBytes, FreeMemory: freeMemory(), FreeDisk: freeDisk(cfg.DataDir),
 	}
 	s.sessions = session.NewManager(mc)
 	if err := s.sessions.Recover(ctx); err != nil {

@@ -131,7 +131,10 @@ func (s *Service) run(ctx context.Context, doc functionDoc, n Name, in Invocatio
 
 // worded gives the errors of sessions Lambda's words.
 func (s *Service) worded(err error) error {
+	disk, isDisk := errors.AsType[*session.DiskError](err)
 	switch {
+	case isDisk:
+		return throttled("This host has no room for another environment: " + disk.Error() + ". A smaller EphemeralStorage needs less.").Because(err)
 	case errors.Is(err, session.ErrLimit):
 		return throttled("This host has no room for another environment.").Because(err)
 	case errors.Is(err, session.ErrClosed), errors.Is(err, session.ErrStopping), errors.Is(err, session.ErrElsewhere):

@@ -15,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/image"
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/session"
 )
 
 // TestLife has a function be made, invoked, changed and deleted.
@@ -110,21 +111,24 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// TestStorage gives a function the /tmp that it asks for, which is no part of its memory.
+// TestStorage gives a function the /tmp that it asks for, and memory for it only where
+// that is what it lies in.
 func TestStorage(t *testing.T) {
-	with(t, nil, func(r *rig) {
-		for name, one := range map[string]struct{ tmp, memory int64 }{"small": {512, 256}, "large": {10_240, 256}} {
-			in := request(r, name)
-			in.EphemeralStorage = &lambda.EphemeralStorage{Size: new(int32(one.tmp))}
-			_, err := r.api.CreateFunction(r.root(), in)
-			must(r, err)
-			r.settled(name)
-			specs := r.engine.Specs()
-			if s := specs[len(specs)-1]; s.TmpBytes != one.tmp<<20 || s.Limits.MemoryBytes != one.memory<<20 {
-				r.Errorf("%s: /tmp of %d MiB in memory of %d MiB", name, s.TmpBytes>>20, s.Limits.MemoryBytes>>20)
+	for inMemory, large := range map[bool]int64{false: 256, true: 256 + 9_728} {
+		with(t, func(c *Config) { c.FilesInMemory = inMemory }, func(r *rig) {
+			for name, one := range map[string]struct{ tmp, memory int64 }{"small": {512, 256}, "large": {10_240, large}} {
+				in := request(r, name)
+				in.EphemeralStorage = &lambda.EphemeralStorage{Size: new(int32(one.tmp))}
+				_, err := r.api.CreateFunction(r.root(), in)
+				must(r, err)
+				r.settled(name)
+				specs := r.engine.Specs()
+				if s := specs[len(specs)-1]; s.TmpBytes != one.tmp<<20 || s.Limits.MemoryBytes != one.memory<<20 {
+					r.Errorf("%s, in memory %t: /tmp of %d MiB in memory of %d MiB", name, inMemory, s.TmpBytes>>20, s.Limits.MemoryBytes>>20)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // TestStandardError is in the log of an invocation, too.
@@ -446,4 +450,12 @@ func TestRemote(t *testing.T) {
 			r.Errorf("%+v", res)
 		}
 	})
+}
+
+// TestFullDisk says which setting needs less of it.
+func TestFullDisk(t *testing.T) {
+	f := fault.From((&Service{}).worded(&session.DiskError{Need: 10 << 30, Free: 3 << 30}))
+	if f.Code != "TooManyRequestsException" || !strings.Contains(f.Message, "may write 10240 MiB") || !strings.Contains(f.Message, "A smaller EphemeralStorage needs less.") {
+		t.Errorf("%s: %s", f.Code, f.Message)
+	}
 }

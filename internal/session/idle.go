@@ -144,5 +144,5 @@ func (s *session) measure() {
 	}
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	s.memory = u.MemoryBytes
+	s.memory, s.files = u.MemoryBytes, u.DiskBytes
 }

@@ -52,6 +52,7 @@ type session struct {
 	lifetime *time.Timer
 	why      string
 	memory   int64
+	files    int64 // on the disk
 
 	// What the guest says of itself while it is idle.
 	busy     bool
@@ -144,6 +145,9 @@ func (s *session) start(plan Planner, leaving []departure) error {
 	err := s.m.awaitRoom(s, leaving)
 	if err == nil {
 		s.plan, err = plan(s.life, version)
+	}
+	if err == nil {
+		err = s.m.diskRoom(s.plan.Spec)
 	}
 	if err == nil {
 		s.spec = s.plan.Spec

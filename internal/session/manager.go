@@ -57,9 +57,12 @@ type Config struct {
 	Note func(key Key, text string)
 	// Noted waits until what Note wrote outlives this process. Nil: nobody waits.
 	Noted func(context.Context) error
-	// FreeMemory tells what may still be used for sandboxes, in bytes; nil:
-	// nobody is asked.
+	// FreeMemory tells what may still be used for sandboxes, in bytes; nil: nobody is
+	// asked. With a MemoryBudget it is asked only before files are saved.
 	FreeMemory func() (int64, error)
+	// FreeDisk tells how many bytes guests may still take of the disk that what they
+	// write lies on; nil: nobody is asked.
+	FreeDisk func() (int64, error)
 }
 
 // Manager runs sessions. It is safe for concurrent use. Time is package time's;
@@ -80,6 +83,7 @@ type Manager struct {
 	begun    time.Time                       // when the last session did
 	closed   bool
 	running  sync.WaitGroup // one for each session until nothing is left of it
+	large    chan struct{}  // see admit
 }
 
 // NewManager returns a Manager. Recover takes up what another process left.
@@ -87,6 +91,7 @@ func NewManager(cfg Config) *Manager {
 	return &Manager{
 		cfg: cfg, savable: cfg.Engine.Capabilities().Snapshots, sessions: map[Key]*session{}, asleep: map[Key]*sleeper{}, lost: map[Key]Status{},
 		makers: map[*session]context.CancelFunc{}, wishes: map[Key]*wish{}, wished: make(chan struct{}, 1),
+		large: make(chan struct{}, 1),
 	}
 }
 

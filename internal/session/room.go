@@ -111,7 +111,7 @@ func (m *Manager) lack(askHost bool) int64 {
 	if m.cfg.MemoryBudget > 0 {
 		lack = used - m.cfg.MemoryBudget
 	}
-	if m.cfg.FreeMemory == nil || !askHost {
+	if m.cfg.FreeMemory == nil || m.cfg.MemoryBudget > 0 || !askHost {
 		return lack
 	}
 	free, err := m.cfg.FreeMemory()

@@ -101,10 +101,15 @@ func (s *session) save() (*sleeper, error) {
 	if busy {
 		return nil, errBusy
 	}
-	// They break with the save, and are not to be taken for good ones.
-	s.transport.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(s.life, saveLimit)
 	defer cancel()
+	done, err := s.admit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	// They break with the save, and are not to be taken for good ones.
+	s.transport.CloseIdleConnections()
 	saved, err := s.box.Save(ctx, false)
 	if err != nil {
 		return nil, err

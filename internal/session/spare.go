@@ -89,6 +89,9 @@ func (sp *spare) start(ctx context.Context) error {
 	defer h.Release()
 	s := newSession(ctx, sp.m, sp.key)
 	s.plan, s.spec = sp.plan, sp.plan.Spec
+	if err := sp.m.diskRoom(s.spec); err != nil {
+		return err
+	}
 	if err := s.attempt(ctx, restoreLimit, h.Snapshot()); err != nil {
 		return err
 	}

@@ -156,6 +156,9 @@ func (m *Manager) rehearse(ctx context.Context, key Key, plan Plan, why string, 
 		}
 	}
 	s.plan, s.spec = plan, plan.Spec
+	if err := m.diskRoom(s.spec); err != nil {
+		return err
+	}
 	if plan.Storage != "" && m.cfg.Storage != nil {
 		// Nobody's: a session's own is mounted in its place.
 		v, err := m.cfg.Storage.Scratch()

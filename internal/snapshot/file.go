@@ -214,6 +214,21 @@ func (s *Store) reserve(name string, size int64) error {
 	}
 }
 
+// Fits returns ErrFull unless there is room for a file of a size now.
+func (s *Store) Fits(size int64) error {
+	free := int64(math.MaxInt64)
+	if s.cfg.Free != nil {
+		var err error
+		if free, err = s.cfg.Free(); err != nil {
+			return fmt.Errorf("look for room for a snapshot: %w", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.room("", size, free)
+	return err
+}
+
 // room returns what is to be dropped next to have room for a file, or nil when
 // there is, or ErrFull. The caller holds the mutex.
 func (s *Store) room(name string, size, free int64) (oldest *file, err error) {

@@ -382,11 +382,14 @@ func acquireFault(err error) error {
 	var start *session.StartError
 	var unavailable *sandbox.UnavailableError
 	var command *sandbox.CommandError
+	var disk *session.DiskError
 	switch {
 	case errors.As(err, &start):
 		return runtime.StartFault(start)
 	case errors.Is(err, session.ErrStopping), errors.Is(err, session.ErrElsewhere):
 		return fault.Retryable("Session operation in progress, please retry")
+	case errors.As(err, &disk):
+		return fault.Quota("%s. Stop sessions that are not needed, or make room on the disk of the data directory (`outcrop prune`)", err).Because(err)
 	case errors.Is(err, session.ErrLimit):
 		return fault.Quota("%s. Stop sessions that are not needed, or raise the limit (outcrop serve --max-sessions, --max-memory)", err).Because(err)
 	case errors.As(err, &unavailable):

@@ -414,3 +414,16 @@ func TestIdleConnectionsAreShort(t *testing.T) {
 		}
 	})
 }
+
+// TestFullDisk tells what is missing, and what makes room.
+func TestFullDisk(t *testing.T) {
+	bubble(t, func(http.ResponseWriter, *http.Request) {}, func(c *clock) {
+		c.engine.Fail = &session.DiskError{Need: 10 << 30, Free: 3 << 30}
+		_, err := c.invoke(c.Context())
+		want := "the guest may write 10240 MiB to the server's disk, in /tmp and in place of its image's files, and 3072 MiB are left for guests. " +
+			"Stop sessions that are not needed, or make room on the disk of the data directory (`outcrop prune`)"
+		if f := fault.From(err); f.Message != want || f.Code != "ServiceQuotaExceededException" {
+			t.Errorf("invoke: %v, want %s", err, want)
+		}
+	})
+}
