@@ -94,8 +94,9 @@ type Spec struct {
 	// Limits.MemoryBytes, Stdout and Stderr.
 	Snapshot Snapshot
 
-	// TmpBytes bounds the guest's writable directories /tmp and /dev/shm, each. What is
-	// in /dev/shm is memory, and where Capabilities.FilesInMemory says so all of it. Zero means Capabilities.DefaultTmpBytes.
+	// TmpBytes bounds the guest's writable directories /tmp and /dev/shm, each. What is in
+	// /dev/shm is memory, and what is in /tmp where Capabilities.FilesInMemory says so.
+	// Zero means Capabilities.DefaultTmpBytes.
 	TmpBytes int64
 
 	// Stdout and Stderr receive the guest's output as it comes, in pieces of
