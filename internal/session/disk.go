@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
@@ -23,16 +22,23 @@ func (e *DiskError) Error() string {
 // Is matches ErrLimit.
 func (e *DiskError) Is(target error) bool { return target == ErrLimit }
 
-// diskRoom returns a DiskError unless the disk has room for all that a guest may
-// write. What others may still write is not asked for.
+// diskRoom returns a DiskError unless the disk has room for what a guest may write that
+// was given more than usual. Any other starts on a full disk too, as what makes room may
+// have to; what others may still write is not asked for.
 func (m *Manager) diskRoom(spec sandbox.Spec) error {
 	c := m.cfg.Engine.Capabilities()
 	if m.cfg.FreeDisk == nil || c.FilesInMemory {
 		return nil
 	}
-	need := cmp.Or(spec.TmpBytes, c.DefaultTmpBytes)
-	if spec.Root != "" {
-		need += cmp.Or(spec.Limits.DiskBytes, c.DefaultDiskBytes)
+	var need int64
+	if spec.TmpBytes > c.DefaultTmpBytes {
+		need = spec.TmpBytes
+	}
+	if spec.Root != "" && spec.Limits.DiskBytes > c.DefaultDiskBytes {
+		need += spec.Limits.DiskBytes
+	}
+	if need == 0 {
+		return nil
 	}
 	free, err := m.cfg.FreeDisk()
 	if err != nil {
