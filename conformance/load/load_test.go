@@ -28,12 +28,12 @@ const (
 // nightly tells whether there is time.
 func nightly() bool { return os.Getenv("OUTCROP_NIGHTLY") != "" }
 
-// TestLoad calls at a fixed rate for sixteen seconds, ten minutes at night, or OUTCROP_LOAD.
+// TestLoad calls at a fixed rate for a minute, ten minutes at night, or OUTCROP_LOAD.
 // A machine that does not keep the rate is told of and fails nothing: an error does, a call
 // that is lost or doubled, and growth of the server between the first half and the second.
 func TestLoad(t *testing.T) {
 	linux(t)
-	length, rounds := 16*time.Second, 4
+	length, rounds := time.Minute, 4
 	if nightly() {
 		length, rounds = 10*time.Minute, 20
 	}
