@@ -80,10 +80,13 @@ func startOnce(ctx context.Context, binary, dir string) (time.Duration, int64, e
 	return 0, 0, fmt.Errorf("no answer at %s within 10 s", addr)
 }
 
-func median[T int64 | time.Duration | float64](v []T) T {
+func median[T int64 | time.Duration | float64](v []T) T { return part(v, 2) }
+
+// part is what one of so many parts of v is below.
+func part[T int64 | time.Duration | float64](v []T, of int) T {
 	v = slices.Clone(v)
 	slices.Sort(v)
-	return v[len(v)/2]
+	return v[len(v)/of]
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }
