@@ -35,6 +35,22 @@ func (g *portal) serving(name string, authorizer types.AuthorizerType) (id, arn 
 	}
 }
 
+// post sends a message to a gateway with credentials.
+func (g *portal) post(cr target.Credentials, id, message string) (status int, answer string) {
+	g.t.Helper()
+	r, err := http.NewRequestWithContext(g.t.Context(), http.MethodPost, g.url+"/gw/"+id+"/mcp", strings.NewReader(message))
+	g.must(err)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User-Agent", "caller")
+	g.must(cr.Apply(g.t.Context(), r, &target.Call{}))
+	a, err := http.DefaultClient.Do(r)
+	g.must(err)
+	body, err := io.ReadAll(a.Body)
+	g.must(err)
+	g.must(a.Body.Close())
+	return a.StatusCode, string(body)
+}
+
 // TestDeniedAtAuthenticateOnly: callers need no permission for a gateway that only
 // authenticates them, and one that a policy denies stays out.
 func TestDeniedAtAuthenticateOnly(t *testing.T) {
@@ -44,17 +60,8 @@ func TestDeniedAtAuthenticateOnly(t *testing.T) {
 	cr := g.with("GATEWAY_IAM_ROLE", &agentcorecontrol.CredentialProvider{IamCredentialProvider: &agentcorecontrol.IamCredentialProvider{Service: new("bedrock-agentcore")}})
 	ping := func(want int, text string) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/gw/"+id+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
-		g.must(err)
-		r.Header.Set("Content-Type", "application/json")
-		g.must(cr.Apply(t.Context(), r, &target.Call{}))
-		answer, err := http.DefaultClient.Do(r)
-		g.must(err)
-		body, err := io.ReadAll(answer.Body)
-		g.must(err)
-		g.must(answer.Body.Close())
-		if answer.StatusCode != want || !strings.Contains(string(body), text) {
-			t.Errorf("%s %s, want %d %s", answer.Status, body, want, text)
+		if status, body := g.post(cr, id, `{"jsonrpc":"2.0","id":1,"method":"ping"}`); status != want || !strings.Contains(body, text) {
+			t.Errorf("%d %s, want %d %s", status, body, want, text)
 		}
 	}
 	policy := func(effect, principal string) {
@@ -81,21 +88,11 @@ func TestBatchesAreRecorded(t *testing.T) {
 	g := newPortal(t)
 	g.role()
 	id, arn := g.serving("batches", types.AuthorizerTypeAwsIam)
-	g.allow(`{"Effect":"Allow","Action":"bedrock-agentcore:InvokeGateway","Resource":"` + arn + `","Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.1/32"},"StringEquals":{"aws:UserAgent":"batcher"}}}`)
+	g.allow(`{"Effect":"Allow","Action":"bedrock-agentcore:InvokeGateway","Resource":"` + arn + `","Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.1/32"},"StringEquals":{"aws:UserAgent":"caller"}}}`)
 	cr := g.with("GATEWAY_IAM_ROLE", &agentcorecontrol.CredentialProvider{IamCredentialProvider: &agentcorecontrol.IamCredentialProvider{Service: new("bedrock-agentcore")}})
 	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/gw/"+id+"/mcp", strings.NewReader("["+ping+","+ping+","+ping+"]"))
-	g.must(err)
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("User-Agent", "batcher")
-	g.must(cr.Apply(t.Context(), r, &target.Call{}))
-	answer, err := http.DefaultClient.Do(r)
-	g.must(err)
-	body, err := io.ReadAll(answer.Body)
-	g.must(err)
-	g.must(answer.Body.Close())
-	if n := strings.Count(string(body), `"result":{}`); answer.StatusCode != http.StatusOK || n != 3 {
-		t.Fatalf("%s %s", answer.Status, body)
+	if status, body := g.post(cr, id, "["+ping+","+ping+","+ping+"]"); status != http.StatusOK || strings.Count(body, `"result":{}`) != 3 {
+		t.Fatalf("%d %s", status, body)
 	}
 	g.must(g.telemetry.Flush(t.Context()))
 	records, _, err := g.telemetry.Records(t.Context(), telemetry.AuditQuery{Scope: g.source.Scope, Event: "InvokeGateway"})
@@ -103,7 +100,7 @@ func TestBatchesAreRecorded(t *testing.T) {
 	ids := map[string]bool{}
 	for _, one := range records {
 		ids[one.RequestID] = true
-		if one.SourceIP != "127.0.0.1" || one.UserAgent != "batcher" || one.Status != http.StatusOK || one.ErrorCode != "" || !strings.Contains(one.Principal, "/gw/") || one.AccessKeyID == "" || !slices.Equal(one.Resources, []string{arn}) {
+		if one.SourceIP != "127.0.0.1" || one.UserAgent != "caller" || one.Status != http.StatusOK || one.ErrorCode != "" || !strings.Contains(one.Principal, "/gw/") || one.AccessKeyID == "" || !slices.Equal(one.Resources, []string{arn}) {
 			t.Errorf("%+v", one)
 		}
 	}
