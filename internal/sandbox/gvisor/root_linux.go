@@ -15,16 +15,9 @@ import (
 	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 )
 
-const (
-	// DefaultDiskBytes bounds what a guest writes below its own root where the
-	// Spec says nothing.
-	DefaultDiskBytes = 2 << 30
-
-	// diskPrefix and tmpPrefix begin the names that gVisor gives the files of
-	// writable roots and of /tmp for the moment that they have one.
-	diskPrefix = "runsc-filestore-"
-	tmpPrefix  = ".gvisor.filestore."
-)
+// DefaultDiskBytes bounds what a guest writes below its own root where the Spec says
+// nothing.
+const DefaultDiskBytes = 2 << 30
 
 // makeDisks makes the directory for what guests write below their roots, and
 // removes what a machine that lost its power in the wrong moment left there.
@@ -40,7 +33,7 @@ func makeDisks(dir string) (string, error) {
 	for _, e := range entries {
 		info, err := e.Info()
 		// A young one may be another supervisor's, about to lose its name.
-		ours := strings.HasPrefix(e.Name(), diskPrefix) || strings.HasPrefix(e.Name(), tmpPrefix)
+		ours := strings.HasPrefix(e.Name(), wire.RootFile) || strings.HasPrefix(e.Name(), wire.TmpFile)
 		if err == nil && ours && time.Since(info.ModTime()) > startTimeout {
 			if err := os.Remove(filepath.Join(disks, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return "", err

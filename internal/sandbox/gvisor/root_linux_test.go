@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/outcrop/outcrop/internal/sandbox"
+	"github.com/outcrop/outcrop/internal/sandbox/gvisor/wire"
 	"github.com/outcrop/outcrop/internal/sandbox/sandboxtest"
 )
 
@@ -105,7 +106,7 @@ func TestDisksAreEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := time.Now().Add(-time.Hour)
-	for _, name := range []string{diskPrefix + "old", tmpPrefix + "old", diskPrefix + "young", "else"} {
+	for _, name := range []string{wire.RootFile + "old", wire.TmpFile + "old", wire.RootFile + "young", "else"} {
 		if err := os.WriteFile(filepath.Join(disks, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +120,7 @@ func TestDisksAreEmptied(t *testing.T) {
 		t.Fatalf("makeDisks() = %q, %v", got, err)
 	}
 	entries, err := os.ReadDir(disks)
-	if err != nil || len(entries) != 2 || entries[0].Name() != "else" || entries[1].Name() != diskPrefix+"young" {
+	if err != nil || len(entries) != 2 || entries[0].Name() != "else" || entries[1].Name() != wire.RootFile+"young" {
 		t.Errorf("left are %v, %v", entries, err)
 	}
 }

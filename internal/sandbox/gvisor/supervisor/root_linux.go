@@ -38,11 +38,7 @@ const (
 	// link to a file on the disk: the bundle's memory is for all sandboxes.
 	upperName = "upper.tar"
 	// upperFile begins that file's name as the engine's clean-up knows it.
-	upperFile = "runsc-filestore-upper-"
-	// rootFile and tmpFile begin the names that the files behind writable roots and
-	// /tmp had.
-	rootFile = "runsc-filestore-"
-	tmpFile  = ".gvisor.filestore."
+	upperFile = wire.RootFile + "upper-"
 )
 
 // rootCapabilities are those of a guest that is root in its own image: what other

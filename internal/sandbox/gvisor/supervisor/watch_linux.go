@@ -114,7 +114,7 @@ func filestores(pid int) (all []*os.File) {
 	for _, link := range links {
 		path, err := os.Readlink(link)
 		name := filepath.Base(path)
-		if err != nil || !strings.HasPrefix(name, rootFile) && !strings.HasPrefix(name, tmpFile) {
+		if err != nil || !strings.HasPrefix(name, wire.RootFile) && !strings.HasPrefix(name, wire.TmpFile) {
 			continue
 		}
 		fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)

@@ -20,6 +20,13 @@ type Limits struct {
 	OpenFiles uint64 `json:"openFiles,omitempty"`
 }
 
+// RootFile and TmpFile begin the names that gVisor gives the files, on the disk, of
+// writable roots and of /tmp for the moment that they have one.
+const (
+	RootFile = "runsc-filestore-"
+	TmpFile  = ".gvisor.filestore."
+)
+
 // A Volume shows the host's directory Source to the guest at Target, writable.
 type Volume struct {
 	Source string `json:"source"`
