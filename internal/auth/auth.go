@@ -244,8 +244,8 @@ func forbiddenToSessions(kind Kind, action string) bool {
 const platform = "aws"
 
 // canonical is the name by which policies know a resource. There is one partition
-// here: whoever names another one means the same resource, and must not go round a
-// Deny by it.
+// here: whoever names another one, or none, means the same resource, and must not
+// go round a Deny by it.
 func canonical(resource string) string {
 	partition, rest, ok := strings.Cut(strings.TrimPrefix(resource, "arn:"), ":")
 	if !ok || partition == "aws" || resource == "*" {
@@ -267,5 +267,5 @@ func ownerOf(resource string) (account string, ok bool) {
 			return "", false
 		}
 	}
-	return part[4], part[0] == "arn" && part[1] != "" && part[2] != "" && resource != ""
+	return part[4], part[0] == "arn" && part[2] != "" && resource != ""
 }

@@ -36,6 +36,7 @@ func TestDecide(t *testing.T) {
 		{"global service", root(), "iam:PassRole", "arn:aws:iam::123456789012:role/outcrop-default", auth.Allow},
 		{"the platform's own", root(), action, "arn:aws:bedrock-agentcore:us-east-1:aws:browser/aws.browser.v1", auth.Allow},
 		{"another partition", root(), action, "arn:aws-cn:bedrock-agentcore:cn-north-1:123456789012:runtime/a", auth.Allow},
+		{"no partition", root(), action, "arn::bedrock-agentcore:us-east-1:123456789012:runtime/a-1", auth.Allow},
 		{"another account", root(), action, "arn:aws:bedrock-agentcore:us-east-1:999999999999:runtime/a-1", auth.NoAllow},
 		{"pattern for the account", root(), action, "arn:aws:bedrock-agentcore:us-east-1:*:runtime/a-1", auth.NoAllow},
 		{"prefix of the account", root(), action, "arn:aws:bedrock-agentcore:us-east-1:1234567890:runtime/a-1", auth.NoAllow},

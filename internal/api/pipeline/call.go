@@ -240,9 +240,9 @@ func (t text) expand(template string) string {
 	return "*"
 }
 
-// isARN reports whether s has the parts of an ARN: arn, partition, service,
-// region and account, which may be empty, and the resource.
+// isARN reports whether s has the parts of an ARN: arn, service and resource, and
+// partition, region and account, which may be empty.
 func isARN(s string) bool {
 	part := strings.SplitN(s, ":", 6)
-	return len(part) == 6 && part[0] == "arn" && part[1] != "" && part[2] != "" && part[5] != ""
+	return len(part) == 6 && part[0] == "arn" && part[2] != "" && part[5] != ""
 }

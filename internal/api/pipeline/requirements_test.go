@@ -46,6 +46,7 @@ func TestRequirements(t *testing.T) {
 		{"tags", control, "ListTagsForResource", &agentcorecontrol.ListTagsForResourceRequest{ResourceArn: str(other)}},
 		{"tags of nothing", control, "ListTagsForResource", &agentcorecontrol.ListTagsForResourceRequest{ResourceArn: str("arn:aws:x")}},
 		{"invoke", data, "InvokeAgentRuntime", &agentcore.InvokeAgentRuntimeRequest{AgentRuntimeArn: str(testARN)}},
+		{"invoke, no partition", data, "InvokeAgentRuntime", &agentcore.InvokeAgentRuntimeRequest{AgentRuntimeArn: str(strings.Replace(testARN, ":aws:", "::", 1))}},
 		{"invoke by id", data, "InvokeAgentRuntime", &agentcore.InvokeAgentRuntimeRequest{AgentRuntimeArn: str(bare)}},
 		{"invoke an endpoint", data, "InvokeAgentRuntime", &agentcore.InvokeAgentRuntimeRequest{AgentRuntimeArn: str(bare), Qualifier: str("prod")}},
 		{"invoke an endpoint that is an ARN", data, "InvokeAgentRuntime", &agentcore.InvokeAgentRuntimeRequest{AgentRuntimeArn: str(testARN), Qualifier: str(other)}},

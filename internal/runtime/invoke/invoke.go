@@ -360,8 +360,8 @@ func sessionKey(call *pipeline.Call, arn, account, qualifier, id string) (sessio
 		return key, notFound(qualifier, arn)
 	}
 	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) != 6 || parts[2] != "bedrock-agentcore" || !strings.HasPrefix(parts[5], "runtime/") {
-		return key, fault.Validation("'%s' is not the ARN of an agent runtime", arn)
+	if len(parts) != 6 || parts[1] == "" || parts[2] != "bedrock-agentcore" || !strings.HasPrefix(parts[5], "runtime/") || parts[5] == "runtime/" {
+		return key, fault.Validation("'%s' is not the ARN of an agent runtime: write %s", arn, runtime.ARN(call.Scope, "ID"))
 	}
 	key.Owner = strings.TrimPrefix(parts[5], "runtime/")
 	if parts[3] != call.Scope.Region || parts[4] != call.Scope.Account {

@@ -392,6 +392,8 @@ func TestNames(t *testing.T) {
 		{"another account", foreign, "", 403, "AccessDeniedException", foreign},
 		{"another region", strings.Replace(k.arn(), "us-west-2", "eu-west-1", 1), "", 404, "ResourceNotFoundException", "No endpoint or agent found"},
 		{"another service", strings.Replace(k.arn(), "bedrock-agentcore", "lambda", 1), "", 400, "ValidationException", "is not the ARN of an agent runtime"},
+		{"no partition", strings.Replace(k.arn(), ":aws:", "::", 1), "", 400, "ValidationException", "is not the ARN of an agent runtime"},
+		{"no id", strings.TrimSuffix(k.arn(), k.id), "", 400, "ValidationException", "is not the ARN of an agent runtime"},
 		{"another kind", strings.Replace(k.arn(), "runtime/", "memory/", 1), "", 400, "ValidationException", "is not the ARN of an agent runtime"},
 	}
 	for _, tt := range tests {

@@ -18,7 +18,8 @@ import (
 func FuzzSessionKey(f *testing.F) {
 	scope := store.Scope{Account: "111122223333", Region: "us-west-2"}
 	for _, arn := range []string{runtime.ARN(scope, "a-0123456789"), "a-0123456789", "arn:", "arn:::::", "arn:aws:bedrock-agentcore:::runtime/",
-		"arn:aws:bedrock-agentcore:us-west-2:999999999999:runtime/a-0123456789", "arn:aws:bedrock-agentcore:us-west-2:111122223333:runtime/a/b:c"} {
+		"arn:aws:bedrock-agentcore:us-west-2:999999999999:runtime/a-0123456789", "arn:aws:bedrock-agentcore:us-west-2:111122223333:runtime/a/b:c",
+		"arn::bedrock-agentcore:us-west-2:111122223333:runtime/", "arn:aws-cn:bedrock-agentcore:us-west-2:111122223333:runtime/a-0123456789"} {
 		f.Add(arn, "", "")
 		f.Add(arn, "111122223333", "prod")
 	}
@@ -33,8 +34,11 @@ func FuzzSessionKey(f *testing.F) {
 		if key.Scope != scope || key.Endpoint == "" || key.ID != "s" {
 			t.Errorf("%+v", key)
 		}
-		if strings.HasPrefix(arn, "arn:") && runtime.ARN(scope, key.Owner) != strings.Replace(arn, strings.SplitN(arn, ":", 3)[1], "aws", 1) {
-			t.Errorf("%q became %+v", arn, key)
+		if rest, is := strings.CutPrefix(arn, "arn:"); is {
+			partition, rest, _ := strings.Cut(rest, ":")
+			if partition == "" || key.Owner == "" || runtime.ARN(scope, key.Owner) != "arn:aws:"+rest {
+				t.Errorf("%q became %+v", arn, key)
+			}
 		}
 	})
 }
