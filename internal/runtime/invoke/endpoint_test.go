@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -51,6 +52,7 @@ func portCall(method, path, query string, header http.Header) (*pipeline.Call, *
 func FuzzPortRequest(f *testing.F) {
 	f.Add("GET", "/", "", "Connection", "close")
 	f.Add("POST", "/a%2Fb;c", "X-Amz-Signature=1&a=%zz&X-amz-date=2&b", "Connection", "X-Own, Authorization")
+	f.Add("GET", "/", "0X-AmZ-SignAture=&X%2DAmz%2dSignature=1;b", "Connection", "close")
 	f.Add("GET", "//evil.example/", "", "Upgrade", "websocket")
 	f.Add("GET", "@evil.example/", "x", "Transfer-Encoding", "chunked")
 	f.Add("\r\nX", "/\r\n", "\r\n", "X-Own", "\r\nHost: x")
@@ -73,8 +75,11 @@ func FuzzPortRequest(f *testing.F) {
 				t.Errorf("%s: %q is passed on", name, v)
 			}
 		}
-		if strings.Contains(strings.ToLower(req.URL.RawQuery), "x-amz-signature=") {
-			t.Errorf("the query %q is passed on as %q", query, req.URL.RawQuery)
+		passed, _ := url.ParseQuery(req.URL.RawQuery) // what it cannot read is no proof
+		for name := range passed {
+			if strings.HasPrefix(strings.ToLower(name), "x-amz-") {
+				t.Errorf("the query %q is passed on as %q", query, req.URL.RawQuery)
+			}
 		}
 	})
 }
