@@ -5,18 +5,21 @@ package jsonraw
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"iter"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
+
+// maxDepth bounds how deep objects and arrays may lie in each other.
+const maxDepth = 10000
 
 // Valid tells whether a value is JSON (RFC 8259) in UTF-8. Members that are given twice,
 // and halves of pairs of surrogates as Python writes them, are for its reader to think
 // about.
 func Valid(raw []byte) bool {
-	return utf8.Valid(raw) && jsontext.Value(raw).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	end := value(raw, space(raw, 0), maxDepth)
+	return end > 0 && space(raw, end) == len(raw) && utf8.Valid(raw)
 }
 
 // Members are those of an object that is known to be JSON, keys as they read: what is
@@ -24,11 +27,13 @@ func Valid(raw []byte) bool {
 func Members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		for at := space(object, 1); at < len(object) && object[at] == '"'; {
-			end := skip(object, at)
+			end := quoted(object, at)
+			if end < 0 {
+				return
+			}
 			key := unquoted(object[at:end])
 			at = space(object, space(object, end)+1)
-			end = skip(object, at)
-			if !yield(key, object[at:end]) {
+			if end = value(object, at, maxDepth); end < 0 || !yield(key, object[at:end]) {
 				return
 			}
 			if at = space(object, end); at >= len(object) || object[at] != ',' {
@@ -43,8 +48,8 @@ func Members(object []byte) iter.Seq2[[]byte, []byte] {
 func Elements(array []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for at := space(array, 1); at < len(array) && array[at] != ']'; {
-			end := skip(array, at)
-			if !yield(array[at:end]) {
+			end := value(array, at, maxDepth)
+			if end < 0 || !yield(array[at:end]) {
 				return
 			}
 			if at = space(array, end); at >= len(array) || array[at] != ',' {
@@ -56,14 +61,14 @@ func Elements(array []byte) iter.Seq[[]byte] {
 }
 
 // Text is what a JSON string reads.
-func Text(quoted []byte) string { return string(unquoted(quoted)) }
+func Text(raw []byte) string { return string(unquoted(raw)) }
 
-func unquoted(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
+func unquoted(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
 	}
 	var s string
-	if json.Unmarshal(quoted, &s) != nil {
+	if json.Unmarshal(raw, &s) != nil {
 		return nil
 	}
 	return []byte(s)
@@ -86,48 +91,150 @@ func Trim(p []byte) []byte {
 	return p
 }
 
-// skip returns where a value ends that begins at a place of what is known to be JSON.
-func skip(p []byte, at int) int {
-	depth := 0
-	for ; at < len(p); at++ {
+// value returns where a value ends that begins at a place, or -1 where none does.
+func value(p []byte, at, depth int) int {
+	if at >= len(p) {
+		return -1
+	}
+	switch p[at] {
+	case '"':
+		return quoted(p, at)
+	case '{':
+		return list(p, at, '}', depth)
+	case '[':
+		return list(p, at, ']', depth)
+	case 't':
+		return word(p, at, "true")
+	case 'f':
+		return word(p, at, "false")
+	case 'n':
+		return word(p, at, "null")
+	}
+	return number(p, at)
+}
+
+// list is value for an object or an array, which end with a byte.
+func list(p []byte, at int, end byte, depth int) int {
+	if depth == 0 {
+		return -1
+	}
+	if at = space(p, at+1); at < len(p) && p[at] == end {
+		return at + 1
+	}
+	for {
+		if end == '}' {
+			if at >= len(p) || p[at] != '"' {
+				return -1
+			}
+			if at = quoted(p, at); at < 0 {
+				return -1
+			}
+			if at = space(p, at); at >= len(p) || p[at] != ':' {
+				return -1
+			}
+			at = space(p, at+1)
+		}
+		if at = value(p, at, depth-1); at < 0 {
+			return -1
+		}
+		if at = space(p, at); at >= len(p) {
+			return -1
+		}
 		switch p[at] {
-		case '"':
-			at = quoted(p, at) - 1
-		case '{', '[':
-			depth++
-			continue
-		case '}', ']':
-			depth--
-		case ',', ':', ' ', '\n', '\t', '\r':
-			continue
+		case end:
+			return at + 1
+		case ',':
+			at = space(p, at+1)
 		default:
-			for at+1 < len(p) && literal(p[at+1]) {
-				at++
+			return -1
+		}
+	}
+}
+
+// quoted is value for a string.
+func quoted(p []byte, at int) int {
+	for at++; ; at++ {
+		for at+8 <= len(p) && plain(binary.LittleEndian.Uint64(p[at:])) {
+			at += 8
+		}
+		if at >= len(p) {
+			return -1
+		}
+		switch c := p[at]; {
+		case c == '"':
+			return at + 1
+		case c < ' ':
+			return -1
+		case c == '\\':
+			if at++; at >= len(p) {
+				return -1
+			}
+			switch p[at] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			case 'u':
+				for range 4 {
+					if at++; at >= len(p) || !hex(p[at]) {
+						return -1
+					}
+				}
+			default:
+				return -1
 			}
 		}
-		if depth == 0 {
-			return at + 1
-		}
 	}
-	return len(p)
 }
 
-// quoted returns where a string ends.
-func quoted(p []byte, at int) int {
-	for at++; at < len(p); at++ {
-		switch p[at] {
-		case '\\':
+// plain tells whether none of eight bytes is a quote, a backslash or a control character.
+func plain(eight uint64) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	quotes, backslashes := eight^'"'*ones, eight^'\\'*ones // zero where they are
+	return ((quotes-ones)&^quotes|(backslashes-ones)&^backslashes|(eight-' '*ones)&^eight)&tops == 0
+}
+
+func hex(c byte) bool { return digit(c) || c|' ' >= 'a' && c|' ' <= 'f' }
+
+func digit(c byte) bool { return c >= '0' && c <= '9' }
+
+func word(p []byte, at int, w string) int {
+	if end := at + len(w); end <= len(p) && string(p[at:end]) == w {
+		return end
+	}
+	return -1
+}
+
+// number is value for a number.
+func number(p []byte, at int) int {
+	if p[at] == '-' {
+		at++
+	}
+	from := at
+	if at = digits(p, at); at < 0 || at > from+1 && p[from] == '0' {
+		return -1
+	}
+	if at < len(p) && p[at] == '.' {
+		if at = digits(p, at+1); at < 0 {
+			return -1
+		}
+	}
+	if at < len(p) && p[at]|' ' == 'e' {
+		if at++; at < len(p) && (p[at] == '+' || p[at] == '-') {
 			at++
-		case '"':
-			return at + 1
 		}
+		at = digits(p, at)
 	}
-	return len(p)
+	return at
 }
 
-// literal tells whether a byte goes on with a number, true, false or null.
-func literal(b byte) bool {
-	return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '.' || b == '+' || b == '-'
+// digits returns where digits end, of which there is one at least, or -1.
+func digits(p []byte, at int) int {
+	from := at
+	for at < len(p) && digit(p[at]) {
+		at++
+	}
+	if at == from {
+		return -1
+	}
+	return at
 }
 
 // Object tells whether raw is a JSON object.

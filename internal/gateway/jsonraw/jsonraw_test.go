@@ -6,7 +6,44 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
+
+// FuzzValid holds what is taken for JSON against jsontext.
+func FuzzValid(f *testing.F) {
+	for _, s := range []string{
+		`{"a":[1,-0.5e+3,true,false,null,"\u00e9\\\ud800\n"],"a":{}}`, " [ ] ", `{"a"}`, `[1,]`, `{"a":1,}`, "01", "-", "1.", "1e", "tru", "nul1", "\"\x01\"", `"\x"`, `"\u00g0"`, `"`, `"\`, "[", "{", "", " ", "1 2", "\"\xff\"", "\"1234567\x1f8\"", `"12345678\"90"`, "\"\xc3\xa9\u00a2\u20ac\"",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		want := utf8.Valid(in) && jsontext.Value(in).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+		if got := Valid(in); got != want {
+			t.Errorf("%q: %v, want %v", in, got, want)
+		}
+		for range Members(in) { // whatever it is, nothing is read beyond it
+		}
+		for range Elements(in) {
+		}
+	})
+}
+
+// TestDeep: as jsontext has it.
+func TestDeep(t *testing.T) {
+	for _, n := range []int{maxDepth, maxDepth + 1} {
+		for _, c := range [][3]string{{"[", "", "]"}, {`{"a":`, "1", "}"}} {
+			in := []byte(strings.Repeat(c[0], n) + c[1] + strings.Repeat(c[2], n))
+			if got, want := Valid(in), jsontext.Value(in).IsValid(); got != want || got != (n == maxDepth) {
+				t.Errorf("%d of %s: %v, want %v", n, c[0], got, want)
+			}
+			if Valid(in[:len(in)-1]) {
+				t.Errorf("%d of %s without the last %s", n, c[0], c[2])
+			}
+		}
+	}
+}
 
 // FuzzMembers holds what is read against encoding/json.
 func FuzzMembers(f *testing.F) {
@@ -53,6 +90,18 @@ func walk(t *testing.T, raw []byte) {
 		}
 		if json.Unmarshal(raw, &want) == nil && len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s: %s, want %s", raw, got, want)
+		}
+	}
+}
+
+// BenchmarkValid reads a call of a tool.
+func BenchmarkValid(b *testing.B) {
+	raw := []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"` + strings.Repeat("x", 1<<10) + `"},"_meta":{"a/b":{},"c":[1,2.5e3,true]}}}`)
+	b.SetBytes(int64(len(raw)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if !Valid(raw) {
+			b.Fatal("it is JSON")
 		}
 	}
 }
