@@ -4,8 +4,8 @@
 // Each connection of net/http's Transport has a goroutine that writes and one that reads,
 // so that a request is handed over three times until its answer is back. For what a
 // gateway does (a small message there, a small one back) these hand-overs are what most
-// of its time goes to. The messages are still net/http's to write and to read; what is
-// done here is to keep the connections.
+// of its time goes to. Answers are still net/http's to read; what is done here is to write
+// requests, and to keep the connections.
 //
 // All else is left to another http.RoundTripper: TLS, and with it HTTP/2; upgrades; bodies
 // that are large, or that somebody is still sending (those without GetBody), since a server
@@ -19,8 +19,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // Config is what a Transport is made with. All members are required.
@@ -36,10 +34,6 @@ type Config struct {
 	// MaxHeader bounds the head of an answer, in bytes.
 	MaxHeader int64
 }
-
-// maxBody bounds the body of a request that is taken here, in bytes: the kernel takes all
-// of it, whether the server reads or not.
-const maxBody = 64 << 10
 
 // Transport is an http.RoundTripper. It is safe for concurrent use.
 type Transport struct {
@@ -62,7 +56,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	text := t.text()
 	defer t.texts.Put(text)
-	if err := r.Write(text); err != nil { // it closes the body
+	if err := write(text, r); err != nil { // it closes the body
 		return nil, err
 	}
 	address := addressOf(r)
@@ -84,41 +78,6 @@ func (t *Transport) CloseIdleConnections() {
 	if next, ok := t.cfg.Next.(interface{ CloseIdleConnections() }); ok {
 		next.CloseIdleConnections()
 	}
-}
-
-// fits tells whether a request is one to be taken here.
-func fits(r *http.Request) bool {
-	switch {
-	case r.URL.Scheme != "http", r.URL.User != nil, r.Method == http.MethodConnect, !httpguts.ValidHeaderFieldName(r.Method),
-		r.ContentLength < 0 || r.ContentLength > maxBody, r.Body != nil && r.Body != http.NoBody && (r.GetBody == nil || r.ContentLength == 0),
-		r.Close, len(r.TransferEncoding) > 0, r.Trailer != nil:
-		return false
-	}
-	for name, values := range r.Header {
-		switch name {
-		case "Connection", "Expect", "Upgrade":
-			return false
-		}
-		if !httpguts.ValidHeaderFieldName(name) {
-			return false // which net/http refuses, and says so
-		}
-		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return false
-			}
-		}
-	}
-	return ascii(r.URL.Host)
-}
-
-// ascii tells whether a host needs no other spelling to be resolved.
-func ascii(host string) bool {
-	for i := range len(host) {
-		if host[i] >= 0x80 {
-			return false
-		}
-	}
-	return host != ""
 }
 
 // addressOf is where a request's server listens.
