@@ -142,8 +142,10 @@ func (s *Server) leadsHome(p *parts) func(context.Context, *url.URL) bool {
 			(strings.EqualFold(public.Host, u.Host) || !awshost.Is(u.Hostname()) && below(u.Hostname()) != "" && public.Port() == u.Port()) {
 			return true
 		}
-		_, port, err := net.SplitHostPort(u.Host)
-		return err == nil && u.Scheme == "http" && strings.HasSuffix(strings.ToLower(u.Hostname()), ".localhost") && gateway(u.Hostname()) != "" && strings.HasSuffix(s.cfg.Listener.Addr().String(), ":"+port)
+		if u.Scheme != "http" || u.Port() == "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), ".localhost") || gateway(u.Hostname()) == "" {
+			return false
+		}
+		return strings.HasSuffix(s.cfg.Listener.Addr().String(), ":"+u.Port())
 	}
 }
 
@@ -152,8 +154,11 @@ func (s *Server) leadsHome(p *parts) func(context.Context, *url.URL) bool {
 func (s *Server) namedHome(p *parts) func(context.Context, *url.URL) bool {
 	pool := s.localIssuer(p.foundation, p.pools)
 	return func(ctx context.Context, u *url.URL) bool {
+		if u.Scheme != "https" || u.User != nil || u.Port() != "" || s.guests.hosts == nil || s.guests.hosts.serves == nil {
+			return false
+		}
 		host := strings.ToLower(u.Hostname())
-		if s.guests.hosts == nil || s.guests.hosts.serves == nil || u.Scheme != "https" || u.User != nil || u.Port() != "" || !s.guests.hosts.own(ctx, host, nil) {
+		if !s.guests.hosts.own(ctx, host, nil) {
 			return false
 		}
 		id, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")

@@ -17,7 +17,7 @@ import (
 type kept struct {
 	images  *registry.Storage
 	account string
-	listen  net.Addr
+	port    string // where we listen
 }
 
 var _ oci.Local = kept{}
@@ -41,8 +41,7 @@ func (k kept) Canonical(scope store.Scope, reference string) string {
 // reaches reports whether a host, with its port, is this machine at our port.
 func (k kept) reaches(host string) bool {
 	name, port, err := net.SplitHostPort(host)
-	_, own, ownErr := net.SplitHostPort(k.listen.String())
-	if err != nil || ownErr != nil || port != own {
+	if err != nil || port != k.port {
 		return false
 	}
 	ip, err := netip.ParseAddr(name)

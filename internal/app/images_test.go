@@ -1,7 +1,6 @@
 package app
 
 import (
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,7 +12,7 @@ import (
 )
 
 func TestCanonicalReference(t *testing.T) {
-	k := kept{listen: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8642}}
+	k := kept{port: "8642"}
 	scope := store.Scope{Account: "111122223333", Region: "eu-west-1"}
 	const own = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/"
 	for reference, want := range map[string]string{

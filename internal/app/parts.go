@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -179,7 +180,11 @@ func (s *Server) openLeaves(ctx context.Context, p *parts) (err error) {
 	if err := s.openSessions(ctx, cfg, p.foundation, p.owner); err != nil {
 		return err
 	}
-	p.kept = kept{images: p.images, account: s.account, listen: cfg.Listener.Addr()}
+	_, port, err := net.SplitHostPort(cfg.Listener.Addr().String())
+	if err != nil {
+		return fmt.Errorf("read the port of the listener: %w", err)
+	}
+	p.kept = kept{images: p.images, account: s.account, port: port}
 	if p.unpacked, err = s.openImages(p.kept); err != nil {
 		return err
 	}

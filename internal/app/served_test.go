@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -10,7 +9,7 @@ import (
 
 // TestServedResources: a resource is at a name of this server's.
 func TestServedResources(t *testing.T) {
-	k := kept{listen: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8642}}
+	k := kept{port: "8642"}
 	s := served{
 		public: func() string { return "https://agents.example" }, reaches: k.reaches,
 		prefix:   gatewayHosts("localhost", "tools.example"),

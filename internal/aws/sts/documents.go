@@ -35,9 +35,12 @@ const (
 // split returns the issuer's id and which document is asked for.
 func split(path string) (id, document string, ok bool) {
 	rest, ok := strings.CutPrefix(path, federation.Path)
-	id, document, found := strings.Cut(rest, "/")
-	document = "/" + document
-	return id, document, ok && found && id != "" && (document == discoveryPath || document == keysPath)
+	end := strings.IndexByte(rest, '/')
+	if !ok || end < 1 {
+		return "", "", false
+	}
+	id, document = rest[:end], rest[end:]
+	return id, document, document == discoveryPath || document == keysPath
 }
 
 // Serves reports whether a request is for one of the documents, by its path alone.

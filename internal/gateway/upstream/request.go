@@ -49,6 +49,10 @@ func calling(c *target.Call) *request {
 	} else {
 		b = append(b, c.Arguments...)
 	}
+	if len(c.Params) == 0 {
+		r.params = b
+		return r
+	}
 	for _, key := range slices.Sorted(maps.Keys(c.Params)) {
 		if alias(key) {
 			continue
@@ -256,8 +260,12 @@ func (s *server) do(r *http.Request, c *target.Call) (*http.Response, error) {
 			return nil, err
 		}
 	}
+	send := s.client.Do
+	if t := s.client.Transport; t != nil && r.Method == http.MethodPost {
+		send = t.RoundTrip // the client would follow no redirect of it, and adds nothing
+	}
 	for again := false; ; again = true {
-		a, err := s.client.Do(r)
+		a, err := send(r)
 		if err == nil || again || !closedIdle(err) {
 			return a, err
 		}
