@@ -1,6 +1,6 @@
 // Package jsonraw reads JSON as the bytes that it is: members and elements as they came,
 // without objects for what only passes. What it is given shares its memory with what it
-// returns. But for Valid and Object, it is given what is known to be JSON.
+// returns. But for Valid, Strict and Object, it is given what is known to be JSON.
 package jsonraw
 
 import (
@@ -8,7 +8,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"iter"
+	"slices"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxDepth bounds how deep objects and arrays may lie in each other.
@@ -20,6 +23,42 @@ const maxDepth = 10000
 func Valid(raw []byte) bool {
 	end := value(raw, space(raw, 0), maxDepth)
 	return end > 0 && space(raw, end) == len(raw) && utf8.Valid(raw)
+}
+
+// Strict tells whether a value is JSON that all readers read alike (RFC 7493): no member
+// is given twice, and no string has half of a pair of surrogates.
+func Strict(raw []byte) bool {
+	if raw = Trim(raw); Valid(raw) && !bytes.Contains(raw, []byte(`\u`)) && distinct(raw, 8) {
+		return true
+	}
+	return jsontext.Value(raw).IsValid() // which looks at each byte once, however deep it is
+}
+
+// distinct tells whether each object's names are few and different, where objects and
+// arrays do not lie deep.
+func distinct(raw []byte, depth int) bool {
+	switch {
+	case raw[0] != '{' && raw[0] != '[':
+		return true
+	case depth == 0:
+		return false
+	case raw[0] == '[':
+		for item := range Elements(raw) {
+			if !distinct(item, depth-1) {
+				return false
+			}
+		}
+		return true
+	}
+	var room [16][]byte
+	names := room[:0]
+	for name, value := range Members(raw) {
+		if len(names) == len(room) || slices.ContainsFunc(names, func(n []byte) bool { return bytes.Equal(n, name) }) || !distinct(value, depth-1) {
+			return false
+		}
+		names = append(names, name)
+	}
+	return true
 }
 
 // Members are those of an object that is known to be JSON, keys as they read: what is

@@ -11,14 +11,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// FuzzValid holds what is taken for JSON against jsontext.
+// FuzzValid holds what is taken for JSON, and for that of all readers, against jsontext.
 func FuzzValid(f *testing.F) {
 	for _, s := range []string{
-		`{"a":[1,-0.5e+3,true,false,null,"\u00e9\\\ud800\n"],"a":{}}`, " [ ] ", `{"a"}`, `[1,]`, `{"a":1,}`, "01", "-", "1.", "1e", "tru", "nul1", "\"\x01\"", `"\x"`, `"\u00g0"`, `"`, `"\`, "[", "{", "", " ", "1 2", "\"\xff\"", "\"1234567\x1f8\"", `"12345678\"90"`, "\"\xc3\xa9\u00a2\u20ac\"",
+		`{"a":[1,-0.5e+3,true,false,null,"\u00e9\\\ud800\n"],"a":{}}`, " [ ] ", `{"a"}`, `[1,]`, `{"a":1,}`, "01", "-", "1.", "1e", "tru", "nul1", "\"\x01\"", `"\x"`, `"\u00g0"`, `"`, `"\`, "[", "{", "", " ", "1 2", "\"\xff\"", "\"1234567\x1f8\"", `"12345678\"90"`, `{"a":1,"\u0061":2}`, `{"a\/b":1,"a/b":2}`, `[{"a":[{"b":1,"b":2}]}]`, `["\\u"]`,
+		`{"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":1,"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1}`, "[[[[[[[[[1]]]]]]]]]", "\"\xc3\xa9\u00a2\u20ac\"",
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
+		if got, want := Strict(in), jsontext.Value(in).IsValid(); got != want {
+			t.Errorf("%q: strictly %v, want %v", in, got, want)
+		}
 		want := utf8.Valid(in) && jsontext.Value(in).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 		if got := Valid(in); got != want {
 			t.Errorf("%q: %v, want %v", in, got, want)

@@ -76,10 +76,9 @@ func parse(body []byte) (*message, *failure) {
 }
 
 // scan reads what jsonv2 would, with the members as they came. Where it reports false the
-// decoder says what is wrong. The check of the whole text is the decoder's own: a member
-// that is given twice is none, wherever it is.
+// decoder says what is wrong: a member that is given twice is none, wherever it is.
 func (m *message) scan(body []byte) bool {
-	if body[0] != '{' || !jsontext.Value(body).IsValid() {
+	if body[0] != '{' || !jsonraw.Strict(body) {
 		return false
 	}
 	for key, value := range jsonraw.Members(body) {
