@@ -145,5 +145,7 @@ func (s *stream) finish(status int, body []byte) {
 	s.w.Header().Set("Content-Type", "application/json")
 	s.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	s.w.WriteHeader(status)
-	_, _ = s.w.Write(body) // the caller may have left
+	if _, err := s.w.Write(body); err == nil { // the caller may have left
+		_ = s.control.Flush() // what is left to do here keeps nobody waiting
+	}
 }
