@@ -133,11 +133,17 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 }
 
-// TestEmbedded runs what the build carries.
-func TestEmbedded(t *testing.T) {
+// needEmbedded skips a test of the executable that a build embeds where there is none.
+func needEmbedded(t *testing.T) {
+	t.Helper()
 	if _, err := packedDigest(embedded, goarch); errors.Is(err, fs.ErrNotExist) {
 		t.Skip("this test program was built without `make build` before")
 	}
+}
+
+// TestEmbedded runs what the build carries.
+func TestEmbedded(t *testing.T) {
+	needEmbedded(t)
 	e, err := New(Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

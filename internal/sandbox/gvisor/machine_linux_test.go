@@ -442,6 +442,7 @@ func TestUserNamespacesOff(t *testing.T) {
 }
 
 func TestNoexecDirectory(t *testing.T) {
+	needEmbedded(t)
 	cmd, out := copyAs(t, roleNoexec, &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},

@@ -96,11 +96,7 @@ func playNoexec(ctx context.Context) error {
 	if err := unix.Mount("x", dir, "tmpfs", unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
-	files, err := packedFiles()
-	if err != nil {
-		return err
-	}
-	e, err := newEngine(Config{Dir: filepath.Join(dir, "engine")}, host{}, files)
+	e, err := New(Config{Dir: filepath.Join(dir, "engine")})
 	if err != nil {
 		return err
 	}
@@ -119,15 +115,7 @@ func playNoexec(ctx context.Context) error {
 	return e.Close(ctx)
 }
 
-// packedFiles is what a build embeds, made of the executable under test.
-func packedFiles() (fstest.MapFS, error) {
-	data, err := os.ReadFile(os.Getenv(executableVariable))
-	if err != nil {
-		return nil, err
-	}
-	return pack(data)
-}
-
+// pack is what a build embeds of an executable.
 func pack(data []byte) (fstest.MapFS, error) {
 	w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
