@@ -70,13 +70,15 @@ func controlFor(timeout time.Duration, id, method string, arg, result any) error
 		c.Close()
 	}
 	var remote urpc.RemoteError
-	if err != nil && inTime && !errors.As(err, &remote) { // it ended while it was asked
-		return &wire.Failure{Kind: wire.Gone, Text: "call sandbox " + id + ": " + err.Error()}
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return nil
+	case !inTime:
+		return fmt.Errorf("call sandbox %s: %s was not done within %v", id, method, timeout)
+	case errors.As(err, &remote):
 		return fmt.Errorf("call sandbox %s: %w", id, err)
 	}
-	return nil
+	return &wire.Failure{Kind: wire.Gone, Text: "call sandbox " + id + ": " + err.Error()} // it ended while it was asked
 }
 
 // dial connects file to a port on the guest's loopback. The sandbox copies the
