@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"iter"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,45 +19,20 @@ const maxDepth = 10000
 // Valid tells whether a value is JSON (RFC 8259) in UTF-8. Members that are given twice,
 // and halves of pairs of surrogates as Python writes them, are for its reader to think
 // about.
-func Valid(raw []byte) bool {
-	end := value(raw, space(raw, 0), maxDepth)
-	return end > 0 && space(raw, end) == len(raw) && utf8.Valid(raw)
-}
+func Valid(raw []byte) bool { return text(raw, false) }
 
 // Strict tells whether a value is JSON that all readers read alike (RFC 7493): no member
 // is given twice, and no string has half of a pair of surrogates.
 func Strict(raw []byte) bool {
-	if raw = Trim(raw); Valid(raw) && !bytes.Contains(raw, []byte(`\u`)) && distinct(raw, 8) {
+	if !bytes.Contains(raw, []byte(`\u`)) && text(raw, true) {
 		return true
 	}
-	return jsontext.Value(raw).IsValid() // which looks at each byte once, however deep it is
+	return jsontext.Value(raw).IsValid() // which looks closer
 }
 
-// distinct tells whether each object's names are few and different, where objects and
-// arrays do not lie deep.
-func distinct(raw []byte, depth int) bool {
-	switch {
-	case raw[0] != '{' && raw[0] != '[':
-		return true
-	case depth == 0:
-		return false
-	case raw[0] == '[':
-		for item := range Elements(raw) {
-			if !distinct(item, depth-1) {
-				return false
-			}
-		}
-		return true
-	}
-	var room [16][]byte
-	names := room[:0]
-	for name, value := range Members(raw) {
-		if len(names) == len(room) || slices.ContainsFunc(names, func(n []byte) bool { return bytes.Equal(n, name) }) || !distinct(value, depth-1) {
-			return false
-		}
-		names = append(names, name)
-	}
-	return true
+func text(raw []byte, distinct bool) bool {
+	end := value(raw, space(raw, 0), maxDepth, distinct)
+	return end > 0 && space(raw, end) == len(raw) && utf8.Valid(raw)
 }
 
 // Members are those of an object that is known to be JSON, keys as they read: what is
@@ -72,7 +46,7 @@ func Members(object []byte) iter.Seq2[[]byte, []byte] {
 			}
 			key := unquoted(object[at:end])
 			at = space(object, space(object, end)+1)
-			if end = value(object, at, maxDepth); end < 0 || !yield(key, object[at:end]) {
+			if end = value(object, at, maxDepth, false); end < 0 || !yield(key, object[at:end]) {
 				return
 			}
 			if at = space(object, end); at >= len(object) || object[at] != ',' {
@@ -87,7 +61,7 @@ func Members(object []byte) iter.Seq2[[]byte, []byte] {
 func Elements(array []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for at := space(array, 1); at < len(array) && array[at] != ']'; {
-			end := value(array, at, maxDepth)
+			end := value(array, at, maxDepth, false)
 			if end < 0 || !yield(array[at:end]) {
 				return
 			}
@@ -130,8 +104,9 @@ func Trim(p []byte) []byte {
 	return p
 }
 
-// value returns where a value ends that begins at a place, or -1 where none does.
-func value(p []byte, at, depth int) int {
+// value returns where a value ends that begins at a place, or -1 where none does. With
+// distinct there is none either where an object's names are not for certain different.
+func value(p []byte, at, depth int, distinct bool) int {
 	if at >= len(p) {
 		return -1
 	}
@@ -139,9 +114,9 @@ func value(p []byte, at, depth int) int {
 	case '"':
 		return quoted(p, at)
 	case '{':
-		return list(p, at, '}', depth)
+		return list(p, at, '}', depth, distinct)
 	case '[':
-		return list(p, at, ']', depth)
+		return list(p, at, ']', depth, distinct)
 	case 't':
 		return word(p, at, "true")
 	case 'f':
@@ -153,10 +128,11 @@ func value(p []byte, at, depth int) int {
 }
 
 // list is value for an object or an array, which end with a byte.
-func list(p []byte, at int, end byte, depth int) int {
+func list(p []byte, at int, end byte, depth int, distinct bool) int {
 	if depth == 0 {
 		return -1
 	}
+	var seen names
 	if at = space(p, at+1); at < len(p) && p[at] == end {
 		return at + 1
 	}
@@ -165,7 +141,8 @@ func list(p []byte, at int, end byte, depth int) int {
 			if at >= len(p) || p[at] != '"' {
 				return -1
 			}
-			if at = quoted(p, at); at < 0 {
+			from := at
+			if at = quoted(p, at); at < 0 || distinct && !seen.add(p, from, at) {
 				return -1
 			}
 			if at = space(p, at); at >= len(p) || p[at] != ':' {
@@ -173,7 +150,7 @@ func list(p []byte, at int, end byte, depth int) int {
 			}
 			at = space(p, at+1)
 		}
-		if at = value(p, at, depth-1); at < 0 {
+		if at = value(p, at, depth-1, distinct); at < 0 {
 			return -1
 		}
 		if at = space(p, at); at >= len(p) {
@@ -188,6 +165,28 @@ func list(p []byte, at int, end byte, depth int) int {
 			return -1
 		}
 	}
+}
+
+// names are those of an object, by where they begin and end.
+type names struct {
+	at [16][2]int
+	n  int
+}
+
+// add reports whether a name is another than those before: plainly written, and one of few.
+func (s *names) add(p []byte, from, to int) bool {
+	name := p[from:to]
+	if s.n == len(s.at) || bytes.IndexByte(name, '\\') >= 0 {
+		return false
+	}
+	for _, at := range s.at[:s.n] {
+		if bytes.Equal(p[at[0]:at[1]], name) {
+			return false
+		}
+	}
+	s.at[s.n] = [2]int{from, to}
+	s.n++
+	return true
 }
 
 // quoted is value for a string.

@@ -147,7 +147,7 @@ func (s *server) meta(b []byte, got *session, c *target.Call, r *request) []byte
 	}
 	info, capabilities, level := s.info, []byte(nil), false
 	b = append(b, '{')
-	if jsonraw.Object(r.meta) {
+	if len(r.meta) > 0 && r.meta[0] == '{' {
 		for word, value := range jsonraw.Members(r.meta) {
 			key := string(word)
 			switch {
