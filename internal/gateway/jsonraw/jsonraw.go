@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"iter"
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -192,8 +193,11 @@ func (s *names) add(p []byte, from, to int) bool {
 // quoted is value for a string.
 func quoted(p []byte, at int) int {
 	for at++; ; at++ {
-		for at+8 <= len(p) && plain(binary.LittleEndian.Uint64(p[at:])) {
-			at += 8
+		for at+8 <= len(p) {
+			n := plain(binary.LittleEndian.Uint64(p[at:]))
+			if at += n; n < 8 {
+				break
+			}
 		}
 		if at >= len(p) {
 			return -1
@@ -222,11 +226,12 @@ func quoted(p []byte, at int) int {
 	}
 }
 
-// plain tells whether none of eight bytes is a quote, a backslash or a control character.
-func plain(eight uint64) bool {
+// plain returns how many of eight bytes come before the first that is a quote, a backslash
+// or a control character.
+func plain(eight uint64) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	quotes, backslashes := eight^'"'*ones, eight^'\\'*ones // zero where they are
-	return ((quotes-ones)&^quotes|(backslashes-ones)&^backslashes|(eight-' '*ones)&^eight)&tops == 0
+	return bits.TrailingZeros64(((quotes-ones)&^quotes|(backslashes-ones)&^backslashes|(eight-' '*ones)&^eight)&tops) / 8
 }
 
 func hex(c byte) bool { return digit(c) || c|' ' >= 'a' && c|' ' <= 'f' }
