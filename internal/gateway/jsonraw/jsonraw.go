@@ -194,10 +194,11 @@ func (s *names) add(p []byte, from, to int) bool {
 func quoted(p []byte, at int) int {
 	for at++; ; at++ {
 		for at+8 <= len(p) {
-			n := plain(binary.LittleEndian.Uint64(p[at:]))
-			if at += n; n < 8 {
+			if odd := special(binary.LittleEndian.Uint64(p[at:])); odd != 0 {
+				at += bits.TrailingZeros64(odd) / 8
 				break
 			}
+			at += 8
 		}
 		if at >= len(p) {
 			return -1
@@ -226,12 +227,12 @@ func quoted(p []byte, at int) int {
 	}
 }
 
-// plain returns how many of eight bytes come before the first that is a quote, a backslash
-// or a control character.
-func plain(eight uint64) int {
+// special has its lowest bit in the first of eight bytes that is a quote, a backslash or a
+// control character, and none where there is no such byte.
+func special(eight uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	quotes, backslashes := eight^'"'*ones, eight^'\\'*ones // zero where they are
-	return bits.TrailingZeros64(((quotes-ones)&^quotes|(backslashes-ones)&^backslashes|(eight-' '*ones)&^eight)&tops) / 8
+	return ((quotes-ones)&^quotes | (backslashes-ones)&^backslashes | (eight-' '*ones)&^eight) & tops
 }
 
 func hex(c byte) bool { return digit(c) || c|' ' >= 'a' && c|' ' <= 'f' }
