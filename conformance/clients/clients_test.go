@@ -71,10 +71,10 @@ func tellStories(t *testing.T, f fixture, without ...string) {
 	}
 }
 
-// hello packs examples/hello for an interpreter of this host.
+// hello packs an agent that answers as examples/hello does, for an interpreter of this host.
 func hello(t *testing.T, s *server.Server) (zip, runtime string) {
 	t.Helper()
-	code, python := s.Pack("../../examples/hello", "")
+	code, python := s.Pack("testdata/hello", "")
 	zip = filepath.Join(t.TempDir(), "hello.zip")
 	if err := os.WriteFile(zip, code, 0o600); err != nil {
 		t.Fatal(err)
