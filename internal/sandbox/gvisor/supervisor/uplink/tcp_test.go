@@ -201,7 +201,7 @@ func TestBackPressure(t *testing.T) {
 	c, host := g.mustDial(t), h.accept(t)
 	defer c.Close()
 	_ = host.SetReadBuffer(64 << 10)
-	const size = 64 << 20
+	const size = 24 << 20
 	wrote := make(chan struct{})
 	go func() {
 		defer close(wrote)
