@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/store"
@@ -137,15 +136,15 @@ func listToken(bucket, position string, isPrefix bool) string {
 }
 
 func openListToken(bucket, token string) (position string, isPrefix, ok bool) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	raw, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(raw) <= tokenSeal+1 {
 		return "", false, false
 	}
-	body := string(raw[tokenSeal:])
-	if string(raw[:tokenSeal]) != string(listSeal(bucket, body)) || !strings.ContainsRune("kp", rune(body[0])) {
+	position, isPrefix = string(raw[tokenSeal+1:]), raw[tokenSeal] == tokenPrefix
+	if listToken(bucket, position, isPrefix) != token { // the decoder passes over line breaks
 		return "", false, false
 	}
-	return body[1:], body[0] == tokenPrefix, true
+	return position, isPrefix, true
 }
 
 func listSeal(bucket, body string) []byte {

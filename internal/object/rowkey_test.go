@@ -52,6 +52,7 @@ func FuzzMarkers(f *testing.F) {
 	f.Add(st.String())
 	f.Add(listToken("bucket", "key", true))
 	f.Add(listToken("bucket", "", false))
+	f.Add(listToken("bucket", "key", false)[:2] + "\r" + listToken("bucket", "key", false)[2:])
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
 		if st, ok := parseStamp(text); ok && st.String() != text {
