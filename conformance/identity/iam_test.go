@@ -93,10 +93,10 @@ func TestIdentityCommands(t *testing.T) {
 
 	s.Python()
 	cli("role", "delete", "outcrop-default", "--force")
-	if out := cli("deploy", "../../examples/hello"); !strings.Contains(out, "made the role outcrop-default") {
+	if out := cli("deploy", "../clients/testdata/hello"); !strings.Contains(out, "made the role outcrop-default") {
 		t.Errorf("deploy prints\n%s", out)
 	}
-	if out := cli("deploy", "../../examples/hello", "--name", "again"); strings.Contains(out, "made the role") {
+	if out := cli("deploy", "../clients/testdata/hello", "--name", "again"); strings.Contains(out, "made the role") {
 		t.Errorf("the role is there already: deploy prints\n%s", out)
 	}
 }
