@@ -92,6 +92,6 @@ func newShell(t *testing.T, s *server.Server) shell {
 		t.Fatal(err)
 	}
 	env := append(s.Env(), "PATH="+bin+":"+filepath.Dir(pinned.Program(t, "python"))+":"+os.Getenv("PATH"),
-		"DOCKER_CONFIG="+home, "CONTAINERS_STORAGE_CONF="+storage, "STORAGE_DRIVER=", "AWS_PAGER=", "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_COMPILE=1", "PYTHONUNBUFFERED=1")
+		"DOCKER_CONFIG="+home, "CONTAINERS_STORAGE_CONF="+storage, "STORAGE_DRIVER=", "AWS_PAGER=", "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_COMPILE=0", "PYTHONUNBUFFERED=1")
 	return shell{t: t, dir: dir, env: env}
 }
