@@ -40,6 +40,8 @@ type Caller struct {
 	// which calls for the user.
 	Token    secret.String
 	Workload string
+	// Debug lets the caller read what is wrong with Workload.
+	Debug bool
 	// Metadata returns the URL of the resource's metadata (RFC 9728), which callers are
 	// told who are not let in.
 	Metadata func() string
@@ -77,35 +79,50 @@ func (d *Door) fromAllowed(ctx context.Context, a *Authorizer, c Caller) error {
 	if a.Workloads == nil {
 		return nil
 	}
-	denied := fault.Denied("Authorization denied")
-	if c.Workload == "" {
-		return denied.Because(errors.New("the caller showed no workload access token"))
-	}
-	w, err := d.Workloads.Open(ctx, c.Workload)
-	switch {
-	case errors.Is(err, workload.ErrToken), errors.Is(err, workload.ErrExpired):
-		return denied.Because(err)
-	case err != nil:
+	why, err := d.unlisted(ctx, a.Workloads, c)
+	if why == "" || err != nil {
 		return err
-	case w.Scope == c.Scope && slices.Contains(a.Workloads.Names, w.Workload), w.Host != "" && slices.Contains(a.Workloads.Hosts, w.Host):
-		return d.stands(ctx, w, denied)
 	}
-	return denied.Because(errors.New("the calling workload is " + workload.ARN(w.Scope, w.Workload) + ", which is not allowed"))
+	why = "allowedWorkloadConfiguration: " + why
+	text := "Authorization denied"
+	if c.Debug {
+		text += ". " + why
+	}
+	return fault.Denied("%s", text).Because(errors.New(why))
 }
 
-// stands refuses an agent whose identity was deleted since it got its token, even if
-// there is another of the name by now.
-func (d *Door) stands(ctx context.Context, w workload.Claims, denied *fault.Error) error {
-	return d.Store.View(ctx, func(r store.Reader) error {
+// unlisted says why a caller is none of the agents, or nothing. An agent whose identity was
+// deleted since it got its token is none, even if there is another of the name by now.
+func (d *Door) unlisted(ctx context.Context, allowed *Workloads, c Caller) (why string, err error) {
+	if c.Workload == "" {
+		return "the caller showed no workload access token (" + WorkloadHeader + ")", nil
+	}
+	w, err := d.Workloads.Open(ctx, c.Workload)
+	for _, invalid := range []error{workload.ErrExpired, workload.ErrToken} {
+		if errors.Is(err, invalid) {
+			return invalid.Error(), nil
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	named, hosted := w.Scope == c.Scope && slices.Contains(allowed.Names, w.Workload), w.Host != "" && slices.Contains(allowed.Hosts, w.Host)
+	if !named && !hosted {
+		why = "the caller is " + workload.ARN(w.Scope, w.Workload)
+		if w.Host != "" {
+			why += " in " + w.Host
+		}
+		return why + ", which is not listed", nil
+	}
+	err = d.Store.View(ctx, func(r store.Reader) error {
 		i, err := workload.Get(r, w.Scope, w.Workload)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			return denied.Because(err)
-		case err == nil && i.Created.Truncate(time.Second).After(w.Issued): // which has whole seconds
-			return denied.Because(errors.New("the workload access token is of an identity that was deleted"))
+		if errors.Is(err, store.ErrNotFound) || err == nil && i.Created.Truncate(time.Second).After(w.Issued) { // which has whole seconds
+			why = "the workload access token is of an identity that was deleted"
+			return nil
 		}
 		return err
 	})
+	return why, err
 }
 
 // challenged adds how to get a token to a refusal (RFC 6750 3, RFC 9728 5.1).

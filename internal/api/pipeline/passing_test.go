@@ -32,3 +32,24 @@ func TestPassing(t *testing.T) {
 		}
 	}
 }
+
+// TestHintOfForms: curl sends forms unless it is told otherwise. Where there is a hint about
+// the path, that is what it reads, and no XML of a service that was guessed.
+func TestHintOfForms(t *testing.T) {
+	k := newKit(t)
+	k.routers[defaultSigning].hint = func(path string) string {
+		if path == "/gw/g-0123456789" {
+			return "It is below."
+		}
+		return ""
+	}
+	for _, kind := range []string{"application/x-www-form-urlencoded", "application/json"} {
+		r := newRequest("POST", "/gw/g-0123456789", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		r.Header.Set("Content-Type", kind)
+		w := httptest.NewRecorder()
+		k.ServeHTTP(w, r)
+		if body := w.Body.String(); w.Code != 404 || !strings.Contains(body, `"message":"There is no operation at this path. It is below."`) {
+			t.Errorf("%s: %d %s", kind, w.Code, body)
+		}
+	}
+}

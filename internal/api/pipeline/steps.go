@@ -75,15 +75,19 @@ func (e *exchange) route(claimErr error) error {
 	return nil
 }
 
-// passing reports whether a request's path is one of an operation that takes all methods:
-// it hands on what it is sent, forms included.
+// passing reports whether a request's path is one of an operation that takes all methods,
+// which hands on what it is sent, forms included, or one that there is a hint about: forms
+// are what curl sends unless it is told otherwise.
 func (p *Pipeline) passing(r *http.Request) bool {
 	rt := p.routers[defaultSigning]
 	if rt == nil {
 		return false
 	}
 	m, err := rt.find(r)
-	return err == nil && m.op.Method == schema.AnyMethod
+	if err != nil {
+		return rt.hint != nil && rt.hint(rt.path(r)) != ""
+	}
+	return m.op.Method == schema.AnyMethod
 }
 
 // signingName is how services are named in signatures.

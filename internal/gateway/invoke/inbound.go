@@ -23,10 +23,7 @@ var _ pipeline.Inbound = (*Service)(nil)
 func (s *Service) Admit(ctx context.Context, k pipeline.Knock) (pipeline.Admission, error) {
 	isMCP := k.Label(pathLabel) == mcpPath
 	v, err := s.cfg.Gateways.View(ctx, k.Label(GatewayLabel))
-	if err != nil {
-		if k.Token.Empty() && fault.Is(err, "ResourceNotFoundException") {
-			err = pipeline.ErrSign // whether there is one is not told to strangers
-		}
+	if err != nil { // whoever comes with any token at all reads that there is none, and so may all
 		return pipeline.Admission{}, reworded(isMCP, err)
 	}
 	refused := pipeline.Admission{Scope: v.Scope, Resource: v.ARN}
@@ -44,7 +41,7 @@ func (s *Service) Admit(ctx context.Context, k pipeline.Knock) (pipeline.Admissi
 		return refused, reworded(isMCP, mismatch(v))
 	}
 	t, err := s.cfg.Door.Admit(ctx, v.Authorizer, inbound.Caller{
-		Scope: v.Scope, Token: k.Token, Workload: k.Header.Get(inbound.WorkloadHeader), Metadata: func() string { return metadataURL(k.BaseURL, k.Path, v) },
+		Scope: v.Scope, Token: k.Token, Workload: k.Header.Get(inbound.WorkloadHeader), Debug: v.Debug, Metadata: func() string { return metadataURL(k.BaseURL, k.Path, v) },
 	})
 	if err != nil {
 		if t != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/gateway"
 	"github.com/outcrop/outcrop/internal/gateway/invoke"
 	"github.com/outcrop/outcrop/internal/inbound"
+	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -140,7 +141,9 @@ func TestGuards(t *testing.T) {
 func TestHint(t *testing.T) {
 	for path, want := range map[string]string{
 		"/gw/g-1":     "The MCP endpoint of a gateway is at /gw/g-1/mcp; one without protocolType has its targets at /gw/g-1/TARGET/... and models at /gw/g-1/inference/v1/...",
-		"/gw/g-1/mcp": "", "/gw/": "", "/gw": "", "/runtimes/x": "",
+		"/mcp":        "The MCP endpoint of a gateway is at /gw/GATEWAY/mcp, with the gateway's id",
+		"/mcp/":       "The MCP endpoint of a gateway is at /gw/GATEWAY/mcp, with the gateway's id",
+		"/gw/g-1/mcp": "", "/gw/": "", "/gw": "", "/runtimes/x": "", "/": "", "/mcp/x": "",
 	} {
 		if got := invoke.Hint(path); got != want {
 			t.Errorf("%s: %q", path, got)
@@ -148,11 +151,19 @@ func TestHint(t *testing.T) {
 	}
 }
 
+// TestNone: that there is no such gateway is said alike to callers with a signature, with any
+// token and with nothing.
 func TestNone(t *testing.T) {
 	s := invoke.New(invoke.Config{Gateways: gateways{}})
 	id, path := "g-0123456789", "mcp"
-	_, err := s.InvokeGateway(t.Context(), &agentcore.InvokeGatewayRequest{GatewayIdentifier: &id, Path: &path})
-	if f := fault.From(err); f.Status != http.StatusNotFound || !strings.Contains(string(f.Body), `"code":-32004`) {
-		t.Errorf("%v %s", err, f.Body)
+	k := knock("127.0.0.1", nil)
+	_, unknown := s.Admit(t.Context(), k)
+	k.Token = secret.NewString("bad")
+	_, bad := s.Admit(t.Context(), k)
+	_, signed := s.InvokeGateway(t.Context(), &agentcore.InvokeGatewayRequest{GatewayIdentifier: &id, Path: &path})
+	for _, err := range []error{unknown, bad, signed} {
+		if f := fault.From(err); f.Status != http.StatusNotFound || !strings.Contains(string(f.Body), `"code":-32004,"message":"Gateway g-0123456789 not found"`) {
+			t.Errorf("%v %s", err, f.Body)
+		}
 	}
 }

@@ -171,8 +171,12 @@ func (s *Service) Guards(ctx context.Context, path string) (bool, error) {
 const Prefix = "/gw/"
 
 // Hint says what is below a path that is a gateway's own, where nothing is: people leave
-// out the end of gateways' URLs. It is empty for all other paths.
+// out the end of gateways' URLs, and the Inspector what stands before it. It is empty for
+// all other paths.
 func Hint(path string) string {
+	if strings.TrimSuffix(path, "/") == "/"+mcpPath {
+		return "The MCP endpoint of a gateway is at " + Prefix + "GATEWAY/" + mcpPath + ", with the gateway's id"
+	}
 	id, ok := strings.CutPrefix(path, Prefix)
 	if !ok || id == "" || strings.Contains(id, "/") {
 		return ""
