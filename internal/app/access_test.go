@@ -203,7 +203,7 @@ func TestPassRoleIsNoWayUp(t *testing.T) {
 	_, err = u.create(ctx, "c", strings.Replace(roleARN("agent"), runtimetest.Account, "999999999999", 1), nil)
 	h.refused(err, "AccessDeniedException", "iam:PassRole on resource: arn:aws:iam::999999999999:role/agent")
 	_, err = h.root().create(ctx, "d", strings.Replace(roleARN("agent"), runtimetest.Account, "999999999999", 1), nil)
-	h.refused(err, "AccessDeniedException", "because no resource-based policy allows the iam:PassRole action")
+	h.refused(err, "AccessDeniedException", "iam:PassRole on resource: arn:aws:iam::999999999999:role/agent because the role is of account 999999999999 and the caller of account "+runtimetest.Account)
 	for _, role := range []string{"people", "another"} {
 		_, err = h.root().create(ctx, "e", roleARN(role), nil)
 		h.refused(err, "ValidationException", "Role validation failed for '"+roleARN(role)+"'. Please verify that the role exists and its trust policy allows assumption by this service")

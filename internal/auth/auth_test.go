@@ -89,6 +89,20 @@ func TestRefusalTexts(t *testing.T) {
 	}
 }
 
+// TestPassedAbroad: a role of another account cannot be passed, and no policy would help.
+func TestPassedAbroad(t *testing.T) {
+	a := auth.NewAuthorizer()
+	for role, want := range map[string]string{
+		"arn:aws:iam::999999999999:role/agent": " because the role is of account 999999999999 and the caller of account 123456789012. A role is passed within its own account alone",
+		"agent":                                " because no identity-based policy allows the iam:PassRole action",
+	} {
+		f := fault.From(a.Authorize(t.Context(), root(), []auth.Requirement{{Action: "iam:PassRole", Resource: role}}))
+		if f.Code != "AccessDeniedException" || f.Message != "User: arn:aws:iam::123456789012:root is not authorized to perform: iam:PassRole on resource: "+role+want {
+			t.Errorf("%v", f)
+		}
+	}
+}
+
 func TestAuthorizeNeedsRequirements(t *testing.T) {
 	err := auth.NewAuthorizer().Authorize(t.Context(), root(), nil)
 	if f := fault.From(err); f.Status != 500 {

@@ -81,5 +81,8 @@ func (d Decision) Refusal(p Principal) error {
 	if d.Effect == ExplicitDeny {
 		return fault.Denied("%s with an explicit deny in %s%s", start, article, by).Because(cause)
 	}
+	if of := policy.Account(d.Requirement.Resource); d.Requirement.Action == "iam:PassRole" && of != "" && of != p.Account {
+		return fault.Denied("%s because the role is of account %s and the caller of account %s. A role is passed within its own account alone", start, of, p.Account).Because(cause)
+	}
 	return fault.Denied("%s because no %s allows the %s action", start, by, d.Requirement.Action).Because(cause)
 }

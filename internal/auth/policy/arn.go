@@ -21,6 +21,14 @@ func splitARN(s string) (fields [arnFields]string, ok bool) {
 	return fields, fields[0] == "arn"
 }
 
+// Account is the account in an ARN, empty where it has none, or a name in its place.
+func Account(arn string) string {
+	if f, ok := splitARN(arn); ok && account(f[4]) {
+		return f[4]
+	}
+	return ""
+}
+
 // arnPattern is the value of an ARN operator. Each of the six fields is matched
 // by itself, so that a star does not reach across a colon of the first five
 // ("operators", ARN).

@@ -265,9 +265,7 @@ func (e *evaluation) reach(s *Statement) reach {
 func (e *evaluation) sameAccount() bool {
 	owner := e.request.Owner
 	if owner == "" {
-		if f, ok := splitARN(e.request.Resource); ok && account(f[4]) {
-			owner = f[4]
-		}
+		owner = Account(e.request.Resource)
 	}
 	return owner == "" || owner == e.request.Principal.Account
 }
