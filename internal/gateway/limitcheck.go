@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,10 +13,16 @@ import (
 	"github.com/outcrop/outcrop/internal/gateway/ratelimit"
 )
 
+// dimensionKey is AWS's pattern of them.
+var dimensionKey = regexp.MustCompile(`^(targetName|toolName|qualifiedModelId|\$\.context\.(iam\.(principal|sourceIdentity)|jwt\.[a-zA-Z_][a-zA-Z0-9_\-.]{0,61}[a-zA-Z0-9_]|request\.header\.[a-zA-Z0-9!#$%&'+.^_` + "`" + `|~\-]+|request\.body\.[a-zA-Z_][a-zA-Z0-9_\-]*(\.[a-zA-Z_][a-zA-Z0-9_\-]*)*))$`)
+
 // checkLimit holds the rules of spec/gateway.md 12 that the model cannot express. at is
 // where in the request the limit stands.
 func checkLimit(in *agentcorecontrol.BatchPutLimitEntry, at string) error {
 	for i, key := range in.DimensionKeys {
+		if !dimensionKey.MatchString(key) {
+			return fault.Invalid(at+"dimensionKeys", "%sdimensionKeys: '%s' is none of targetName, toolName, qualifiedModelId, $.context.iam.principal, $.context.iam.sourceIdentity, $.context.jwt.CLAIM, $.context.request.header.NAME and $.context.request.body.PATH", at, key)
+		}
 		if slices.Contains(in.DimensionKeys[:i], key) {
 			return fault.Invalid(at+"dimensionKeys", "%sdimensionKeys: '%s' is given twice", at, key)
 		}

@@ -382,6 +382,9 @@ func TestRateLimits(t *testing.T) {
 			"$.context.request.header.X-Tier":        "is what callers say of themselves",
 			"$.context.request.body.metadata.tier":   "is what callers say of themselves",
 			"$.context.request.header.authorization": "would show credentials",
+			"tool":                                   "is none of targetName, toolName, qualifiedModelId, $.context.iam.principal, ",
+			"$.context.jwt.":                         "is none of ",
+			"toolNames":                              "is none of ",
 		} {
 			_, err := create("", []string{"toolName", key}, entry("x"))
 			k.refused(err, "ValidationException", "dimensionKeys: '"+key+"' "+text)

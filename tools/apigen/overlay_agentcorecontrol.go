@@ -162,6 +162,7 @@ var agentcoreControl = service{
 	RefusedMembers: refusedMembers,
 	Patterns: map[string]override{
 		"ConsentPortalIdentifier":                    {portalID + "|arn:aws[a-z-]*:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:consent-portal/" + portalID, "AWS's guide takes an ARN as well as an id"},
+		"DimensionKey":                               {`\S+`, "the operations hold it to AWS's pattern, and their refusal lists what there is"},
 		"GatewayIdentifier":                          {gatewayID + "|arn:aws[a-z-]*:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:gateway/" + gatewayID, "an ARN does as well as an id: the helpers of AWS's Python SDK send it"},
 		"McpServerTargetConfigurationEndpointString": {"https?://.*", plainTarget},
 		"PassthroughEndpoint":                        {`https?://[a-zA-Z0-9\-\.]+(:[0-9]{1,5})?(/.*)?`, plainTarget},

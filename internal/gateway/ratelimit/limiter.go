@@ -12,7 +12,7 @@ type Decision struct {
 	// LimitKey names the limit and the group of calls that has used it up, Metric what of
 	// it, and MatchedEntry the limit's entry: for a refused call.
 	LimitKey, Metric, MatchedEntry string
-	// RetryAfter is when it is worth to try again.
+	// RetryAfter is when it is worth to try again, zero for never: the rate is 0.
 	RetryAfter time.Duration
 	// Evaluated is how many limits were about the call.
 	Evaluated int
@@ -133,7 +133,14 @@ func (l *Limiter) take(key []byte, e *entry, model bool, now int64) (metric stri
 	if c == nil {
 		c = s.add(string(key), now)
 	}
-	if e.connections >= 0 && c.open >= e.connections {
+	switch {
+	case e.connections == 0:
+		return Connections, 0
+	case e.tokens != nil && e.tokens.none && model:
+		return Tokens, 0
+	case e.requests != nil && e.requests.none:
+		return Requests, 0
+	case e.connections > 0 && c.open >= e.connections:
 		return Connections, time.Second // when one ends is not known
 	}
 	if r := e.tokens; r != nil && model {
@@ -142,9 +149,7 @@ func (l *Limiter) take(key []byte, e *entry, model bool, now int64) (metric stri
 		}
 	}
 	if r := e.requests; r != nil {
-		if !r.none {
-			c.requests = min(c.requests, now+r.burst) // more was taken of a rate that the limit had before
-		}
+		c.requests = min(c.requests, now+r.burst) // more was taken of a rate that the limit had before
 		if over := r.over(c.requests, now, 1); over > 0 {
 			return Requests, over
 		}
@@ -154,12 +159,8 @@ func (l *Limiter) take(key []byte, e *entry, model bool, now int64) (metric stri
 	return "", 0
 }
 
-// over is for how long n more are too many, zero where they are not. Of a rate of zero it
-// is a minute: its owner may raise it.
+// over is for how long n more are too many, zero where they are not.
 func (r *rate) over(until, now, n int64) time.Duration {
-	if r.none {
-		return time.Minute
-	}
 	return time.Duration(max(0, max(until, now)+r.cost(n)-now-r.burst))
 }
 

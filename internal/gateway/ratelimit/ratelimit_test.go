@@ -106,6 +106,32 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+// TestNever: where nothing passes, no refusal says when to try again.
+func TestNever(t *testing.T) {
+	none := map[string]agentcorecontrol.LimitEntry{
+		Requests: {Requests: rates(0, "minute")}, Tokens: {Tokens: rates(0, "minute")}, Connections: {Connections: rates(0, "second"), Requests: rates(1, "minute")},
+	}
+	for metric, e := range none {
+		e.Dimensions = map[string]string{ModelID: "*"}
+		s := Compile("g", []agentcorecontrol.GatewayRateLimitDetail{limitOf("l", []string{ModelID}, e)})
+		d, p := New(newClock().now).Decide(s, of(map[string]string{ModelID: "m"}))
+		if d.Allowed || p != nil || d.Metric != metric || d.RetryAfter != 0 {
+			t.Errorf("%s: %+v", metric, d)
+		}
+		if h := d.Header(); h.Get("Content-Type") == "" || h["Retry-After"] != nil {
+			t.Errorf("%s: %v", metric, h)
+		}
+		for _, body := range [][]byte{d.HTTP(), d.JSONRPC().Data, d.OpenAI(), d.Anthropic()} {
+			if text := string(body); strings.Contains(text, "retryAfter") || strings.Contains(text, "Try again") {
+				t.Errorf("%s: %s", metric, body)
+			}
+		}
+		if text := string(d.Anthropic()); !strings.Contains(text, "The rate is 0, so that no call passes") {
+			t.Error(text)
+		}
+	}
+}
+
 // TestAllMustPass wants nothing counted of a call that one limit refuses.
 func TestAllMustPass(t *testing.T) {
 	l := New(newClock().now)

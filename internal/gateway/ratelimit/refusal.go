@@ -15,12 +15,16 @@ const message = "Rate limit exceeded"
 // codeThrottled is the JSON-RPC code of refused calls (spec/gateway.md 12).
 const codeThrottled = -32003
 
-// seconds is when to try again: whole ones, and at least one.
-func (d Decision) seconds() int64 { return max(1, int64((d.RetryAfter+time.Second-1)/time.Second)) }
+// seconds is when to try again: whole ones, or none for never.
+func (d Decision) seconds() int64 { return int64((d.RetryAfter + time.Second - 1) / time.Second) }
 
 // Header is what a refusal has beside its body.
 func (d Decision) Header() http.Header {
-	return http.Header{"Content-Type": {"application/json"}, "Retry-After": {strconv.FormatInt(d.seconds(), 10)}}
+	h := http.Header{"Content-Type": {"application/json"}}
+	if s := d.seconds(); s > 0 {
+		h.Set("Retry-After", strconv.FormatInt(s, 10))
+	}
+	return h
 }
 
 // JSONRPC is the refusal of a call by MCP.
@@ -28,7 +32,7 @@ func (d Decision) JSONRPC() *target.Error {
 	return &target.Error{Code: codeThrottled, Message: message, Data: write(struct {
 		LimitKey   string `json:"limitKey"`
 		Metric     string `json:"metric"`
-		RetryAfter int64  `json:"retryAfter"`
+		RetryAfter int64  `json:"retryAfter,omitempty"`
 	}{d.LimitKey, d.Metric, d.seconds()})}
 }
 
@@ -39,13 +43,17 @@ func (d Decision) HTTP() []byte {
 		Success    bool   `json:"success"`
 		LimitKey   string `json:"limitKey"`
 		Metric     string `json:"metric"`
-		RetryAfter int64  `json:"retryAfter"`
+		RetryAfter int64  `json:"retryAfter,omitempty"`
 	}{message, false, d.LimitKey, d.Metric, d.seconds()})
 }
 
 // text says all of a refusal, for forms that have a message alone.
 func (d Decision) text() string {
-	return message + " (" + d.Metric + " of " + d.LimitKey + "). Try again in " + strconv.FormatInt(d.seconds(), 10) + " s"
+	what := message + " (" + d.Metric + " of " + d.LimitKey + "). "
+	if d.RetryAfter == 0 {
+		return what + "The rate is 0, so that no call passes"
+	}
+	return what + "Try again in " + strconv.FormatInt(d.seconds(), 10) + " s"
 }
 
 // OpenAI is the body of a refusal as clients of OpenAI's API read it.
@@ -57,7 +65,7 @@ func (d Decision) OpenAI() []byte {
 		Code       string  `json:"code"`
 		LimitKey   string  `json:"limitKey"`
 		Metric     string  `json:"metric"`
-		RetryAfter int64   `json:"retryAfter"`
+		RetryAfter int64   `json:"retryAfter,omitempty"`
 	}
 	return write(struct {
 		Error failure `json:"error"`

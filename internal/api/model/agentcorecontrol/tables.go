@@ -1511,7 +1511,7 @@ var shapes = [...]schema.Shape{
 		{Name: "agentSkills", Shape: 39, Wire: "agentSkills"},
 	}},
 	/* 409 */ {Name: "DeviceName", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 255, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "[a-zA-Z0-9/._-]+"}},
-	/* 410 */ {Name: "DimensionKey", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 128, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "(targetName|toolName|qualifiedModelId|\\$\\.context\\.iam\\.principal|\\$\\.context\\.iam\\.sourceIdentity|\\$\\.context\\.jwt\\.[a-zA-Z_][a-zA-Z0-9_\\-\\.]{0,61}[a-zA-Z0-9_]|\\$\\.context\\.request\\.header\\.[a-zA-Z0-9!#$%&'+\\.\\^_`|~\\-]+|\\$\\.context\\.request\\.body\\.[a-zA-Z_][a-zA-Z0-9_\\-]*(\\.[a-zA-Z_][a-zA-Z0-9_\\-]*)*)"}},
+	/* 410 */ {Name: "DimensionKey", Kind: schema.String, Bounds: &schema.Bounds{Min: 1, Max: 128, Has: schema.HasMin | schema.HasMax}, Pattern: &schema.Pattern{Source: "\\S+"}},
 	/* 411 */ {Name: "DimensionKeys", Kind: schema.List, Elem: 410, Bounds: &schema.Bounds{Min: 1, Max: 10, Has: schema.HasMin | schema.HasMax}},
 	/* 412 */ {Name: "DimensionRatingScale", Kind: schema.Structure, Union: true, Sensitive: true, Members: []schema.Member{
 		{Name: "numerical", Shape: 1018, Wire: "numerical"},
