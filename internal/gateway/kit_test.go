@@ -52,6 +52,7 @@ type kit struct {
 	keys   *keys
 	files  map[string]string // in S3
 	gone   error             // what becomes of the issuer, if anything
+	held   chan struct{}     // holds gateways with interceptors back until it is closed
 }
 
 // within runs a test in a bubble, whose clock goes on when all wait.
@@ -74,6 +75,9 @@ func within(t *testing.T, test func(k *kit)) {
 			},
 			Resources: func(id string) bool { return id == "rcfg-0123456789abcdef0" }, Vectors: search.NewVectors(search.Config{Now: time.Now}), Base: func() string { return "http://127.0.0.1:8642" },
 			Problem: func(_ context.Context, of target.Source, arn string) string {
+				if k.held != nil {
+					<-k.held
+				}
 				if of.Role == roleARN && strings.HasSuffix(arn, ":gone") {
 					return "is gone."
 				}

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -509,5 +510,48 @@ func TestOwnPaths(t *testing.T) {
 				k.Errorf("%s, whose tools have its name before theirs: %s", name, got)
 			}
 		}
+	})
+}
+
+// TestTargetOfNewGateway: who makes a gateway and its target one after the other need not
+// wait in between, unless the gateway takes long.
+func TestTargetOfNewGateway(t *testing.T) {
+	within(t, func(k *kit) {
+		k.held = make(chan struct{})
+		in := gatewayRequest("G")
+		in.InterceptorConfigurations = interceptors("REQUEST")
+		made, err := k.CreateGateway(k.ctx(), in)
+		k.must(err)
+		create := func(ctx context.Context) error {
+			_, err := k.CreateGatewayTarget(ctx, &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: made.GatewayId, Name: new("T"), TargetConfiguration: lambda("a")})
+			return err
+		}
+		began := time.Now()
+		k.refused(create(k.ctx()), "ConflictException", "is CREATING")
+		if waited := time.Since(began); waited != 3*time.Second {
+			k.Errorf("waited for %s", waited)
+		}
+		waiting := func(ctx context.Context) chan error {
+			done := make(chan error, 1)
+			go func() { done <- create(ctx) }()
+			synctest.Wait()
+			if len(done) > 0 {
+				k.Error("the call did not wait")
+			}
+			return done
+		}
+		left, leave := context.WithCancel(k.ctx())
+		done := waiting(left)
+		leave()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			k.Errorf("a caller who has left: %v", err)
+		}
+		done = waiting(k.ctx())
+		began = time.Now()
+		close(k.held)
+		if err := <-done; err != nil || time.Since(began) > 0 {
+			k.Errorf("after %s: %v", time.Since(began), err)
+		}
+		k.wait()
 	})
 }

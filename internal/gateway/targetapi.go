@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
@@ -23,6 +24,9 @@ func (s *Service) CreateGatewayTarget(ctx context.Context, in *agentcorecontrol.
 	if id, found, err := s.madeBefore(ctx); err != nil || found {
 		return s.createdTarget(ctx, scope, gateway, id, err)
 	}
+	if err := s.settling(ctx, scope, gateway); err != nil {
+		return nil, err
+	}
 	id := wire.RandomTail(targetAlphabet)
 	name := wire.Text(in.Name)
 	if name == "" {
@@ -37,6 +41,31 @@ func (s *Service) CreateGatewayTarget(ctx context.Context, in *agentcorecontrol.
 	}
 	_, err = s.once(ctx, func(tx store.Tx) (string, error) { return id, s.insertTarget(tx, draft) })
 	return s.createdTarget(ctx, scope, gateway, id, err)
+}
+
+// maxSettling is for how long a target waits for its gateway: those who make both one after
+// the other need not ask for the gateway's status in between.
+const maxSettling = 3 * time.Second
+
+// settling waits until a gateway is made or changed, for as long as that may take here. One
+// that takes longer is refused where the target is inserted.
+func (s *Service) settling(ctx context.Context, scope store.Scope, id string) error {
+	timer := time.NewTimer(maxSettling)
+	defer timer.Stop()
+	for {
+		changed := s.Changed()
+		doc, err := s.gatewayDoc(ctx, scope, id)
+		if err != nil || settledGateway(doc.State.Status) {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // createdTarget answers with a target that was made.

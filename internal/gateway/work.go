@@ -123,6 +123,7 @@ func (h settle) Failed(tx store.Tx, w store.Work, cause error) error {
 		d.State.Reasons, d.State.Updated = []string{reasonOf(cause)}, tx.Now()
 		return nil
 	})
+	touch(tx, job.Scope, job.Gateway)
 	return gone(err)
 }
 
