@@ -169,7 +169,11 @@ func TestMessages(t *testing.T) {
 		},
 		"search": {
 			`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x_amz_bedrock_agentcore_search","arguments":{"query":"weather"}}}`, nil, 200,
-			`{"jsonrpc":"2.0","id":2,"result":{"isError":false,"content":[{"type":"text","text":"{\"tools\":[{\"name\":\"T2___get_weather\",\"description\":\"does get_weather\",\"inputSchema\":{\"type\":\"object\"}}]}"}],"structuredContent":{"tools":[{"name":"T2___get_weather","description":"does get_weather","inputSchema":{"type":"object"}}]}}}`,
+			`{"jsonrpc":"2.0","id":2,"result":{"isError":false,"content":[{"type":"text","text":"{\"tools\":[{\"name\":\"T2___get_weather\",\"description\":\"does get_weather\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"T2___get_time\",\"description\":\"does get_time\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"T1___send\",\"description\":\"does send\",\"inputSchema\":{\"type\":\"object\"}}]}"}],"structuredContent":{"tools":[{"name":"T2___get_weather","description":"does get_weather","inputSchema":{"type":"object"}},{"name":"T2___get_time","description":"does get_time","inputSchema":{"type":"object"}},{"name":"T1___send","description":"does send","inputSchema":{"type":"object"}}]}}}`,
+		},
+		"search by words of no tool": {
+			`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x_amz_bedrock_agentcore_search","arguments":{"query":"is it going to happen"}}}`, nil, 200,
+			`{"jsonrpc":"2.0","id":2,"result":{"isError":false,"content":[{"type":"text","text":"{\"tools\":[{\"name\":\"T2___get_time\",\"description\":\"does get_time\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"T2___get_weather\",\"description\":\"does get_weather\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"T1___send\",\"description\":\"does send\",\"inputSchema\":{\"type\":\"object\"}}]}"}],"structuredContent":{"tools":[{"name":"T2___get_time","description":"does get_time","inputSchema":{"type":"object"}},{"name":"T2___get_weather","description":"does get_weather","inputSchema":{"type":"object"}},{"name":"T1___send","description":"does send","inputSchema":{"type":"object"}}]}}}`,
 		},
 		"unknown method":       {`{"jsonrpc":"2.0","id":2,"method":"logging/setLevel"}`, nil, 200, `{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"Method not found: logging/setLevel"}}`},
 		"unknown revision":     {`{"jsonrpc":"2.0","id":2,"method":"ping"}`, []string{"Mcp-Protocol-Version: 2030-01-01"}, 400, `{"jsonrpc":"2.0","id":2,"error":{"code":-32022,"message":"Revision '2030-01-01' of MCP is not spoken here. This gateway speaks 2025-03-26, 2025-06-18, 2025-11-25, 2026-07-28","data":{"requested":"2030-01-01","supported":["2025-03-26","2025-06-18","2025-11-25","2026-07-28"]}}}`},
@@ -474,8 +478,10 @@ func TestAsking(t *testing.T) {
 		if got := tools("tools/list", "", session); got != want {
 			t.Errorf("%s: %s, want %s", capabilities, got, want)
 		}
-		if got := tools("tools/call", `"name":"x_amz_bedrock_agentcore_search","arguments":{"query":"does get_time get_weather send"}`, session); got != want {
-			t.Errorf("found with %s: %s, want %s", capabilities, got, want)
+		for _, query := range []string{"does get_time get_weather send", "words of no tool"} {
+			if got := tools("tools/call", `"name":"x_amz_bedrock_agentcore_search","arguments":{"query":"`+query+`"}`, session); got != want {
+				t.Errorf("%s found with %s: %s, want %s", query, capabilities, got, want)
+			}
 		}
 		if got := tools("tools/list", "", session, "Accept: application/json"); got != "send" {
 			t.Errorf("%s, who hears nothing: %s", capabilities, got)

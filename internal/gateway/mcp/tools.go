@@ -275,10 +275,11 @@ func (x *exchange) search() (json.RawMessage, *failure) {
 	}
 	var failure error
 	found := x.view.Finder.Find(x.ctx, *in.Query, search.Most, func(i int) bool {
-		ok, err := x.listed(&x.view.Tools[i])
-		if err != nil {
-			failure = err
+		if failure != nil {
+			return false // nobody reads what else there is
 		}
+		ok, err := x.listed(&x.view.Tools[i])
+		failure = err
 		return ok && err == nil
 	})
 	if failure != nil {

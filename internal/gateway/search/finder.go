@@ -36,19 +36,40 @@ func (f *Finder) Embedded() <-chan struct{} { return f.embedded }
 
 // Find is Search, with the help of vectors where they are there, the model knows the query's
 // language, and the query's own vector can be had within a second. It never fails for want of
-// them.
+// them. Where no more tools than most are allowed, it returns them all, those that match first
+// and then the others in their order: a question in other words than theirs finds them.
 func (f *Finder) Find(ctx context.Context, query string, most int, allowed func(i int) bool) []int {
-	query = clip(query, MaxQuery)
-	tools := f.tools.Load()
-	if tools == nil {
-		return f.Search(query, most, allowed)
+	ranked := f.ranking(ctx, clip(query, MaxQuery))
+	found := some(ranked, most, allowed)
+	if len(found) == most {
+		return found
 	}
-	if mostlyUnspaced(query) && !f.vectors.japanese.Load() {
-		return f.Search(query, most, allowed)
+	asked := make([]bool, f.Len())
+	for _, i := range ranked {
+		asked[i] = true
+	}
+	all := found
+	for i := range asked {
+		if asked[i] || allowed != nil && !allowed(i) {
+			continue
+		}
+		if len(all) == most {
+			return found // there are more
+		}
+		all = append(all, i)
+	}
+	return all
+}
+
+// ranking orders all tools that have anything of a query, or are near it.
+func (f *Finder) ranking(ctx context.Context, query string) []int {
+	words, tools := f.rank(query), f.tools.Load()
+	if tools == nil || mostlyUnspaced(query) && !f.vectors.japanese.Load() {
+		return words
 	}
 	near, ok := f.vectors.query(ctx, clip(query, maxEmbedded))
 	if !ok {
-		return f.Search(query, most, allowed)
+		return words
 	}
-	return some(fuse(f.Len(), f.rank(query), nearest(near, *tools)), most, allowed)
+	return fuse(f.Len(), words, nearest(near, *tools))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/gateway/search"
 	"github.com/outcrop/outcrop/internal/gateway/tool"
@@ -81,6 +82,38 @@ func TestAllowed(t *testing.T) {
 	got := search.New(many).Search("read mail", 3, func(i int) bool { asked = append(asked, i); return i%2 == 1 })
 	if fmt.Sprint(got, asked) != "[1 3 5] [0 1 2 3 4 5]" {
 		t.Errorf("%v, asked of %v", got, asked)
+	}
+}
+
+// TestFew returns all tools that are allowed where those are no more than are wanted, those
+// that match first.
+func TestFew(t *testing.T) {
+	f := search.NewVectors(search.Config{Now: time.Now}).Finder("g", entries)
+	odd := func(i int) bool { return i%2 == 1 }
+	for _, c := range []struct {
+		query   string
+		most    int
+		allowed func(int) bool
+		want    string
+	}{
+		{"forecast", search.Most, nil, "[2 0 1 3 4 5]"},
+		{"zzzz", search.Most, nil, "[0 1 2 3 4 5]"},
+		{"zzzz", 6, nil, "[0 1 2 3 4 5]"},
+		{"forecast", 5, nil, "[2]"},
+		{"zzzz", 5, nil, "[]"},
+		{"forecast", 3, odd, "[1 3 5]"},
+		{"restart or submit", 3, odd, "[3 1 5]"},
+		{"restart or submit", 2, odd, "[3]"},
+		{"forecast", search.Most, func(int) bool { return false }, "[]"},
+	} {
+		if got := fmt.Sprint(f.Find(t.Context(), c.query, c.most, c.allowed)); got != c.want {
+			t.Errorf("%s, %d: %s, want %s", c.query, c.most, got, c.want)
+		}
+	}
+	asked := map[int]int{}
+	f.Find(t.Context(), "forecast", search.Most, func(i int) bool { asked[i]++; return true })
+	if fmt.Sprint(asked) != "map[0:1 1:1 2:1 3:1 4:1 5:1]" {
+		t.Errorf("policies are asked %v times", asked)
 	}
 }
 
