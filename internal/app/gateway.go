@@ -42,7 +42,12 @@ func (s *Server) openGateways(p *parts) (err error) {
 	})
 	named, chosen := s.gatewayHosts(), s.gatewayNames(p)
 	p.callers = gatewayinvoke.New(gatewayinvoke.Config{Gateways: p.gateways, Door: p.door, MCP: endpoint, Router: router, Pages: s.ourPages, Ours: func(host string) bool { return s.ours(host) || named(host) != "" || chosen(host) != "" }})
-	s.background = append(s.background, vectors.Run)
+	s.background = append(s.background, vectors.Run, func(ctx context.Context) error {
+		if err := p.gateways.AskRefused(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.WarnContext(ctx, "targets whose address may be open now stay as they are", "error", err)
+		}
+		return nil
+	})
 	s.hush = func() {
 		p.invoker.Hush()
 		endpoint.Hush()

@@ -69,23 +69,35 @@ type portal struct {
 	control *control.Client
 	source  target.Source
 	gone    atomic.Bool // the gateway
+	stop    func()
 }
 
 const gatewayID = "shop-abcdefghij"
 
 func newPortal(t *testing.T) *portal {
 	t.Helper()
+	g := startPortal(t, filepath.Join(t.TempDir(), "data"), "127.0.0.1")
+	g.must(g.store.Update(t.Context(), func(tx store.Tx) error {
+		_, err := workload.Create(tx, workload.Identity{Scope: g.source.Scope, Name: gatewayID, Host: g.source.GatewayARN})
+		return err
+	}))
+	return g
+}
+
+// startPortal starts a server on a data directory, with some private addresses open.
+func startPortal(t *testing.T, dir string, open ...string) *portal {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := outbound.ParsePrivate([]string{"127.0.0.1"})
+	private, err := outbound.ParsePrivate(open)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &portal{t: t, parts: &parts{}, url: "http://" + l.Addr().String(), log: &lockedLog{}}
 	s := &Server{cfg: Config{
-		Listener: l, DataDir: filepath.Join(t.TempDir(), "data"), Region: "us-west-2", Version: "test", AllowPrivate: private, Grace: time.Second,
+		Listener: l, DataDir: dir, Region: "us-west-2", Version: "test", AllowPrivate: private, Grace: time.Second,
 		Log: slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}.withDefaults(), mark: "only-this-server-knows"}
 	g.server = s
@@ -99,11 +111,12 @@ func newPortal(t *testing.T) *portal {
 	ready, done := make(chan struct{}), make(chan error, 1)
 	s.cfg.Ready = func(string, string) { close(ready) }
 	go func() { done <- s.Serve(ctx) }()
-	t.Cleanup(func() {
+	g.stop = sync.OnceFunc(func() {
 		http.DefaultClient.CloseIdleConnections()
 		cancel()
 		g.must(<-done)
 	})
+	t.Cleanup(g.stop)
 	<-ready
 	root, err := g.directory.Root(t.Context())
 	g.must(err)
@@ -114,10 +127,6 @@ func newPortal(t *testing.T) *portal {
 	scope := store.Scope{Account: s.account, Region: "us-west-2"}
 	arn := "arn:aws:bedrock-agentcore:us-west-2:" + s.account + ":gateway/" + gatewayID
 	g.source = target.Source{Scope: scope, Gateway: gatewayID, GatewayARN: arn, Role: "arn:aws:iam::" + s.account + ":role/gw", ID: "TARGET0001", Name: "t"}
-	g.must(g.store.Update(t.Context(), func(tx store.Tx) error {
-		_, err := workload.Create(tx, workload.Identity{Scope: scope, Name: gatewayID, Host: arn})
-		return err
-	}))
 	return g
 }
 

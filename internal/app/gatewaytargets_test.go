@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -256,5 +257,45 @@ func TestTargetsThatLeadToTheirOwnGateway(t *testing.T) {
 	}
 	if !strings.Contains(g.log.String(), "come back to this server") {
 		t.Error("it is not told why that ended")
+	}
+}
+
+// TestOpenedLater starts the server again with the address open for which a target failed: it
+// is asked then, without anybody calling.
+func TestOpenedLater(t *testing.T) {
+	behind := teller(t).Config.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Authorization", "anybody")
+		behind.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	dir := filepath.Join(t.TempDir(), "data")
+	g := startPortal(t, dir)
+	g.role()
+	made, err := g.control.CreateGateway(t.Context(), &control.CreateGatewayInput{
+		Name: aws.String("late"), RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone,
+	})
+	g.must(err)
+	id := g.ready(*made.GatewayId)
+	shut, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+		GatewayIdentifier: &id, Name: aws.String("t"),
+		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberMcpServer{Value: types.McpServerTargetConfiguration{Endpoint: aws.String(server.URL + "/mcp")}}},
+	})
+	g.must(err)
+	if got := g.becomes(id, *shut.TargetId, types.TargetStatusFailed); len(got.StatusReasons) != 1 || !strings.Contains(got.StatusReasons[0], "outcrop serve --allow-private 127.0.0.1") {
+		t.Fatal(got.StatusReasons)
+	}
+	g.stop()
+	g = startPortal(t, dir, "127.0.0.1")
+	for begun := time.Now(); ; {
+		got, err := g.control.GetGatewayTarget(t.Context(), &control.GetGatewayTargetInput{GatewayIdentifier: &id, TargetId: shut.TargetId})
+		g.must(err)
+		if got.Status == types.TargetStatusReady {
+			break
+		}
+		if time.Since(begun) > 30*time.Second {
+			t.Fatalf("%s: %v", got.Status, got.StatusReasons)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/outcrop/outcrop/internal/gateway"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/gateway/tool"
+	"github.com/outcrop/outcrop/internal/outbound"
 )
 
 func (k *kit) update(gateway, id string, config *agentcorecontrol.TargetConfiguration, name ...string) error {
@@ -149,6 +150,50 @@ func TestSynchronize(t *testing.T) {
 		k.driver.answers(func(target.Source) (target.Catalogue, error) { return target.Catalogue{}, target.Unfitf("no") })
 		k.refused(k.synchronize(id, k.target(id, "F", server())), "ConflictException", "is FAILED; update it to try again.")
 		k.refused(k.synchronize(id, "AAAAAAAAAA"), "ResourceNotFoundException", "No target found")
+	})
+}
+
+// TestAskRefused asks those targets again whose address was not open, as their status says,
+// and leaves what failed for another reason.
+func TestAskRefused(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G")
+		private := func(target.Source) (target.Catalogue, error) {
+			_, err := outbound.New(outbound.Config{}).Get("http://127.0.0.1:1/mcp")
+			refused, _ := errors.AsType[*outbound.Refused](err)
+			return target.Catalogue{}, target.Unfitf("Error - %s.", refused)
+		}
+		const reason = "Error - 127.0.0.1:1 is not called: the address is a loopback address; have the operator open it: outcrop serve --allow-private 127.0.0.1."
+		synchronized, updated := k.target(id, "S", server()), k.target(id, "U", server())
+		k.driver.answers(func(target.Source) (target.Catalogue, error) { return target.Catalogue{}, target.Unfitf("no") })
+		other := k.target(id, "O", server())
+		k.driver.answers(private)
+		created := k.target(id, "C", server())
+		k.must(k.synchronize(id, synchronized))
+		k.must(k.update(id, updated, server()))
+		for _, open := range []bool{false, true} {
+			for tid, status := range map[string]string{created: "FAILED", synchronized: "SYNCHRONIZE_UNSUCCESSFUL", updated: "UPDATE_UNSUCCESSFUL"} {
+				if got := k.status(id, tid); got != status+" "+reason {
+					k.Error(got)
+				}
+			}
+			if open {
+				k.driver.answers(nil)
+			}
+			k.must(k.AskRefused(k.Context()))
+			k.wait()
+		}
+		for _, tid := range []string{created, synchronized, updated} {
+			if got := k.status(id, tid); got != "READY" {
+				k.Error(got)
+			}
+		}
+		if got := k.tools(id); got != "S___listed U___listed C___listed" {
+			k.Error(got)
+		}
+		if got := k.status(id, other); got != "FAILED no" {
+			k.Errorf("what failed for another reason: %s", got)
+		}
 	})
 }
 

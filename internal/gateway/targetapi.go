@@ -439,12 +439,18 @@ func (s *Service) synchronize(tx store.Tx, scope store.Scope, gateway, id string
 	if err := s.roomToWork(tx, scope, gateway, id); err != nil {
 		return err
 	}
-	st.Status, st.Reasons, st.Updated = agentcorecontrol.TargetStatusSYNCHRONIZING, nil, tx.Now()
+	return s.ask(tx, doc, agentcorecontrol.TargetStatusSYNCHRONIZING)
+}
+
+// ask has a target that is configured as before asked again what it offers.
+func (s *Service) ask(tx store.Tx, doc targetDoc, status string) error {
+	st := &doc.State
+	st.Status, st.Reasons, st.Updated = status, nil, tx.Now()
 	st.Serial++
 	if _, err := s.docs.targets.Replace(tx, doc); err != nil {
 		return err
 	}
-	return enqueueTarget(tx, scope, gateway, id, st.Serial)
+	return enqueueTarget(tx, doc.Scope, doc.Parent, ownID(doc.ID), st.Serial)
 }
 
 // working reports whether something is done about a target in this status.

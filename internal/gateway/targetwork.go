@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/outbound"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/work"
 )
@@ -408,3 +410,51 @@ func transitionOf(status string) transition {
 func pendingOf(status string) string { return transitionOf(status).pending }
 func failureOf(status string) string { return transitionOf(status).failed }
 func resumedOf(status string) string { return transitionOf(status).working }
+
+// AskRefused has the targets asked again what they offer that failed because the operator had
+// not opened their address: a server that starts anew may have other addresses opened.
+func (s *Service) AskRefused(ctx context.Context) error {
+	var found []targetDoc
+	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
+		found = nil
+		for doc, err := range s.docs.targets.All(r) {
+			if err != nil {
+				return err
+			}
+			if _, ok := againOf(&doc.State); ok {
+				found = append(found, doc)
+			}
+		}
+		return nil
+	})
+	for _, was := range found {
+		if err != nil {
+			break
+		}
+		err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+			doc, err := s.docs.targets.Get(tx, was.Scope, was.ID)
+			if err != nil {
+				return gone(err)
+			}
+			if status, ok := againOf(&doc.State); ok {
+				return s.ask(tx, doc, status)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("ask targets again that were refused: %w", err)
+	}
+	return nil
+}
+
+// againOf is the status in which what failed is done again, for targets whose address was
+// refused.
+func againOf(st *targetState) (string, bool) {
+	all := transitions()
+	i := slices.IndexFunc(all, func(t transition) bool { return t.failed == st.Status })
+	if i < 0 || !slices.ContainsFunc(st.Reasons, outbound.Openable) {
+		return "", false
+	}
+	return all[i].working, true
+}

@@ -86,6 +86,10 @@ func (e *Refused) Error() string {
 
 const fixPrivate = "have the operator open it: outcrop serve --allow-private "
 
+// Openable reports whether a text tells of a Refused that --allow-private lifts: it may be
+// untrue once the server has started anew.
+func Openable(text string) bool { return strings.Contains(text, fixPrivate) }
+
 // opens tells whether an operator opened an address. One that is this machine's is
 // not meant by a wide range: it is opened alone.
 func (p Private) opens(a netip.Addr, mine bool) bool {
