@@ -33,6 +33,8 @@ func (f *fake) registry(w http.ResponseWriter, r *http.Request) {
 		}
 		f.buckets[in.RepositoryName] = true
 		fmt.Fprint(w, `{"repository":{}}`)
+	case "ListUserPools", "CreateUserPool":
+		f.userPools(w, r, operation)
 	default:
 		refuse(w, 400, "UnknownOperationException", operation)
 	}

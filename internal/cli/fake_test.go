@@ -18,6 +18,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/auth/sigv4"
+	"github.com/outcrop/outcrop/internal/client"
 )
 
 // fake is a server that answers the commands: its runtimes are kept, what they
@@ -35,6 +36,7 @@ type fake struct {
 	buckets   map[string]bool
 	objects   map[string]int64  // by bucket/key, their sizes
 	sums      map[string]string // and their checksums
+	pools     []client.Pool
 	calls     []string
 	looks     map[string]int // GetAgentRuntime calls by id, since its last change
 

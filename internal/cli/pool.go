@@ -50,18 +50,28 @@ func discoveryOf(c *client.Client, id string) string {
 }
 
 func (c poolCommands) create() *cobra.Command {
-	register, asJSON := false, false
+	register, another, asJSON := false, false, false
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a user pool",
 		Long: `Makes a user pool and prints its discovery URL. With --register applications register themselves with it, as MCP
-clients do; users are asked about each.`,
+clients do; users are asked about each. Where a pool is called so already it makes another with --another alone: the
+commands then want the id.`,
 		Example: "  outcrop pool create people\n  outcrop pool create tools --register",
 		Args:    atLeast(1, 1, "one NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := c.p.connect(cmd.Context(), c.f)
 			if err != nil {
 				return err
+			}
+			if !another {
+				ways := "Use it, take another name, or make one more all the same: outcrop pool create " + quotePOSIX(args[0]) + " --another"
+				if register {
+					ways += " --register"
+				}
+				if err := c.unnamed(cmd.Context(), api, args[0], ways+c.f.suffix()); err != nil {
+					return err
+				}
 			}
 			made, err := api.CreatePool(cmd.Context(), args[0], register)
 			if err != nil {
@@ -79,8 +89,28 @@ clients do; users are asked about each.`,
 		},
 	}
 	cmd.Flags().BoolVar(&register, "register", false, "let applications register themselves")
+	cmd.Flags().BoolVar(&another, "another", false, "make one even if a pool is called so already")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// unnamed refuses a name that a pool has: two pools of one name are told apart by their ids
+// alone.
+func (poolCommands) unnamed(ctx context.Context, api *client.Client, name, ways string) error {
+	all, err := api.Pools(ctx)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, x := range all {
+		if x.Name == name {
+			ids = append(ids, x.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return fail(ways, "a user pool in region %s is called %q already: %s", api.Target().Region, name, strings.Join(ids, ", "))
 }
 
 func (c poolCommands) list() *cobra.Command {
