@@ -41,10 +41,12 @@ const gatewayBar = 1.35
 
 // The row is measured in many short turns, in each of which all ways have theirs: whatever
 // else the machine does, it does to all of them. It only ever adds, so that of each way's
-// turns the quietest quarter counts.
+// turns the quietest quarter counts. Where a process's memory happens to lie makes up to a
+// tenth of a call as long as it lives: each way has several, one after the other.
 const (
-	gatewayRounds = 16
-	gatewayTurn   = 400 * time.Millisecond
+	gatewayRounds    = 24
+	gatewayProcesses = 4
+	gatewayTurn      = 400 * time.Millisecond
 )
 
 func quiet(v []int64) int64 { return part(v, 4) }
@@ -63,46 +65,46 @@ func gatewayRow(ctx context.Context, o options, report *figures.Report) error {
 		return err
 	}
 	defer upstream.end()
-	bare, err := helper(ctx, o, "mcp-proxy", upstream.addr)
-	if err != nil {
-		return err
-	}
-	defer bare.end()
-	relay, err := helper(ctx, o, "mcp-relay", upstream.addr)
-	if err != nil {
-		return err
-	}
-	defer relay.end()
 	issuer, token, err := newIssuer()
 	if err != nil {
 		return err
 	}
 	defer issuer.Close()
-	p, err := serve(ctx, o, filepath.Join(o.dir, "gateway"), "--allow-private", "127.0.0.1")
-	if err != nil {
-		return err
+	names := []string{"direct", "proxy", "relay", "gateway"}
+	ways := map[string][]*way{"direct": {{addr: upstream.addr, pid: upstream.cmd.Process.Pid, request: toolCall(upstream.addr, "/mcp", "echo", "")}}}
+	for i := range gatewayProcesses {
+		for _, name := range names[1:3] {
+			h, err := helper(ctx, o, "mcp-"+name, upstream.addr)
+			if err != nil {
+				return err
+			}
+			defer h.end()
+			ways[name] = append(ways[name], &way{addr: h.addr, pid: h.cmd.Process.Pid, request: toolCall(h.addr, "/mcp", "echo", "")})
+		}
+		p, err := serve(ctx, o, filepath.Join(o.dir, "gateway"+strconv.Itoa(i)), "--allow-private", "127.0.0.1")
+		if err != nil {
+			return err
+		}
+		defer p.end()
+		at, err := p.gateway(ctx, issuer.URL, "http://"+upstream.addr+"/mcp")
+		if err != nil {
+			return err
+		}
+		ways["gateway"] = append(ways["gateway"], &way{addr: p.addr, pid: p.cmd.Process.Pid, request: toolCall(p.addr, at.Path, "bench___echo", token)})
 	}
-	defer p.end()
-	at, err := p.gateway(ctx, issuer.URL, "http://"+upstream.addr+"/mcp")
-	if err != nil {
-		return err
-	}
-	ways := map[string]*way{
-		"direct":  {addr: upstream.addr, pid: upstream.cmd.Process.Pid, request: toolCall(upstream.addr, "/mcp", "echo", "")},
-		"proxy":   {addr: bare.addr, pid: bare.cmd.Process.Pid, request: toolCall(bare.addr, "/mcp", "echo", "")},
-		"relay":   {addr: relay.addr, pid: relay.cmd.Process.Pid, request: toolCall(relay.addr, "/mcp", "echo", "")},
-		"gateway": {addr: p.addr, pid: p.cmd.Process.Pid, request: toolCall(p.addr, at.Path, "bench___echo", token)},
-	}
-	for range gatewayRounds {
-		for _, name := range []string{"direct", "proxy", "relay", "gateway"} {
-			if err := ways[name].measure(); err != nil {
+	p50, cpu := map[string][]int64{}, map[string][]int64{}
+	for i := range gatewayRounds {
+		for _, name := range names {
+			took, used, err := ways[name][i%len(ways[name])].measure()
+			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
+			p50[name], cpu[name] = append(p50[name], took), append(cpu[name], used)
 		}
 	}
 	g := &figures.Gateway{
-		Direct: quiet(ways["direct"].p50), Proxy: quiet(ways["proxy"].p50), Through: quiet(ways["gateway"].p50),
-		ProxyCPU: quiet(ways["proxy"].cpu), ThroughCPU: quiet(ways["gateway"].cpu), Relay: quiet(ways["relay"].p50), RelayCPU: quiet(ways["relay"].cpu),
+		Direct: quiet(p50["direct"]), Proxy: quiet(p50["proxy"]), Through: quiet(p50["gateway"]), Relay: quiet(p50["relay"]),
+		ProxyCPU: quiet(cpu["proxy"]), ThroughCPU: quiet(cpu["gateway"]), RelayCPU: quiet(cpu["relay"]),
 	}
 	report.Gateway = g
 	fmt.Printf("\n%-26s %10s %10s %10s %10s %8s  bar %.2f\n", "tools/call", "direct", "relay", "proxy", "gateway", "ratio", gatewayBar)
@@ -118,30 +120,25 @@ type way struct {
 	addr    string
 	pid     int
 	request []byte
-	p50     []int64 // nanoseconds, by round
-	cpu     []int64 // of the process on the way, a call
 }
 
-func (w *way) measure() error {
+// measure returns what half of the calls take at most, one at once, and the CPU time that
+// the process on the way takes for a call, sixteen at once, both in nanoseconds.
+func (w *way) measure() (p50, cpu int64, err error) {
 	alone, err := calls(w.addr, w.request, 1, gatewayTurn)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	w.p50 = append(w.p50, alone[len(alone)/2].Nanoseconds())
 	before, err := processTime(w.pid)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	many, err := calls(w.addr, w.request, 16, gatewayTurn)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	after, err := processTime(w.pid)
-	if err != nil {
-		return err
-	}
-	w.cpu = append(w.cpu, (after-before).Nanoseconds()/int64(len(many)))
-	return nil
+	return alone[len(alone)/2].Nanoseconds(), (after - before).Nanoseconds() / int64(len(many)), err
 }
 
 // calls sends a request again and again over n connections for a time, and returns how
