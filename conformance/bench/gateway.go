@@ -73,7 +73,7 @@ func gatewayRow(ctx context.Context, o options, report *figures.Report) error {
 	names := []string{"direct", "proxy", "relay", "gateway"}
 	ways := map[string][]*way{"direct": {{addr: upstream.addr, pid: upstream.cmd.Process.Pid, request: toolCall(upstream.addr, "/mcp", "echo", "")}}}
 	for i := range gatewayProcesses {
-		for _, name := range names[1:3] {
+		for _, name := range []string{"proxy", "relay"} {
 			h, err := helper(ctx, o, "mcp-"+name, upstream.addr)
 			if err != nil {
 				return err

@@ -142,10 +142,7 @@ func (s *Server) leadsHome(p *parts) func(context.Context, *url.URL) bool {
 			(strings.EqualFold(public.Host, u.Host) || !awshost.Is(u.Hostname()) && below(u.Hostname()) != "" && public.Port() == u.Port()) {
 			return true
 		}
-		if u.Scheme != "http" || u.Port() == "" || !strings.HasSuffix(strings.ToLower(u.Hostname()), ".localhost") || gateway(u.Hostname()) == "" {
-			return false
-		}
-		return strings.HasSuffix(s.cfg.Listener.Addr().String(), ":"+u.Port())
+		return u.Scheme == "http" && u.Port() == p.kept.port && strings.HasSuffix(strings.ToLower(u.Hostname()), ".localhost") && gateway(u.Hostname()) != ""
 	}
 }
 

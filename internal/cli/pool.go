@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -102,10 +103,8 @@ func (poolCommands) unnamed(ctx context.Context, api *client.Client, name, ways 
 		return err
 	}
 	var ids []string
-	for _, x := range all {
-		if x.Name == name {
-			ids = append(ids, x.ID)
-		}
+	for _, x := range poolsCalled(all, name) {
+		ids = append(ids, x.ID)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -158,22 +157,22 @@ func (c poolCommands) find(ctx context.Context, ref string) (*client.Client, cli
 	if err != nil {
 		return nil, client.Pool{}, err
 	}
-	var named []client.Pool
-	for _, x := range all {
-		if x.ID == ref {
-			return api, x, nil
-		}
-		if x.Name == ref {
-			named = append(named, x)
-		}
+	if i := slices.IndexFunc(all, func(x client.Pool) bool { return x.ID == ref }); i >= 0 {
+		return api, all[i], nil
 	}
-	switch len(named) {
+	meant := poolsCalled(all, ref)
+	switch len(meant) {
 	case 1:
-		return api, named[0], nil
+		return api, meant[0], nil
 	case 0:
 		return nil, client.Pool{}, fail("See which there are: outcrop pool ls"+c.f.suffix(), "there is no user pool %q in region %s", ref, api.Target().Region)
 	}
-	return nil, client.Pool{}, fail("Take the id: outcrop pool ls"+c.f.suffix(), "%d user pools are called %q", len(named), ref)
+	return nil, client.Pool{}, fail("Take the id: outcrop pool ls"+c.f.suffix(), "%d user pools are called %q", len(meant), ref)
+}
+
+// poolsCalled are those of a name.
+func poolsCalled(all []client.Pool, name string) []client.Pool {
+	return slices.DeleteFunc(all, func(x client.Pool) bool { return x.Name != name })
 }
 
 func (c poolCommands) addUser() *cobra.Command {

@@ -427,11 +427,11 @@ func (s *Service) AskRefused(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("find targets that were refused: %w", err)
+	}
 	for _, was := range found {
-		if err != nil {
-			break
-		}
-		err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 			doc, err := s.docs.targets.Get(tx, was.Scope, was.ID)
 			if err != nil {
 				return gone(err)
@@ -441,9 +441,9 @@ func (s *Service) AskRefused(ctx context.Context) error {
 			}
 			return nil
 		})
-	}
-	if err != nil {
-		return fmt.Errorf("ask targets again that were refused: %w", err)
+		if err != nil {
+			return fmt.Errorf("ask target %s again: %w", was.ID, err)
+		}
 	}
 	return nil
 }

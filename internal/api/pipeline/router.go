@@ -254,12 +254,18 @@ func notAllowed(svc *schema.Service, methods []string) error {
 
 // nowhere refuses a path that nothing is at.
 func (rt *router) nowhere(path string) error {
-	if rt.hint != nil {
-		if text := rt.hint(path); text != "" {
-			return fault.New("UnknownOperationException", http.StatusNotFound, "There is no operation at this path. %s", text)
-		}
+	if text := rt.hinted(path); text != "" {
+		return fault.New("UnknownOperationException", http.StatusNotFound, "There is no operation at this path. %s", text)
 	}
 	return unknownOperation()
+}
+
+// hinted is what there is instead of a path, as far as that can be said.
+func (rt *router) hinted(path string) string {
+	if rt.hint == nil {
+		return ""
+	}
+	return rt.hint(path)
 }
 
 func unknownOperation() error {

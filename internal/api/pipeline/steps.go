@@ -85,7 +85,7 @@ func (p *Pipeline) passing(r *http.Request) bool {
 	}
 	m, err := rt.find(r)
 	if err != nil {
-		return rt.hint != nil && rt.hint(rt.path(r)) != ""
+		return rt.hinted(rt.path(r)) != ""
 	}
 	return m.op.Method == schema.AnyMethod
 }

@@ -20,18 +20,19 @@ const maxDepth = 10000
 // Valid tells whether a value is JSON (RFC 8259) in UTF-8. Members that are given twice,
 // and halves of pairs of surrogates as Python writes them, are for its reader to think
 // about.
-func Valid(raw []byte) bool { return text(raw, false) }
+func Valid(raw []byte) bool { return whole(raw, false) }
 
 // Strict tells whether a value is JSON that all readers read alike (RFC 7493): no member
 // is given twice, and no string has half of a pair of surrogates.
 func Strict(raw []byte) bool {
-	if !bytes.Contains(raw, []byte(`\u`)) && text(raw, true) {
+	if !bytes.Contains(raw, []byte(`\u`)) && whole(raw, true) {
 		return true
 	}
 	return jsontext.Value(raw).IsValid() // which looks closer
 }
 
-func text(raw []byte, distinct bool) bool {
+// whole tells whether a value, distinct as value has it, is all there is.
+func whole(raw []byte, distinct bool) bool {
 	end := value(raw, space(raw, 0), maxDepth, distinct)
 	return end > 0 && space(raw, end) == len(raw) && utf8.Valid(raw)
 }

@@ -66,27 +66,28 @@ func write(b *bytes.Buffer, r *http.Request) error {
 	if r.Body != nil {
 		defer r.Body.Close()
 	}
-	text(b, cmp.Or(r.Method, http.MethodGet), " ", r.URL.RequestURI(), " HTTP/1.1\r\nHost: ", cmp.Or(r.Host, r.URL.Host), "\r\n")
+	add(b, cmp.Or(r.Method, http.MethodGet), " ", r.URL.RequestURI(), " HTTP/1.1\r\nHost: ", cmp.Or(r.Host, r.URL.Host), "\r\n")
 	for name, values := range r.Header {
 		switch name {
 		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
 			continue // they are said otherwise
 		case "User-Agent": // once, or not at all
-			if values = values[:min(1, len(values))]; len(values) == 0 || values[0] == "" {
+			if len(values) == 0 || values[0] == "" {
 				continue
 			}
+			values = values[:1]
 		}
 		for _, v := range values {
-			text(b, name, ": ", textproto.TrimString(v), "\r\n")
+			add(b, name, ": ", textproto.TrimString(v), "\r\n")
 		}
 	}
 	if _, ok := r.Header["User-Agent"]; !ok {
-		text(b, "User-Agent: Go-http-client/1.1\r\n")
+		add(b, "User-Agent: Go-http-client/1.1\r\n")
 	}
 	if !bodiless(r) || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
-		text(b, "Content-Length: ", strconv.FormatInt(r.ContentLength, 10), "\r\n")
+		add(b, "Content-Length: ", strconv.FormatInt(r.ContentLength, 10), "\r\n")
 	}
-	text(b, "\r\n")
+	add(b, "\r\n")
 	if bodiless(r) {
 		return nil
 	}
@@ -96,7 +97,7 @@ func write(b *bytes.Buffer, r *http.Request) error {
 	return nil
 }
 
-func text(b *bytes.Buffer, parts ...string) {
+func add(b *bytes.Buffer, parts ...string) {
 	for _, s := range parts {
 		b.WriteString(s)
 	}
