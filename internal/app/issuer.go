@@ -71,6 +71,9 @@ func (s *Server) localIssuer(f foundation, pools *issuer.Pools) func(context.Con
 	ours := func(base string) bool { return slices.Contains(bases, strings.ToLower(base)) }
 	var found store.Cache[string, jwt.Local] // by discovery URL
 	return func(ctx context.Context, discoveryURL string) (jwt.Local, bool, error) {
+		if !issuer.MayBe(discoveryURL) {
+			return jwt.Local{}, false, nil // that is most, and each call with a token asks
+		}
 		if l, ok := found.Get(discoveryURL); ok {
 			return l, true, nil
 		}

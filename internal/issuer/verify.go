@@ -157,13 +157,24 @@ type Local struct {
 // discoveryPath ends every discovery URL (OpenID Connect Discovery 4).
 const discoveryPath = "/.well-known/openid-configuration"
 
+// MayBe reports whether a discovery URL has the form of a pool's.
+func MayBe(discoveryURL string) bool {
+	_, _, ok := poolOf(discoveryURL)
+	return ok
+}
+
+func poolOf(discoveryURL string) (issuer, poolID string, ok bool) {
+	issuer, ok = strings.CutSuffix(discoveryURL, discoveryPath)
+	poolID = issuer[strings.LastIndexByte(issuer, '/')+1:]
+	return issuer, poolID, ok && IsPoolID(poolID)
+}
+
 // Local returns the keys of the pool that a discovery URL is of: one at AWS's name,
 // or at one of this server's own, as ours says by the scheme and host. It is false
 // for the URL of anybody else's issuer, and for that of a pool that is not here.
 func (p *Pools) Local(ctx context.Context, discoveryURL string, ours func(base string) bool, bases []string) (Local, bool, error) {
-	issuer, ok := strings.CutSuffix(discoveryURL, discoveryPath)
-	poolID := issuer[strings.LastIndexByte(issuer, '/')+1:]
-	if !ok || !IsPoolID(poolID) {
+	issuer, poolID, ok := poolOf(discoveryURL)
+	if !ok {
 		return Local{}, false, nil
 	}
 	u, err := url.Parse(issuer)
