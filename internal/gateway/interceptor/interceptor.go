@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -119,7 +118,8 @@ func (c *Chain) SeesBody() bool  { return c.Responses() && c.response.body }
 
 // Request shows a request to the interceptor of requests. It returns the request's body as
 // that has left it, the headers that it has set, or the answer that it gives itself. Any
-// error is that the request must not pass; it is ErrTooLarge for one that cannot be shown.
+// error is that the request must not pass: ErrTooLarge for one that cannot be shown, and a
+// *target.Failure where the function is to blame.
 func (c *Chain) Request(ctx context.Context, r Request) (body []byte, set http.Header, short *Response, err error) {
 	if !c.Requests() {
 		return r.Body, nil, nil, nil
@@ -192,14 +192,14 @@ func (a *Response) set(h http.Header) {
 // call asks one function.
 func (c *Chain) call(ctx context.Context, h *hook, r Request, a *Response) (output, error) {
 	if c.functions == nil {
-		return output{}, fmt.Errorf("interceptor %s: there are no functions", h.arn)
+		return output{}, broke(nil, "interceptor %s: there are no functions", h.arn)
 	}
 	payload, err := payloadOf(h, r, a)
 	if err != nil {
 		return output{}, err
 	}
 	if len(payload) > MaxPayload {
-		return output{}, fmt.Errorf("interceptor %s: %w", h.arn, ErrTooLarge)
+		return output{}, broke(ErrTooLarge, "interceptor %s cannot be invoked", h.arn)
 	}
 	custom, err := json.Marshal(map[string]map[string]string{"custom": {
 		"GATEWAY_ARN": c.view.ARN, "GATEWAY_ACCOUNT_ID": c.view.Scope.Account, "REQUEST_ID": r.ID, "SOURCE_IP": r.Source,
@@ -212,14 +212,23 @@ func (c *Chain) call(ctx context.Context, h *hook, r Request, a *Response) (outp
 		Context: base64.StdEncoding.EncodeToString(custom), Payload: payload,
 	})
 	switch {
+	case errors.Is(err, function.ErrDenied):
+		return output{}, broke(err, "Access denied while invoking interceptor %s. Let the gateway's role invoke it (lambda:InvokeFunction)", h.arn)
+	case errors.Is(err, function.ErrNone):
+		return output{}, broke(err, "interceptor %s not found", h.arn)
 	case err != nil:
-		return output{}, fmt.Errorf("invoke interceptor %s: %w", h.arn, err)
+		return output{}, broke(err, "interceptor %s could not be invoked", h.arn)
 	case answer.Failed:
-		return output{}, fmt.Errorf("interceptor %s failed: %s", h.arn, function.Said(answer.Payload))
+		return output{}, broke(nil, "interceptor %s failed: %s", h.arn, function.Said(answer.Payload))
 	}
 	out, err := parse(r.Protocol, answer.Payload)
 	if err != nil {
-		return output{}, fmt.Errorf("interceptor %s %w", h.arn, err)
+		return output{}, broke(nil, "interceptor %s %s", h.arn, err)
 	}
 	return out, nil
+}
+
+// broke is an interceptor that does not work. Its text is for its owner.
+func broke(cause error, format string, args ...any) error {
+	return target.Fail("InterceptorException", cause, format, args...)
 }

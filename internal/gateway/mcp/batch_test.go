@@ -163,10 +163,10 @@ func TestBatchIsManyMessages(t *testing.T) {
 
 	for name, tt := range map[string]struct{ request, response, want string }{
 		"an answer":               {`{"transformedGatewayResponse":{"statusCode":403,"headers":{"X-A":"b"},"body":{"no":1}}}`, "", `[{"no":1},{"no":1}]`},
-		"an answer of no body":    {`{"transformedGatewayResponse":{"statusCode":403}}`, "", `[` + broken + `,` + broken + `]`},
+		"an answer of no body":    {`{"transformedGatewayResponse":{"statusCode":403}}`, "", `[` + broken + `,` + broken2 + `]`},
 		"another request":         {`{"transformedGatewayRequest":{"body":{"jsonrpc":"2.0","id":1,"method":"ping"}}}`, "", `[{"jsonrpc":"2.0","id":7,"result":{}},{"jsonrpc":"2.0","id":7,"result":{}}]`},
 		"initialize":              {`{"transformedGatewayRequest":{"body":{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-03-26"}}}}`, "", `[` + alone + `,` + alone + `]`},
-		"a batch of its own":      {`{"transformedGatewayRequest":{"body":[]}}`, "", `[` + broken + `,` + broken + `]`},
+		"a batch of its own":      {`{"transformedGatewayRequest":{"body":[]}}`, "", `[` + broken + `,` + broken2 + `]`},
 		"what is made of answers": {"", `{"transformedGatewayResponse":{"statusCode":500,"body":"x"}}`, `["x","x"]`},
 	} {
 		envelope := func(s string) string {
@@ -187,6 +187,7 @@ func TestBatchIsManyMessages(t *testing.T) {
 }
 
 const (
-	broken = `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later."}}`
-	alone  = `{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"initialize is sent by itself, not in a batch"}}`
+	broken  = `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later.","data":{"aws.bedrock-agentcore.gateway/requestId":"req-1"}}}`
+	broken2 = `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later.","data":{"aws.bedrock-agentcore.gateway/requestId":"req-1-1"}}}`
+	alone   = `{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"initialize is sent by itself, not in a batch"}}`
 )

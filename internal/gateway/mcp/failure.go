@@ -25,6 +25,9 @@ const (
 	codeNoVersion      = -32022
 )
 
+// requestKey is where answers that failed have the id of their request.
+const requestKey = "aws.bedrock-agentcore.gateway/requestId"
+
 // generic is all that callers read of a fault where they do not debug.
 const generic = "An internal error occurred. Please retry later."
 

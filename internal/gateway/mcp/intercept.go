@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"net/http"
@@ -28,7 +29,7 @@ func (x *exchange) intercepted() bool {
 	switch {
 	case err != nil:
 		x.hooks = nil // what did not pass is not shown on
-		x.refuse(internal(err))
+		x.refuse(x.broken(err))
 		return true
 	case short != nil:
 		x.send(*short)
@@ -45,7 +46,7 @@ func (x *exchange) intercepted() bool {
 	id := x.msg.ID
 	m, f := parse(body)
 	if f == nil && !m.call() {
-		f = invalid(codeInvalidRequest, "The gateway's interceptor made a message of the request that nobody answers")
+		f = invalid(codeInvalidRequest, "a message that nobody answers")
 	}
 	if f == nil {
 		m.ID = id // by which the caller knows the answer
@@ -53,7 +54,7 @@ func (x *exchange) intercepted() bool {
 		x.params, _, f = m.read()
 	}
 	if f != nil {
-		x.refuse(internal(&f.Error))
+		x.refuse(x.broken(target.Fail("InterceptorException", nil, "The gateway's interceptor made something of the request that cannot be served: %s", f.Message)))
 	}
 	return f != nil
 }
@@ -73,13 +74,23 @@ func (x *exchange) send(a interceptor.Response) {
 	x.hooks = nil // nobody looks at what is said of them
 	a, err := hooks.Response(x.ctx, x.seen, a)
 	if err != nil {
-		x.refuse(internal(err))
+		x.refuse(x.broken(err))
 		return
 	}
 	for name, values := range a.Header {
 		x.out.w.Header()[name] = values
 	}
 	x.out.finish(a.Status, a.Body)
+}
+
+// broken is that an interceptor failed, which its owner reads why of: in the log, and while
+// the gateway is debugged.
+func (x *exchange) broken(err error) *failure {
+	f := internal(err)
+	if why, ok := errors.AsType[*target.Failure](err); ok && x.view.Debug {
+		f.Message = why.Text
+	}
+	return f
 }
 
 // streams reports whether events are being sent.

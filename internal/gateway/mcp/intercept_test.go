@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -81,9 +82,9 @@ func TestInterceptors(t *testing.T) {
 			403, `{"no":1}`,
 		},
 		"another answer":  {"", `{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayResponse":{"statusCode":200,"body":{"masked":true}}}}`, 200, `{"masked":true}`},
-		"a body of null":  {"", `{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayResponse":{"body":null}}}`, 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later."}}`},
-		"another version": {`{"interceptorOutputVersion":"2.0","mcp":{}}`, "", 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later."}}`},
-		"no message":      {`{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayRequest":{"body":{"x":1}}}}`, "", 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later."}}`},
+		"a body of null":  {"", `{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayResponse":{"body":null}}}`, 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later.","data":{"aws.bedrock-agentcore.gateway/requestId":"req-1"}}}`},
+		"another version": {`{"interceptorOutputVersion":"2.0","mcp":{}}`, "", 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later.","data":{"aws.bedrock-agentcore.gateway/requestId":"req-1"}}}`},
+		"no message":      {`{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayRequest":{"body":{"x":1}}}}`, "", 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"An internal error occurred. Please retry later.","data":{"aws.bedrock-agentcore.gateway/requestId":"req-1"}}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k, _ := intercepting(t, tt.request, tt.response)
@@ -143,5 +144,40 @@ func TestInterceptorsTold(t *testing.T) {
 		if w := k.send("POST", aCall); w.Code != http.StatusInternalServerError || len(k.one.calls) != before {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
+	}
+}
+
+// TestInterceptorsDebugged: who debugs a gateway reads what is wrong with its interceptor.
+func TestInterceptorsDebugged(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer string
+		failed bool
+		err    error
+		want   string
+	}{
+		"it raises":       {answer: `{"errorType":"ValueError","errorMessage":"no tenant"}`, failed: true, want: "interceptor req failed: ValueError: no tenant"},
+		"another version": {answer: `{"interceptorOutputVersion":"2.0","mcp":{}}`, want: `interceptor req answered an interceptorOutputVersion that is not \"1.0\"`},
+		"no message": {
+			answer: `{"interceptorOutputVersion":"1.0","mcp":{"transformedGatewayRequest":{"body":"{}"}}}`,
+			want:   "The gateway's interceptor made something of the request that cannot be served: The request is no JSON-RPC message: it is not well formed",
+		},
+		"denied":    {err: function.ErrDenied, want: "Access denied while invoking interceptor req. Let the gateway's role invoke it (lambda:InvokeFunction)"},
+		"gone":      {err: function.ErrNone, want: "interceptor req not found"},
+		"our fault": {err: errors.New("disk full"), want: "interceptor req could not be invoked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, f := intercepting(t, cmp.Or(tt.answer, "{}"), "")
+			f.failed, f.err = tt.failed, tt.err
+			for _, debug := range []bool{false, true} {
+				want := "An internal error occurred. Please retry later."
+				if k.v.Debug = debug; debug {
+					want = tt.want
+				}
+				want = `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"` + want + `","data":{"aws.bedrock-agentcore.gateway/requestId":"req-1"}}}`
+				if w := k.send("POST", aCall); w.Code != http.StatusInternalServerError || w.Body.String() != want {
+					t.Errorf("%d %s\nwant %s", w.Code, w.Body, want)
+				}
+			}
+		})
 	}
 }

@@ -95,10 +95,15 @@ func (x *exchange) unseen(err error) *fault.Error {
 		interceptor.MaxPayload).Because(err)
 }
 
-// broken is that an interceptor failed, which its owner alone reads why of.
+// broken is that an interceptor failed, which its owner reads why of: in the log, and while
+// the gateway is debugged.
 func (x *exchange) broken(ctx context.Context, err error) *fault.Error {
 	x.r.cfg.Log.ErrorContext(ctx, "interceptor failed", "gateway", x.view.ID, "request", x.in.ID, "error", err)
-	return fault.Internal(err)
+	f := fault.Internal(err)
+	if why, ok := errors.AsType[*target.Failure](err); ok && x.view.Debug {
+		f.Message = why.Text
+	}
+	return f
 }
 
 // given is an answer that is there already.

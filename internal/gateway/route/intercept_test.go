@@ -132,6 +132,22 @@ func TestIntercepted(t *testing.T) {
 	}
 }
 
+// TestInterceptorDebugged: who debugs a gateway reads what is wrong with its interceptor.
+func TestInterceptorDebugged(t *testing.T) {
+	k := newKit(t)
+	k.passes("api", upstream(t, func(http.ResponseWriter, *http.Request) {}), nil)
+	k.intercepts(nil, says(`{"transformedGatewayResponse":{"body":"{}"}}`), false)
+	for debug, want := range map[bool]string{
+		false: "InternalServerException: An internal error occurred. Please retry later.",
+		true:  "InternalServerException: interceptor resp answered a transformedGatewayResponse whose body is not in base64",
+	} {
+		k.view.Debug = debug
+		if status, _, body := k.ask("GET", "/api/x", nil, nil); status != 500 || body != want {
+			t.Errorf("%d %s, want %s", status, body, want)
+		}
+	}
+}
+
 // TestInterceptorsTold is what functions are told, word for word.
 func TestInterceptorsTold(t *testing.T) {
 	k := newKit(t)
