@@ -21,7 +21,7 @@ var _ pipeline.Inbound = (*Service)(nil)
 
 // Admit lets a caller in who signs nothing, where the gateway wants a token, or nothing.
 func (s *Service) Admit(ctx context.Context, k pipeline.Knock) (pipeline.Admission, error) {
-	isMCP := k.Label(pathLabel) == mcpPath
+	isMCP := isMCP(k.Label(pathLabel))
 	v, err := s.cfg.Gateways.View(ctx, k.Label(GatewayLabel))
 	if err != nil { // whoever comes with any token at all reads that there is none, and so may all
 		return pipeline.Admission{}, reworded(isMCP, err)
@@ -90,7 +90,7 @@ func (s *Service) Signed(ctx context.Context, k pipeline.Knock, _ store.Scope) e
 	case err != nil, v.Authorizer == nil:
 		return nil // its handler says so
 	}
-	return reworded(k.Label(pathLabel) == mcpPath, mismatch(v))
+	return reworded(isMCP(k.Label(pathLabel)), mismatch(v))
 }
 
 func mismatch(v *gateway.View) error {

@@ -167,3 +167,19 @@ func TestNone(t *testing.T) {
 		}
 	}
 }
+
+// TestSlash: the MCP endpoint is the same with a slash at its end, also to who is refused.
+func TestSlash(t *testing.T) {
+	id, path := "g-0123456789", "mcp/"
+	k := knock("127.0.0.1", nil)
+	k.Label = func(name string) string { return map[string]string{invoke.GatewayLabel: id, "path": path}[name] }
+	s := service(agentcorecontrol.AuthorizerTypeCUSTOM_JWT)
+	_, nobody := s.Admit(t.Context(), k)
+	signed := s.Signed(t.Context(), k, store.Scope{})
+	_, none := invoke.New(invoke.Config{Gateways: gateways{}}).InvokeGateway(t.Context(), &agentcore.InvokeGatewayRequest{GatewayIdentifier: &id, Path: &path})
+	for code, err := range map[string]error{"-32001": nobody, "-32002": signed, "-32004": none} {
+		if body := string(fault.From(err).Body); !strings.Contains(body, `"error":{"code":`+code+`,`) {
+			t.Errorf("%v %s, want %s", err, body, code)
+		}
+	}
+}

@@ -64,10 +64,14 @@ const action = "bedrock-agentcore:InvokeGateway"
 // mcpPath is where the MCP endpoint is below a gateway.
 const mcpPath = "mcp"
 
+// isMCP reports whether a path below a gateway is the MCP endpoint's: people and programs
+// end URLs with a slash.
+func isMCP(path string) bool { return strings.TrimSuffix(path, "/") == mcpPath }
+
 // InvokeGateway answers what a caller sends to a gateway.
 func (s *Service) InvokeGateway(ctx context.Context, in *agentcore.InvokeGatewayRequest) (http.Handler, error) {
 	call := pipeline.From(ctx)
-	isMCP := *in.Path == mcpPath
+	isMCP := isMCP(*in.Path)
 	v, err := s.cfg.Gateways.View(ctx, *in.GatewayIdentifier)
 	if err != nil {
 		return nil, reworded(isMCP, err)

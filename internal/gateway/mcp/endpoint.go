@@ -306,7 +306,7 @@ func (x *exchange) read(text []byte) *failure {
 // serve answers a request.
 func (x *exchange) serve() (json.RawMessage, *failure) {
 	switch {
-	case x.version >= stateless && (x.msg.Method == "initialize" || x.msg.Method == "ping"):
+	case x.version >= stateless && (x.msg.Method == "initialize" && x.header.Get(versionHeader) != "" || x.msg.Method == "ping"):
 		return nil, refused(codeUnknownMethod, "Method not found: %s went with revision %s", x.msg.Method, stateless)
 	case x.version < stateless && (x.msg.Method == "server/discover" || x.msg.Method == "subscriptions/listen"):
 		return nil, refused(codeUnknownMethod, "Method not found: %s came with revision %s", x.msg.Method, stateless)

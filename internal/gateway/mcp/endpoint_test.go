@@ -153,6 +153,7 @@ func TestMessages(t *testing.T) {
 			`{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"agentcore-gateway","version":"1.0.0"},"instructions":"Ask me."}}`,
 		},
 		"notification": {`{"jsonrpc":"2.0","method":"notifications/initialized"}`, nil, 202, ``},
+		"null params":  {`{"jsonrpc":"2.0","id":"a","method":"ping","params":null}`, nil, 200, `{"jsonrpc":"2.0","id":"a","result":{}}`},
 		"ping":         {`{"jsonrpc":"2.0","id":"a","method":"ping"}`, nil, 200, `{"jsonrpc":"2.0","id":"a","result":{}}`},
 		"list": {
 			`{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}`, nil, 200,
@@ -194,6 +195,18 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestInitializeNowhere: a client that begins with initialize, at a gateway whose revisions
+// have none, reads which those are.
+func TestInitializeNowhere(t *testing.T) {
+	k := newKit(t)
+	k.v.Versions = []string{"2026-07-28"}
+	w := k.send("POST", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}`)
+	const want = `{"jsonrpc":"2.0","id":0,"error":{"code":-32022,"message":"This gateway speaks 2026-07-28 alone, which has no initialization","data":{"requested":"2025-11-25","supported":["2026-07-28"]}}}`
+	if w.Code != http.StatusBadRequest || w.Body.String() != want {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 // TestCall: what a target is told.
 func TestCall(t *testing.T) {
 	k := newKit(t)
@@ -207,6 +220,33 @@ func TestCall(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// TestNulls: members that a client writes as null are left out, as servers want it.
+func TestNulls(t *testing.T) {
+	k := newKit(t)
+	k.send("POST", `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"T1___send","arguments":null,"_meta":null}}`)
+	if len(k.two.calls) != 1 || k.two.calls[0].Arguments != nil || k.two.calls[0].Meta != nil {
+		t.Errorf("%+v", k.two.calls)
+	}
+	p := &prompts{echo: k.one}
+	k.v.Targets[0].Server, k.v.Targets[0].Catalogue.Prompts = p, []json.RawMessage{json.RawMessage(`{"name":"hello"}`)}
+	if k.send("POST", `{"jsonrpc":"2.0","id":2,"method":"prompts/get","params":{"name":"T2___hello","arguments":null}}`); p.params != `{"name":"hello"}` {
+		t.Error(p.params)
+	}
+}
+
+// prompts is a server with prompts.
+type prompts struct {
+	*echo
+	params string // of the last request
+}
+
+func (p *prompts) Request(_ context.Context, _ string, params json.RawMessage, _ target.Call) (json.RawMessage, error) {
+	p.params = string(params)
+	return json.RawMessage(`{}`), nil
+}
+
+func (*prompts) End(context.Context, string) {}
 
 // TestFailures: who debugs reads why, others do not.
 func TestFailures(t *testing.T) {

@@ -59,6 +59,9 @@ func parse(body []byte) (*message, *failure) {
 			return nil, invalid(codeParse, "The request is not JSON: %s", reason(err))
 		}
 	}
+	if string(m.Params) == "null" { // as some clients write what they leave out
+		m.Params = nil
+	}
 	switch {
 	case m.Version != "2.0":
 		return &m, invalid(codeInvalidRequest, `The message has no "jsonrpc": "2.0"`)
@@ -211,6 +214,12 @@ func (m *message) read() (p params, about meta, f *failure) {
 		if err := jsonv2.Unmarshal(p.Meta, &about, lenient...); err != nil {
 			return p, about, invalid(codeInvalidParams, "The _meta of %s is not valid: %s", m.Method, reason(err))
 		}
+	}
+	if string(p.Arguments) == "null" {
+		p.Arguments = nil
+	}
+	if string(p.Meta) == "null" {
+		p.Meta = nil
 	}
 	return p, about, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/outcrop/outcrop/internal/gateway"
@@ -77,6 +78,7 @@ func (x *exchange) pass(t *gateway.Target, member string, value json.RawMessage)
 	if err := json.Unmarshal(x.msg.Params, &members); err != nil {
 		return nil, internal(err) // it has been read before
 	}
+	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" }) // servers refuse what was left out so
 	if value != nil {
 		members[member] = value
 	}
