@@ -14,7 +14,7 @@ func TestInterceptors(t *testing.T) {
 	const want = `listed 200 ['T1___broken', 'T1___plain']
 called 200 {"got": {"a": 1}, "tool": "T1___plain"}
 refused {'code': -32002, 'message': 'not from here'}
-failed 500 {'code': -32603, 'message': 'An internal error occurred. Please retry later.'}
+failed 500 -32603 An internal error occurred. Please retry later. True
 `
 	if got := s.Run(t, nil, pinned.Program(t, "python"), "testdata/interceptors.py"); got != want {
 		t.Errorf("%s\nwant %s", got, want)

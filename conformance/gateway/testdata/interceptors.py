@@ -62,16 +62,18 @@ def ask(method, params):
     request = urllib.request.Request(gateway["gatewayUrl"], data=body, headers={"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request) as answer:
-            return answer.status, json.load(answer)
+            return answer.status, json.load(answer), answer.headers
     except urllib.error.HTTPError as e:
-        return e.code, json.load(e)
+        return e.code, json.load(e), e.headers
 
 
-status, answer = ask("tools/list", {})
+status, answer, headers = ask("tools/list", {})
 print("listed", status, [t["name"] for t in answer["result"]["tools"]])
-status, answer = ask("tools/call", {"name": "T1___plain", "arguments": {"a": 1}})
+status, answer, headers = ask("tools/call", {"name": "T1___plain", "arguments": {"a": 1}})
 print("called", status, answer["result"]["content"][0]["text"])
-status, answer = ask("tools/call", {"name": "T1___secret", "arguments": {}})
+status, answer, headers = ask("tools/call", {"name": "T1___secret", "arguments": {}})
 print("refused", answer["error"])
-status, answer = ask("tools/call", {"name": "T1___broken", "arguments": {}})
-print("failed", status, answer["error"])
+status, answer, headers = ask("tools/call", {"name": "T1___broken", "arguments": {}})
+error = answer["error"]
+named = error["data"]["aws.bedrock-agentcore.gateway/requestId"] == headers["x-amzn-RequestId"]
+print("failed", status, error["code"], error["message"], named)
