@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -116,6 +118,9 @@ func (s *Service) checkProvider(ctx context.Context, list []agentcorecontrol.Cre
 	return nil
 }
 
+// ownHeaders say themselves what a request is: a key in one is not sent, or spoils it.
+var ownHeaders = []string{"Accept-Encoding", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host"}
+
 // checkAPIKey refuses a place where no key can be put.
 func checkAPIKey(p *agentcorecontrol.ApiKeyCredentialProvider) error {
 	const at = credentialField + ".1.member.credentialProvider.apiKeyCredentialProvider"
@@ -126,6 +131,8 @@ func checkAPIKey(p *agentcorecontrol.ApiKeyCredentialProvider) error {
 		return fault.Invalid(at+".credentialParameterName", "%s.credentialParameterName is required when credentialLocation is QUERY_PARAMETER", at)
 	case !query && name != "" && !isToken(name):
 		return fault.Invalid(at+".credentialParameterName", "%s.credentialParameterName: '%s' is no name of a header", at, name)
+	case !query && (target.OfConnection(name) || slices.Contains(ownHeaders, http.CanonicalHeaderKey(name))):
+		return fault.Invalid(at+".credentialParameterName", "%s.credentialParameterName: no key can be sent in '%s', which is about the connection or the body; name another header", at, name)
 	case strings.ContainsFunc(wire.Text(p.CredentialPrefix), func(r rune) bool { return r < ' ' || r > '~' }):
 		return fault.Invalid(at+".credentialPrefix", "%s.credentialPrefix: only printable ASCII can stand in a header", at)
 	}

@@ -170,9 +170,26 @@ func checkMembers(c *agentcorecontrol.TargetConfiguration, cred credential) erro
 	case c.Mcp != nil && c.Mcp.ApiGateway != nil:
 		return checkAPIGateway(c.Mcp.ApiGateway)
 	case c.Http != nil && c.Http.Passthrough != nil:
+		if err := checkStickiness(c.Http.Passthrough.StickinessConfiguration); err != nil {
+			return err
+		}
 		return checkEndpoint("targetConfiguration.http.passthrough.endpoint", c.Http.Passthrough.Endpoint)
 	case c.Inference != nil && c.Inference.Provider != nil:
 		return checkEndpoint("targetConfiguration.inference.provider.endpoint", c.Inference.Provider.Endpoint)
+	}
+	return nil
+}
+
+// checkStickiness refuses what calls can never stick to.
+func checkStickiness(c *agentcorecontrol.StickinessConfiguration) error {
+	if c == nil {
+		return nil
+	}
+	for _, identifier := range append([]string{wire.Text(c.Identifier)}, c.CompositeIdentifier...) {
+		if name := target.StickyHeader(identifier); !isToken(name) || strings.HasPrefix(name, "$") {
+			const field = "targetConfiguration.http.passthrough.stickinessConfiguration"
+			return fault.Invalid(field, "%s: '%s' names no header of the request; write $context.header.NAME", field, identifier)
+		}
 	}
 	return nil
 }

@@ -486,6 +486,47 @@ func TestCredentials(t *testing.T) {
 	golden(t, "credentials.golden", b.String())
 }
 
+// TestKeyHeaders: a key is put into no header that is not sent as it is set.
+func TestKeyHeaders(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G")
+		for name, good := range map[string]bool{"X-Api-Key": true, "authorization": true, "Cookie": true,
+			"Host": false, "content-length": false, "Transfer-Encoding": false, "Connection": false, "Upgrade": false, "Content-Type": false, "Proxy-Authorization": false} {
+			_, err := k.CreateGatewayTarget(k.ctx(), &agentcorecontrol.CreateGatewayTargetRequest{
+				GatewayIdentifier: &id, Name: new("T-" + name), TargetConfiguration: openAPI(agentcorecontrol.ApiSchemaConfiguration{InlinePayload: new("[]x")}),
+				CredentialProviderConfigurations: []agentcorecontrol.CredentialProviderConfiguration{{CredentialProviderType: new(agentcorecontrol.CredentialProviderTypeAPI_KEY),
+					CredentialProvider: &agentcorecontrol.CredentialProvider{ApiKeyCredentialProvider: &agentcorecontrol.ApiKeyCredentialProvider{
+						ProviderArn:             new("arn:aws:bedrock-agentcore:" + region + ":" + account + ":token-vault/default/apikeycredentialprovider/there"),
+						CredentialParameterName: &name}}}},
+			})
+			if good {
+				k.must(err)
+				k.wait()
+				continue
+			}
+			k.refused(err, "ValidationException", "credentialProviderConfigurations.1.member.credentialProvider.apiKeyCredentialProvider.credentialParameterName: no key can be sent in '"+
+				name+"', which is about the connection or the body; name another header")
+		}
+	})
+}
+
+// TestStickiness: what calls stick to is a header.
+func TestStickiness(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G", func(in *agentcorecontrol.CreateGatewayRequest) { in.ProtocolType = nil })
+		of := func(identifier string, others ...string) error {
+			c := passthrough()
+			c.Http.Passthrough.StickinessConfiguration = &agentcorecontrol.StickinessConfiguration{Identifier: &identifier, CompositeIdentifier: others}
+			_, err := k.CreateGatewayTarget(k.ctx(), &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: &id, TargetConfiguration: c})
+			return err
+		}
+		k.must(of("$context.header.x-user", "x-device", "$.AMZN_AC_GW_CONTEXT.headers.x-app"))
+		const words = "targetConfiguration.http.passthrough.stickinessConfiguration: '%s' names no header of the request; write $context.header.NAME"
+		k.refused(of("$context.jwt.sub"), "ValidationException", fmt.Sprintf(words, "$context.jwt.sub"))
+		k.refused(of("$context.header.x-user", "two words"), "ValidationException", fmt.Sprintf(words, "two words"))
+	})
+}
+
 var rewrite = flag.Bool("update", false, "write the golden files")
 
 // golden holds text against a file, or writes it.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/wire"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/passthrough"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 )
@@ -41,7 +42,24 @@ type Driver struct {
 	Now func() time.Time
 }
 
-var _ target.Driver = Driver{}
+var (
+	_ target.Driver  = Driver{}
+	_ target.Checker = Driver{}
+)
+
+// Check implements target.Checker: only Amazon's own provider says itself which service the
+// gateway's role signs for.
+func (d Driver) Check(c *agentcorecontrol.TargetConfiguration, given *agentcorecontrol.CredentialProviderConfiguration) error {
+	if c.Inference.Connector == nil || c.Inference.Connector.Source == nil || given == nil {
+		return nil
+	}
+	id := wire.Text(c.Inference.Connector.Source.ConnectorId)
+	p, err := connector(id, "")
+	if err == nil && p.service == "" && given.CredentialProvider == nil && *given.CredentialProviderType == agentcorecontrol.CredentialProviderTypeGATEWAY_IAM_ROLE {
+		return fault.Invalid("credentialProviderConfigurations", "Inference connector '%s' takes no signature of the gateway's role: give its key, with API_KEY", id)
+	}
+	return nil
+}
 
 // Catalogue implements target.Driver: there are no tools.
 func (d Driver) Catalogue(_ context.Context, s target.Source) (target.Catalogue, error) {

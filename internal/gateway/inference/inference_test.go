@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/passthrough"
 	"github.com/outcrop/outcrop/internal/gateway/target"
@@ -269,5 +270,22 @@ func TestDeadProvider(t *testing.T) {
 	web.dead, now = false, now.Add(listRest)
 	if names, err := s.Names(t.Context(), target.Call{}); err != nil || len(names) != 2 {
 		t.Errorf("when it is back: %v %v", names, err)
+	}
+}
+
+// TestRoleOfConnector: only Amazon's provider is asked with a bare signature of the role.
+func TestRoleOfConnector(t *testing.T) {
+	for id, good := range map[string]bool{"bedrock-mantle": true, "openai": false, "anthropic": false} {
+		c := &agentcorecontrol.TargetConfiguration{Inference: &agentcorecontrol.InferenceTargetConfiguration{Connector: &agentcorecontrol.InferenceConnectorTargetConfiguration{
+			Source: &agentcorecontrol.InferenceConnectorSource{ConnectorId: &id}}}}
+		kind := agentcorecontrol.CredentialProviderTypeGATEWAY_IAM_ROLE
+		err := Driver{}.Check(c, &agentcorecontrol.CredentialProviderConfiguration{CredentialProviderType: &kind})
+		if good != (err == nil) {
+			t.Errorf("%s: %v", id, err)
+		}
+		kind = agentcorecontrol.CredentialProviderTypeAPI_KEY
+		if err := (Driver{}).Check(c, &agentcorecontrol.CredentialProviderConfiguration{CredentialProviderType: &kind}); err != nil {
+			t.Errorf("%s with a key: %v", id, err)
+		}
 	}
 }

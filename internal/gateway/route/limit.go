@@ -124,19 +124,10 @@ func stickiness(t *gateway.Target, h http.Header) (session string, sticks time.D
 	if s.Timeout != nil {
 		sticks = time.Duration(*s.Timeout) * time.Second
 	}
-	names := s.CompositeIdentifier
-	if len(names) == 0 {
-		names = []string{wire.Text(s.Identifier)}
-	}
 	var values []string
-	for _, name := range names {
-		// $context.header.NAME, or $.AMZN_AC_GW_CONTEXT.headers.NAME.
-		_, header, ok := strings.Cut(name, ".header.")
-		if !ok {
-			_, header, ok = strings.Cut(name, ".headers.")
-		}
-		v := h.Get(header)
-		if !ok || v == "" {
+	for _, name := range append([]string{wire.Text(s.Identifier)}, s.CompositeIdentifier...) {
+		v := h.Get(target.StickyHeader(name))
+		if v == "" {
 			return "", sticks
 		}
 		values = append(values, v)

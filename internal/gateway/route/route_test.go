@@ -488,28 +488,33 @@ func TestFallback(t *testing.T) {
 	}
 }
 
-// TestWeightsStick sends sessions to two targets.
+// TestWeightsStick sends sessions to two targets: one is told by a header, and with
+// compositeIdentifier by that and the others.
 func TestWeightsStick(t *testing.T) {
-	k := newKit(t)
-	for _, name := range []string{"a", "b"} {
-		k.passes(name, upstream(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) }), func(s *target.Source) {
-			s.Config.Http.Passthrough.StickinessConfiguration = &model.StickinessConfiguration{Identifier: p("$context.header.x-user")}
+	for _, others := range [][]string{nil, {"$.AMZN_AC_GW_CONTEXT.headers.x-device", "x-app"}} {
+		t.Run(fmt.Sprint(others), func(t *testing.T) {
+			k := newKit(t)
+			for _, name := range []string{"a", "b"} {
+				k.passes(name, upstream(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) }), func(s *target.Source) {
+					s.Config.Http.Passthrough.StickinessConfiguration = &model.StickinessConfiguration{Identifier: p("$context.header.x-user"), CompositeIdentifier: others}
+				})
+			}
+			k.view.Rules = routed(&model.RouteToTargetAction{WeightedRoute: &model.WeightedRoute{TrafficSplit: []model.TargetTrafficSplitEntry{
+				{Name: p("A"), Weight: p(int32(50)), TargetName: p("a")}, {Name: p("B"), Weight: p(int32(50)), TargetName: p("b")}}}})
+			seen := map[string]bool{}
+			for i := range 20 {
+				h := http.Header{"X-User": {fmt.Sprint("user-", i)}, "X-Device": {"one"}, "X-App": {"one"}}
+				_, _, first := k.ask("GET", "/a/", h, nil)
+				_, _, second := k.ask("GET", "/a/", h, nil)
+				if first != second {
+					t.Errorf("user %d: %s, then %s", i, first, second)
+				}
+				seen[first] = true
+			}
+			if len(seen) != 2 {
+				t.Errorf("all went to %v", seen)
+			}
 		})
-	}
-	k.view.Rules = routed(&model.RouteToTargetAction{WeightedRoute: &model.WeightedRoute{TrafficSplit: []model.TargetTrafficSplitEntry{
-		{Name: p("A"), Weight: p(int32(50)), TargetName: p("a")}, {Name: p("B"), Weight: p(int32(50)), TargetName: p("b")}}}})
-	seen := map[string]bool{}
-	for i := range 20 {
-		h := http.Header{"X-User": {fmt.Sprint("user-", i)}}
-		_, _, first := k.ask("GET", "/a/", h, nil)
-		_, _, second := k.ask("GET", "/a/", h, nil)
-		if first != second {
-			t.Errorf("user %d: %s, then %s", i, first, second)
-		}
-		seen[first] = true
-	}
-	if len(seen) != 2 {
-		t.Errorf("all went to %v", seen)
 	}
 }
 

@@ -60,3 +60,14 @@ func OfHost(name string) bool {
 	}
 	return strings.HasPrefix(http.CanonicalHeaderKey(name), "Access-Control-")
 }
+
+// StickyHeader is the header that an identifier of a stickinessConfiguration names:
+// $context.header.NAME, $.AMZN_AC_GW_CONTEXT.headers.NAME, or NAME itself.
+func StickyHeader(identifier string) string {
+	for _, mark := range []string{".header.", ".headers."} {
+		if _, name, ok := strings.Cut(identifier, mark); ok {
+			return name
+		}
+	}
+	return identifier
+}
