@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -154,6 +155,10 @@ func TestStrands(t *testing.T) {
 		if _, stderr, err := s.CLI(t.Context(), args...); err != nil {
 			t.Fatalf("%v %s\n%s", err, stderr, s.Log())
 		}
+		// The agent takes seconds to start and has 30 s. Until the guest for its snapshot has
+		// started, two start at once, which a busy machine may not do in that time.
+		tried := regexp.MustCompile(`msg="(snapshot made|no snapshot: .*)" runtime=` + name + `-`)
+		s.Until("a snapshot of "+name+" is made, or cannot be", func() bool { return tried.MatchString(s.Log()) })
 		stdout, stderr, _ := s.CLI(t.Context(), "invoke", name, prompt)
 		logs, _, _ := s.CLI(t.Context(), "logs", name)
 		return stdout + stderr + logs
