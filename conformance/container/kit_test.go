@@ -207,7 +207,7 @@ func (k *kit) must(r *control.GetAgentRuntimeOutput, session, deed string) found
 func (k *kit) logged(agent, text string) {
 	k.t.Helper()
 	var out string
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(server.Wait); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		var err error
 		if out, _, err = k.CLI(k.t.Context(), "logs", agent); err == nil && strings.Contains(out, text) {
 			return

@@ -61,7 +61,7 @@ func TestSecondTerminal(t *testing.T) {
 	if two != 2 {
 		t.Errorf("1 + 1 is %d", two)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) { // the log is written behind
+	for deadline := time.Now().Add(server.Wait); ; time.Sleep(100 * time.Millisecond) { // the log is written behind
 		r := p.must(elsewhere, "logs", "mine")
 		if strings.Contains(r.stdout, "I was asked") {
 			break

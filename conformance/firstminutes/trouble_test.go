@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outcrop/outcrop/conformance/server"
 )
 
 // sdkWords are how the AWS SDK begins what no person should have to read.
@@ -22,7 +24,7 @@ func (p *person) busy(name string) <-chan result {
 	go func() {
 		ended <- p.run("/", "invoke", name, `{"eval": "__import__('time').sleep(60)"}`)
 	}()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(server.Wait); ; time.Sleep(20 * time.Millisecond) {
 		if r := p.run("/", "sessions", name, "--json"); strings.Contains(r.stdout, `"activeRequests": 1`) {
 			return ended
 		}

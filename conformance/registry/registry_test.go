@@ -258,7 +258,7 @@ func TestTwoPushesAtOnce(t *testing.T) {
 // settled waits until the registry has so many files.
 func (k *kit) settled(want int) {
 	k.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(server.Wait)
 	for {
 		paths, _ := k.files()
 		if len(paths) == want {
@@ -307,7 +307,7 @@ func TestKilledDuringPush(t *testing.T) {
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(server.Wait); time.Now().Before(deadline); {
 			if _, size := k.files(); size > 32<<20 {
 				break
 			}

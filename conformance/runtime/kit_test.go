@@ -193,11 +193,11 @@ func (f *fixture) refused(err error, status int, fragment string) {
 	}
 }
 
-// logged waits, longer than a guest may tidy up, until `outcrop logs` shows a line, and returns all it shows.
+// logged waits until `outcrop logs` shows a line, and returns all it shows.
 func (f *fixture) logged(name, fragment string) string {
 	f.Helper()
 	var out string
-	for deadline := time.Now().Add(25 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(server.Wait); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		var err error
 		if out, _, err = f.CLI(f.Context(), "logs", name); err == nil && strings.Contains(out, fragment) {
 			return out

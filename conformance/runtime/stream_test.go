@@ -87,7 +87,7 @@ func plain(f *fixture) int {
 		cancel()
 		_ = cmd.Wait() // it was killed
 	})
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(server.Wait); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
 			_ = c.Close() // only a look
 			return port
@@ -269,7 +269,7 @@ func callersLeave(f *fixture) {
 // hanging waits until the raw agent has said n times that it hangs.
 func (f *fixture) hanging(n int) {
 	f.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(server.Wait); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if out, _, err := f.CLI(f.Context(), "logs", "raw"); err == nil && strings.Count(out, "hanging") >= n {
 			return
 		}

@@ -81,12 +81,16 @@ func SessionID(parts ...any) string {
 	return id + strings.Repeat("-", max(0, 40-len(id)))
 }
 
-// Until waits, for a minute at most, for something that happens in the background.
+// Wait is how long tests wait for what happens in the background. It is no promise of how
+// fast that is.
+const Wait = time.Minute
+
+// Until waits, for Wait at most, for something that happens in the background.
 func (s *Server) Until(what string, is func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(Wait); !is(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("after a minute it is not so that %s\n%s", what, s.Log())
+			s.t.Fatalf("after %v it is not so that %s\n%s", Wait, what, s.Log())
 		}
 	}
 }

@@ -20,14 +20,15 @@ writeFileSync(process.env.FONTCONFIG_FILE, `<fontconfig><dir>${tmpdir()}/fonts</
 // Its sandbox needs an ordinary user. The pages are the tests' own, and nothing beyond
 // this machine is looked for.
 const here = ['127.0.0.1', 'localhost']
+const wait = 60_000 // as long as all tests wait (server.Wait)
 const names = '--host-resolver-rules=MAP * ~NOTFOUND, ' + here.map((h) => `EXCLUDE ${h}`).join(', ')
-const browser = await puppeteer.launch({ executablePath, headless: 'shell', pipe: true, args: ['--no-sandbox', names] })
+const browser = await puppeteer.launch({ executablePath, headless: 'shell', pipe: true, timeout: wait, args: ['--no-sandbox', names] })
 const keys = new Set(['Tab', 'Enter', 'Space'])
 
 async function walk({ link, plain, steps }) {
   const context = await browser.createBrowserContext()
   const page = await context.newPage()
-  page.setDefaultTimeout(30_000)
+  page.setDefaultTimeout(wait)
   const pages = [], complaints = []
   page.on('console', (m) => complaints.push(m.text()))
   page.on('requestfailed', (r) => r.failure().errorText !== 'net::ERR_ABORTED' && here.includes(new URL(r.url()).hostname) && complaints.push(`${r.url()}: ${r.failure().errorText}`))

@@ -22,7 +22,7 @@ ours = f"arn:aws:bedrock-agentcore:{region}:{account}:"
 
 
 def until(status, get, **names):
-    for _ in range(600):
+    for _ in range(1200):
         got = get(**names)
         if got["status"] == status:
             return got

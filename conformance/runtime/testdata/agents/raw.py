@@ -13,6 +13,7 @@ import uvicorn
 BOOT = os.urandom(8).hex()
 CHUNK = b"0123456789abcdef" * 4096
 left = []  # when callers hung up
+meeting, all_met = [], asyncio.Event()
 
 
 async def body(receive):
@@ -84,6 +85,14 @@ async def sleep(receive, answer, milliseconds):
     await answer.json({"boot": BOOT})
 
 
+async def meet(receive, answer, number):
+    meeting.append(answer)
+    if len(meeting) == number:
+        all_met.set()
+    await all_met.wait()
+    await answer.json(len(meeting))
+
+
 async def crash(receive, answer, _):
     await answer.head(kind=b"text/plain")
     await answer.say(b"so far so good\n")
@@ -113,7 +122,7 @@ async def flood(receive, answer, seconds):
     await answer.json(n)
 
 
-DEEDS = {f.__name__: f for f in (count, produce, echo, hang, when, sleep, crash, fail, talk, flood)}
+DEEDS = {f.__name__: f for f in (count, produce, echo, hang, when, sleep, meet, crash, fail, talk, flood)}
 
 
 async def app(scope, receive, send):
