@@ -135,14 +135,16 @@ control.delete_resource_policy(resourceArn=prod_arn)
 refused("ResourceNotFoundException", control.delete_resource_policy, resourceArn=prod_arn)
 
 assert control.delete_agent_runtime_endpoint(agentRuntimeId=agent_id, endpointName="prod")["status"] == "DELETING"
-for _ in range(100):
+for _ in range(300):
     if len(control.list_agent_runtime_endpoints(agentRuntimeId=agent_id)["runtimeEndpoints"]) == 1:
         break
     time.sleep(0.2)
+else:
+    raise SystemExit("the endpoint is still there")
 assert [v["agentRuntimeVersion"] for v in control.list_agent_runtime_versions(agentRuntimeId=agent_id)["agentRuntimes"]] == ["2"]
 
 assert control.delete_agent_runtime(agentRuntimeId=agent_id)["status"] == "DELETING"
-for _ in range(100):
+for _ in range(300):
     try:
         control.get_agent_runtime(agentRuntimeId=agent_id)
     except ClientError as e:
