@@ -19,6 +19,10 @@ import (
 // listed is how many a listing has where nobody says how many.
 const listed = 100
 
+// maxName bounds a gateway's name, in characters: its pattern would let hyphens come on top,
+// and an id that is no label of a host name (spec/gateway.md 1).
+const maxName = 48
+
 // CreateGateway accepts a gateway and makes its workload identity; READY is a work item.
 func (s *Service) CreateGateway(ctx context.Context, in *agentcorecontrol.CreateGatewayRequest) (*agentcorecontrol.CreateGatewayResponse, error) {
 	scope := pipeline.From(ctx).Scope
@@ -27,6 +31,9 @@ func (s *Service) CreateGateway(ctx context.Context, in *agentcorecontrol.Create
 	}
 	if err := tag.Check(in.Tags); err != nil {
 		return nil, err
+	}
+	if n := len(*in.Name); n > maxName {
+		return nil, fault.Invalid("name", "name: it has %d characters, and may have at most %d", n, maxName)
 	}
 	config := &agentcorecontrol.UpdateGatewayRequest{
 		Name: in.Name, Description: in.Description, RoleArn: in.RoleArn, ProtocolType: in.ProtocolType, ProtocolConfiguration: in.ProtocolConfiguration,

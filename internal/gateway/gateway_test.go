@@ -163,6 +163,7 @@ func TestGatewayRefusals(t *testing.T) {
 			"domain of another": {change: func(r *in) {
 				r.DomainOverride = &agentcorecontrol.DomainOverride{DefaultDomain: new("Tools.Example.com")}
 			}, code: "ConflictException", text: "'tools.example.com' is a name of another gateway"},
+			"long name":              {change: func(r *in) { r.Name = new(strings.Repeat("a-", 25)) }, text: "name: it has 50 characters, and may have at most 48"},
 			"name of another":        {change: func(r *in) { r.Name = new("Taken") }, code: "ConflictException", text: "A gateway with the name 'Taken' already exists"},
 			"key of another account": {change: func(r *in) { r.KmsKeyArn = new(strings.Replace(keyARN, account, "999999999999", 1)) }, text: ""},
 			"key that is not there":  {change: func(r *in) { r.KmsKeyArn = new(strings.Replace(keyARN, "1111111", "2222222", 1)) }, text: "The key that encrypts the gateway cannot be used: Key '"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,23 @@ func open(t *testing.T, f *functions, change func(*target.Source)) target.Server
 		t.Fatal(err)
 	}
 	return server
+}
+
+// TestOtherOutput: a tool that says that it returns no object is taken, as at AWS, and shown
+// without that.
+func TestOtherOutput(t *testing.T) {
+	tools := []byte(`[{"name":"list","description":"d","inputSchema":{"type":"object"},"outputSchema":{"type":"array","items":{"type":"string"}}},
+		{"name":"get","description":"d","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]`)
+	c, err := (&function.Driver{}).Catalogue(t.Context(), target.Source{Schema: tools})
+	if err != nil || len(c.Tools) != 2 || c.Tools[0].OutputSchema != nil || string(c.Tools[1].OutputSchema) != `{"type":"object"}` {
+		t.Errorf("%+v, %v", c.Tools, err)
+	}
+	bad := []byte(`[{"name":"list","description":"d","inputSchema":{"type":"array"},"outputSchema":"text"}]`)
+	_, err = (&function.Driver{}).Catalogue(t.Context(), target.Source{Schema: bad})
+	unfit, ok := errors.AsType[*target.Unfit](err)
+	if want := []string{`toolSchema/0/inputSchema: the schema's type is "array"; what a tool takes is an "object"`, "toolSchema/0/outputSchema: the schema is no object"}; !ok || !slices.Equal(unfit.Reasons, want) {
+		t.Error(err)
+	}
 }
 
 func TestCall(t *testing.T) {

@@ -57,13 +57,18 @@ func parse(text []byte) ([]tool.Tool, *target.Unfit) {
 			problem("%s: the tool '%s' has no description, by which models choose", at, *t.Name)
 			continue
 		}
-		if err := object(t.InputSchema); err != nil {
+		if kind, err := typeOf(t.InputSchema); err != nil {
 			problem("%s/inputSchema: %v", at, err)
+		} else if kind != "object" {
+			problem(`%s/inputSchema: the schema's type is %s; what a tool takes is an "object"`, at, quoted(kind))
 		}
-		if err := object(t.OutputSchema); len(t.OutputSchema) > 0 && err != nil {
+		output := compact(t.OutputSchema)
+		if kind, err := typeOf(t.OutputSchema); len(t.OutputSchema) > 0 && err != nil {
 			problem("%s/outputSchema: %v", at, err)
+		} else if kind != "object" {
+			output = nil // AWS takes it, and MCP's clients only know results that are objects
 		}
-		out = append(out, tool.Tool{Name: *t.Name, Description: *t.Description, InputSchema: compact(t.InputSchema), OutputSchema: compact(t.OutputSchema)})
+		out = append(out, tool.Tool{Name: *t.Name, Description: *t.Description, InputSchema: compact(t.InputSchema), OutputSchema: output})
 	}
 	if len(bad) > 0 {
 		return nil, &target.Unfit{Reasons: bad}
@@ -71,24 +76,21 @@ func parse(text []byte) ([]tool.Tool, *target.Unfit) {
 	return out, nil
 }
 
-// object holds that a schema describes an object, as MCP wants it of what a tool takes.
-func object(schema json.RawMessage) error {
+// typeOf is the type that a schema describes, nil for one that says none.
+func typeOf(schema json.RawMessage) (any, error) {
 	if len(schema) == 0 {
-		return errors.New(`there is no schema. Write {"type": "object", "properties": {...}}`)
+		return nil, errors.New(`there is no schema. Write {"type": "object", "properties": {...}}`)
 	}
 	if depth(schema) > maxDepth {
-		return fmt.Errorf("the schema is nested deeper than %d", maxDepth)
+		return nil, fmt.Errorf("the schema is nested deeper than %d", maxDepth)
 	}
 	var s struct {
 		Type any `json:"type"`
 	}
 	if err := json.Unmarshal(schema, &s); err != nil {
-		return errors.New("the schema is no object")
+		return nil, errors.New("the schema is no object")
 	}
-	if s.Type != "object" {
-		return fmt.Errorf(`the schema's type is %s; what a tool takes is an "object"`, quoted(s.Type))
-	}
-	return nil
+	return s.Type, nil
 }
 
 func quoted(v any) string {
