@@ -88,6 +88,9 @@ func callsPools(r *http.Request, asked string) bool {
 	})
 }
 
+// everyMethod are those of paths that take any: gateways' own.
+var everyMethod = []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPatch, http.MethodPost, http.MethodPut}
+
 // methods are those of a path that pages of other origins may use.
 func (rt *router) methods(r *http.Request) []string {
 	if rt == nil {
@@ -105,7 +108,11 @@ func (rt *router) methods(r *http.Request) []string {
 	var out []string
 	for i := range n.routes {
 		route := &n.routes[i]
-		if (match{svc: route.svc, op: route.op}).crossOrigin() {
+		switch {
+		case !(match{svc: route.svc, op: route.op}).crossOrigin():
+		case route.method == "*":
+			out = append(out, everyMethod...)
+		default:
 			out = append(out, route.method)
 		}
 	}

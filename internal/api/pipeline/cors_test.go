@@ -21,6 +21,8 @@ func TestPreflight(t *testing.T) {
 		{"of AWS's host", "bedrock-agentcore.us-west-2.amazonaws.com", agent, "https://page.example", "GET", "", "DELETE, GET, POST", ""},
 		{"card", "", agent + "/.well-known/agent-card.json", "null", "GET", "", "GET", ""},
 		{"below", "", agent + "/tasks/1", "https://page.example", "DELETE", "a, b", "DELETE, GET, POST", "a, b"},
+		{"a gateway", "", "/gw/g-0123456789/mcp", "http://localhost:6274", "POST", "authorization,content-type,mcp-protocol-version", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", "authorization,content-type,mcp-protocol-version"},
+		{"a target of a gateway", "", "/gw/g-0123456789/t/x", "https://page.example", "PATCH", "", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", ""},
 		{"no list", "", agent, "https://page.example", "POST", "a\tb", "DELETE, GET, POST", ""},
 		{"a long list", "", agent, "https://page.example", "POST", strings.Repeat("a", 5000), "DELETE, GET, POST", ""},
 		{"a method that is not there", "", agent, "https://page.example", "PATCH", "", "", ""},
