@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -77,6 +78,7 @@ func checkCatalogue(name string, c *target.Catalogue) error {
 	}
 	seen := map[string]bool{}
 	long, example := 0, ""
+	odd, strange := 0, ""
 	for _, t := range c.Tools {
 		full := tool.Prefixed(name, t.Name)
 		switch {
@@ -88,14 +90,19 @@ func checkCatalogue(name string, c *target.Catalogue) error {
 			return target.Unfitf("The tool '%s' has %d characters with the target's name before it; it may have at most %d. Give the target or the tool a shorter name", clip(full), len(full), tool.MaxName)
 		case len(full) > tool.MaxModelName:
 			long++
-			if example == "" {
-				example = full
-			}
+			example = cmp.Or(example, full)
+		}
+		if !plainName(t.Name) {
+			odd++
+			strange = cmp.Or(strange, full)
 		}
 		seen[t.Name] = true
 	}
 	if long > 0 {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%d of %d tools have names of more than %d characters with the target's name before them, such as '%s'. Some models refuse those: give the target a shorter name.", long, len(c.Tools), tool.MaxModelName, clip(example)))
+	}
+	if odd > 0 {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%d of %d tools have names with other characters than a-z, A-Z, 0-9, _ and -, such as '%s'. Many models refuse those: rename the tools.", odd, len(c.Tools), clip(strange)))
 	}
 	return nil
 }

@@ -54,7 +54,8 @@ func checkHeaders(field string, names []string, passes func(string) bool, k kind
 	return nil
 }
 
-// plainName reports whether a name has the characters that are passed on.
+// plainName reports whether a name has the characters that headers are passed on with, and
+// that all models take in names of tools.
 func plainName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '-' || r == '_')

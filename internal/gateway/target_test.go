@@ -363,6 +363,7 @@ func TestCatalogues(t *testing.T) {
 			"UPDATE_UNSUCCESSFUL The target offers 1001 tools; it may have at most 1000. Leave some out, or make several targets": many(1001),
 			"UPDATE_UNSUCCESSFUL The tool 'Some___" + strings.Repeat("x", 93) + "...' has 257 characters with the target's name before it; it may have at most 256. Give the target or the tool a shorter name":        {strings.Repeat("x", 250)},
 			"READY 1 of 2 tools have names of more than 64 characters with the target's name before them, such as 'Some___" + strings.Repeat("x", 60) + "'. Some models refuse those: give the target a shorter name.": {"a", strings.Repeat("x", 60)},
+			"READY 2 of 3 tools have names with other characters than a-z, A-Z, 0-9, _ and -, such as 'Some___files.read'. Many models refuse those: rename the tools.":                                                {"a-B_9", "files.read", "一覧"},
 		} {
 			k.driver.answers(offer(names...))
 			k.must(k.update(id, tid, server()))
