@@ -84,7 +84,7 @@ func (f gatewayFunctions) Invoke(ctx context.Context, in function.Invocation) (f
 	if in.DryRun {
 		request.InvocationType = new(lambdamodel.InvocationTypeDryRun)
 	}
-	answer, _, err := act[*lambdamodel.InvocationResponse](ctx, f.identity.pipeline.Load(), pipeline.Actor{Principal: who, Scope: in.Scope, For: in.Gateway}, &lambdamodel.Service, "Invoke", request)
+	answer, _, err := act[*lambdamodel.InvocationResponse](ctx, f.identity.pipeline.Load(), pipeline.Actor{Principal: who, Scope: in.Scope, For: in.Gateway, Unrecorded: in.DryRun}, &lambdamodel.Service, "Invoke", request)
 	if err != nil {
 		return function.Answer{}, functionError(err)
 	}

@@ -60,7 +60,7 @@ func (t roleTrust) CheckRole(ctx context.Context, role, source string) error {
 		return err
 	case !exists:
 		account := t.directory.Account().ID
-		return fault.Invalid(t.field, "The role %s cannot be assumed by the %s: there is no such role in account %s. %s", role, t.kind, account, howToMake(role, account))
+		return fault.Invalid(t.field, "The role %s cannot be assumed by the %s: there is no such role in account %s; %s", role, t.kind, account, howToMake(role, account))
 	}
 	return nil
 }

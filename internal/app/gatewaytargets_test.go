@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 
 	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/principal"
 )
 
 // teller is a server of another company's that wants to know who calls, and tells them: of
@@ -258,6 +260,77 @@ func TestTargetsThatLeadToTheirOwnGateway(t *testing.T) {
 	if !strings.Contains(g.log.String(), "come back to this server") {
 		t.Error("it is not told why that ended")
 	}
+}
+
+// TestWarnings: what a target needs is told while it is not there, each time anew, and looking
+// for it is in no record.
+func TestWarnings(t *testing.T) {
+	g := newPortal(t)
+	g.role()
+	made, err := g.control.CreateGateway(t.Context(), &control.CreateGatewayInput{
+		Name: aws.String("shop"), RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone,
+	})
+	g.must(err)
+	id := g.ready(*made.GatewayId)
+	function, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+		GatewayIdentifier: &id, Name: aws.String("f"),
+		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberLambda{Value: types.McpLambdaTargetConfiguration{
+			LambdaArn: aws.String("arn:aws:lambda:us-west-2:" + g.source.Scope.Account + ":function:f"),
+			ToolSchema: &types.ToolSchemaMemberInlinePayload{Value: []types.ToolDefinition{{
+				Name: aws.String("a"), Description: aws.String("d"), InputSchema: &types.SchemaDefinition{Type: types.SchemaTypeObject},
+			}}},
+		}}},
+		CredentialProviderConfigurations: []types.CredentialProviderConfiguration{{CredentialProviderType: types.CredentialProviderTypeGatewayIamRole}},
+	})
+	g.must(err)
+	g.keyProvider("search")
+	key, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+		GatewayIdentifier: &id, Name: aws.String("k"),
+		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberOpenApiSchema{Value: &types.ApiSchemaConfigurationMemberInlinePayload{
+			Value: `{"openapi":"3.0.3","info":{"title":"t","version":"1"},"servers":[{"url":"https://api.example.com"}],"paths":{"/who":{"get":{"operationId":"who","responses":{"200":{"description":"ok"}}}}}}`,
+		}}},
+		CredentialProviderConfigurations: []types.CredentialProviderConfiguration{{
+			CredentialProviderType: types.CredentialProviderTypeApiKey,
+			CredentialProvider: &types.CredentialProviderMemberApiKeyCredentialProvider{Value: types.GatewayApiKeyCredentialProvider{
+				ProviderArn: aws.String("arn:aws:bedrock-agentcore:us-west-2:" + g.source.Scope.Account + ":token-vault/default/apikeycredentialprovider/search"),
+			}},
+		}},
+	})
+	g.must(err)
+	warned := func(of *control.CreateGatewayTargetOutput, words ...string) {
+		t.Helper()
+		got := g.becomes(id, *of.TargetId, types.TargetStatusReady).StatusReasons
+		if len(got) != min(len(words), 1) || len(got) > 0 && !contains(got[0], words) {
+			t.Errorf("%q, want %q", got, words)
+		}
+	}
+	warned(function, "cannot be invoked by the role "+g.source.Role+".")
+	g.allow(grant("*", "*", ""))
+	warned(function, "function:f is not there.")
+	warned(key)
+	_, err = g.control.DeleteApiKeyCredentialProvider(t.Context(), &control.DeleteApiKeyCredentialProviderInput{Name: aws.String("search")})
+	g.must(err)
+	warned(key, "apikeycredentialprovider/search", "create-api-key-credential-provider --name search")
+	g.keyProvider("search")
+	warned(key)
+	g.must(g.directory.DeleteInline(t.Context(), principal.Holder{Kind: principal.RoleHolder, Name: "gw"}, "own"))
+	g.must(g.directory.DeleteRole(t.Context(), "gw"))
+	warned(function, "there is no such role", "aws iam create-role --role-name gw")
+	warned(key, "there is no such role", "aws iam create-role --role-name gw")
+	got, err := g.control.GetGateway(t.Context(), &control.GetGatewayInput{GatewayIdentifier: &id})
+	g.must(err)
+	if len(got.StatusReasons) != 1 || !strings.Contains(got.StatusReasons[0], "there is no such role") {
+		t.Errorf("%q", got.StatusReasons)
+	}
+	g.role(grant("*", "*", ""))
+	warned(key)
+	if records := g.audited("Invoke"); len(records) > 0 {
+		t.Errorf("%+v", records)
+	}
+}
+
+func contains(text string, words []string) bool {
+	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }
 
 // TestOpenedLater starts the server again with the address open for which a target failed: it

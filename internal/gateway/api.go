@@ -215,6 +215,9 @@ func (s *Service) describe(ctx context.Context, scope store.Scope, id string) (*
 	out.GatewayUrl = new(s.URL(id, doc.State.ProtocolType == agentcorecontrol.GatewayProtocolTypeMCP))
 	out.CreatedAt, out.UpdatedAt = &doc.Created, &doc.State.Updated
 	out.Status, out.StatusReasons = &doc.State.Status, doc.State.Reasons
+	if doc.State.Status == agentcorecontrol.GatewayStatusREADY {
+		out.StatusReasons = s.gatewayWarnings(ctx, doc, out)
+	}
 	out.WorkloadIdentityDetails = &agentcorecontrol.WorkloadIdentityDetails{WorkloadIdentityArn: new(workload.ARN(scope, id))}
 	return out, nil
 }

@@ -35,7 +35,7 @@ func BenchmarkView(b *testing.B) {
 		return c, nil
 	}}
 	s := gateway.New(gateway.Config{
-		Store: st, Box: secrettest.Box(b), Keys: &keys{}, Roles: roles{}, Drivers: map[target.Kind]target.Driver{agentcorecontrol.TargetTypeLAMBDA: offer},
+		Store: st, Box: secrettest.Box(b), Keys: &keys{}, Roles: roles{&kit{}}, Drivers: map[target.Kind]target.Driver{agentcorecontrol.TargetTypeLAMBDA: offer},
 		Vectors: search.NewVectors(search.Config{Now: time.Now}), Base: func() string { return "http://127.0.0.1:8642" },
 	})
 	ctx, stop := context.WithCancel(pipeline.WithCall(b.Context(), &pipeline.Call{Scope: scope, Principal: auth.Principal{Kind: auth.Root, Account: account, ARN: auth.RootARN(account)}}))

@@ -52,7 +52,8 @@ type kit struct {
 	keys   *keys
 	files  map[string]string // in S3
 	gone   error             // what becomes of the issuer, if anything
-	held   chan struct{}     // holds gateways with interceptors back until it is closed
+	held   chan struct{}     // holds gateways back until it is closed
+	absent map[string]bool   // the ARNs of what is not there
 }
 
 // within runs a test in a bubble, whose clock goes on when all wait.
@@ -65,9 +66,9 @@ func within(t *testing.T, test func(k *kit)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := &kit{T: t, store: st, driver: &driver{}, keys: &keys{boxes: map[string]*secret.Box{keyARN: other, otherARN: third}}, files: map[string]string{}}
+		k := &kit{T: t, store: st, driver: &driver{}, absent: map[string]bool{}, keys: &keys{boxes: map[string]*secret.Box{keyARN: other, otherARN: third}}, files: map[string]string{}}
 		k.Service = gateway.New(gateway.Config{
-			Store: st, Box: box, Keys: k.keys, Roles: roles{}, Issuers: k, Providers: providers{}, Objects: k,
+			Store: st, Box: box, Keys: k.keys, Roles: roles{k}, Issuers: k, Providers: providers{k}, Objects: k,
 			Drivers: map[target.Kind]target.Driver{
 				agentcorecontrol.TargetTypeLAMBDA: k.driver, agentcorecontrol.TargetTypeMCP_SERVER: k.driver, agentcorecontrol.TargetTypeOPEN_API_SCHEMA: k.driver,
 				agentcorecontrol.TargetTypePASSTHROUGH: k.driver, agentcorecontrol.TargetTypeAPI_GATEWAY: k.driver, agentcorecontrol.TargetTypeSMITHY_MODEL: k.driver,
@@ -75,10 +76,7 @@ func within(t *testing.T, test func(k *kit)) {
 			},
 			Resources: func(id string) bool { return id == "rcfg-0123456789abcdef0" }, Vectors: search.NewVectors(search.Config{Now: time.Now}), Base: func() string { return "http://127.0.0.1:8642" },
 			Problem: func(_ context.Context, of target.Source, arn string) string {
-				if k.held != nil {
-					<-k.held
-				}
-				if of.Role == roleARN && strings.HasSuffix(arn, ":gone") {
+				if of.Role == roleARN && k.absent[arn] {
 					return "is gone."
 				}
 				return ""
@@ -88,7 +86,7 @@ func within(t *testing.T, test func(k *kit)) {
 		ctx, stop := context.WithCancel(t.Context())
 		runner := work.New(st, work.Options{Owner: store.Owner{Node: "n", Process: "1"}})
 		for kind, h := range k.Handlers() {
-			if err := runner.Register(kind, h, work.Policy{}); err != nil {
+			if err := runner.Register(kind, holding{h, k, kind == "gateway.settle"}, work.Policy{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -313,10 +311,24 @@ func (k *kit) disable(arns ...string) {
 	k.must(k.store.Update(k.Context(), func(tx store.Tx) error { return tx.PutRow("keys", []byte("disabled"), []byte(strings.Join(arns, " "))) }))
 }
 
-type roles struct{}
+// holding holds gateways back.
+type holding struct {
+	work.Handler
+	k     *kit
+	holds bool
+}
 
-func (roles) CheckRole(_ context.Context, role, source string) error {
-	if role != roleARN && role != roleARN+"-next" {
+func (h holding) Do(ctx context.Context, item *work.Item) error {
+	if h.holds && h.k.held != nil {
+		<-h.k.held
+	}
+	return h.Handler.Do(ctx, item)
+}
+
+type roles struct{ k *kit }
+
+func (r roles) CheckRole(_ context.Context, role, source string) error {
+	if role != roleARN && role != roleARN+"-next" || r.k.absent[role] {
 		return fault.Invalid("roleArn", "The role %s cannot be assumed by the gateway", role)
 	}
 	if !strings.Contains(source, ":gateway/") {
@@ -325,10 +337,10 @@ func (roles) CheckRole(_ context.Context, role, source string) error {
 	return nil
 }
 
-type providers struct{}
+type providers struct{ k *kit }
 
-func (providers) HasProvider(_ context.Context, _ store.Scope, arn string) (bool, error) {
-	return strings.HasSuffix(arn, "/there"), nil
+func (p providers) HasProvider(_ context.Context, of store.Scope, arn string) (bool, error) {
+	return of == scope && strings.HasSuffix(arn, "/there") && !p.k.absent[arn], nil
 }
 
 // Issuer implements gateway.Issuers.

@@ -28,7 +28,7 @@ type gatewayState struct {
 	ProtocolType   string    `json:"protocolType,omitempty"`
 	// Domains are the host names of domainOverride, in lower case.
 	Domains []string `json:"domains,omitempty"`
-	// Notes become the reasons once it is READY: what is not as it should be.
+	// Notes say why its issuer could not be had when it was set up, if it could not.
 	Notes []string `json:"notes,omitempty"`
 	// Served is the configuration that callers meet, the last that became READY, and
 	// ServedSerial its serial.

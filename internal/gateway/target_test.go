@@ -605,9 +605,7 @@ func TestOwnPaths(t *testing.T) {
 func TestTargetOfNewGateway(t *testing.T) {
 	within(t, func(k *kit) {
 		k.held = make(chan struct{})
-		in := gatewayRequest("G")
-		in.InterceptorConfigurations = interceptors("REQUEST")
-		made, err := k.CreateGateway(k.ctx(), in)
+		made, err := k.CreateGateway(k.ctx(), gatewayRequest("G"))
 		k.must(err)
 		create := func(ctx context.Context) error {
 			_, err := k.CreateGatewayTarget(ctx, &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: made.GatewayId, Name: new("T"), TargetConfiguration: lambda("a")})

@@ -296,8 +296,12 @@ func (s *Service) targetDoc(ctx context.Context, scope store.Scope, gateway, id 
 func (s *Service) describeTarget(ctx context.Context, scope store.Scope, gateway, id string) (*agentcorecontrol.GatewayTarget, error) {
 	var doc targetDoc
 	var config configDoc
+	var of gatewayDoc
 	err := s.cfg.Store.View(ctx, func(r store.Reader) (err error) {
 		if doc, err = s.docs.target(r, scope, gateway, id); err != nil {
+			return err
+		}
+		if of, err = s.docs.gateway(r, scope, gateway); err != nil {
 			return err
 		}
 		config, err = s.docs.configs.Get(r, scope, doc.ID)
@@ -317,6 +321,17 @@ func (s *Service) describeTarget(ctx context.Context, scope store.Scope, gateway
 	out.ProtocolType = new(kindNamed(st.Kind).protocol)
 	if out.CredentialProviderConfigurations == nil { // a required member
 		out.CredentialProviderConfigurations = []agentcorecontrol.CredentialProviderConfiguration{}
+	}
+	if st.Status == agentcorecontrol.TargetStatusREADY {
+		settings, err := s.gatewayConfig(ctx, of, of.Spec.Config)
+		if err != nil {
+			return nil, keyFault(err)
+		}
+		src := sourceOf(of, settings)
+		describe(&src, id, doc.Name, &agentcorecontrol.UpdateGatewayTargetRequest{
+			TargetConfiguration: out.TargetConfiguration, CredentialProviderConfigurations: out.CredentialProviderConfigurations,
+		})
+		out.StatusReasons = clipped(append(s.targetWarnings(ctx, src), st.Reasons...))
 	}
 	return out, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/fault"
@@ -69,13 +68,12 @@ func (h settle) Do(ctx context.Context, item *work.Item) error {
 	if err := s.reseal(ctx, doc); err != nil {
 		return permanent(err)
 	}
-	missing := s.missing(ctx, doc)
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		_, err := s.docs.gateways.Update(tx, job.Scope, job.Gateway, func(d *gatewayDoc) error {
 			if d.State.Serial != job.Serial {
 				return nil // it was changed meanwhile, and has an item of its own
 			}
-			d.State.Status, d.State.Reasons, d.State.Updated = agentcorecontrol.GatewayStatusREADY, slices.Concat(d.State.Notes, missing), tx.Now()
+			d.State.Status, d.State.Reasons, d.State.Updated = agentcorecontrol.GatewayStatusREADY, nil, tx.Now()
 			d.State.Served, d.State.ServedSerial = &d.Spec.Config, d.State.Serial
 			return nil
 		})
@@ -85,25 +83,6 @@ func (h settle) Do(ctx context.Context, item *work.Item) error {
 		touch(tx, job.Scope, job.Gateway)
 		return item.Complete(tx)
 	})
-}
-
-// missing warns of interceptors whose function cannot be invoked yet.
-func (s *Service) missing(ctx context.Context, doc gatewayDoc) (warnings []string) {
-	config, err := s.gatewayConfig(ctx, doc, doc.Spec.Config)
-	if err != nil || s.cfg.Problem == nil { // reading the gateway tells of a key that cannot be used
-		return nil
-	}
-	of := sourceOf(doc, config)
-	for _, c := range config.InterceptorConfigurations {
-		if c.Interceptor == nil || c.Interceptor.Lambda == nil || c.Interceptor.Lambda.Arn == nil {
-			continue
-		}
-		arn := *c.Interceptor.Lambda.Arn
-		if problem := s.cfg.Problem(ctx, of, arn); problem != "" {
-			warnings = append(warnings, "The function "+arn+" of an interceptor "+problem)
-		}
-	}
-	return warnings
 }
 
 // Failed settles a gateway that cannot be made, or changed: what serves goes on.

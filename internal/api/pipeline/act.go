@@ -25,6 +25,8 @@ type Actor struct {
 	// Requires says what the role must be allowed instead of what the operation requires
 	// of clients; nil is that.
 	Requires func([]auth.Requirement) []auth.Requirement
+	// Unrecorded has nothing told in the audit: for what is only tried.
+	Unrecorded bool
 }
 
 // actingService names the server in the records of what it does by itself.
@@ -32,7 +34,8 @@ const actingService = "bedrock-agentcore.amazonaws.com"
 
 // Act makes a call of an operation from inside, for a resource that acts as its role. It
 // goes the way of all calls: the role must be allowed what the operation requires, and
-// the call is told in the audit. Until is how long the answer may be used again.
+// the call is told in the audit, unless it is Unrecorded. Until is how long the answer may
+// be used again.
 //
 // Errors: a *fault.Error, as a client would have been told.
 func (p *Pipeline) Act(ctx context.Context, a Actor, svc *schema.Service, op *schema.Operation, in any) (out any, until time.Time, err error) {
@@ -40,7 +43,7 @@ func (p *Pipeline) Act(ctx context.Context, a Actor, svc *schema.Service, op *sc
 		URL: &url.URL{}, Header: http.Header{"User-Agent": {actingService}}, TLS: &tls.ConnectionState{},
 	}).WithContext(store.WithToken(ctx, store.Token{})) // of a call that leads to this one
 	e := &exchange{
-		p: p, r: r, started: p.cfg.Now(), match: match{svc: svc, op: op}, in: in, requires: a.Requires,
+		p: p, r: r, started: p.cfg.Now(), match: match{svc: svc, op: op}, in: in, requires: a.Requires, audited: a.Unrecorded,
 		call: &Call{RequestID: newID(), Principal: a.Principal, Scope: a.Scope, For: a.For, Header: r.Header, authorizer: p.cfg.Authorizer},
 	}
 	defer func() {

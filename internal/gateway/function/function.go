@@ -37,7 +37,8 @@ type Invocation struct {
 	// Context is the client context, JSON in base64.
 	Context string
 	Payload []byte
-	// DryRun has it found out whether the function could be invoked, and does not.
+	// DryRun has it found out whether the function could be invoked, and does not. Nothing
+	// is recorded of it.
 	DryRun bool
 }
 
@@ -60,20 +61,13 @@ type Driver struct{ Functions Functions }
 
 var _ target.Driver = (*Driver)(nil)
 
-// Catalogue reads the tools off the schema. A function that cannot be invoked is a warning:
-// it may be made after its target, and so may a policy.
-func (d *Driver) Catalogue(ctx context.Context, s target.Source) (target.Catalogue, error) {
+// Catalogue reads the tools off the schema.
+func (d *Driver) Catalogue(_ context.Context, s target.Source) (target.Catalogue, error) {
 	tools, unfit := parse(s.Schema)
 	if unfit != nil {
 		return target.Catalogue{}, unfit
 	}
-	c := target.Catalogue{Tools: tools}
-	if arn, ok := functionOf(s); ok && d.Functions != nil {
-		if problem := Problem(ctx, d.Functions, s, arn); problem != "" {
-			c.Warnings = append(c.Warnings, "The function "+arn+" "+problem)
-		}
-	}
-	return c, nil
+	return target.Catalogue{Tools: tools}, nil
 }
 
 // Problem is what keeps a gateway from invoking a function, as a sentence goes on after the
@@ -83,9 +77,9 @@ func Problem(ctx context.Context, functions Functions, of target.Source, arn str
 	_, err := functions.Invoke(ctx, Invocation{Scope: of.Scope, Role: of.Role, Gateway: of.GatewayARN, GatewayID: of.Gateway, Function: arn, DryRun: true})
 	switch {
 	case errors.Is(err, ErrNone):
-		return "was not found when this was made or changed. Calls fail until it is there."
+		return "is not there. Calls fail until it is."
 	case errors.Is(err, ErrDenied):
-		return "could not be invoked by the role " + of.Role + " when this was made or changed. Calls fail until a policy, the role's or the function's, allows lambda:InvokeFunction."
+		return "cannot be invoked by the role " + of.Role + ". Calls fail until a policy, the role's or the function's, allows lambda:InvokeFunction."
 	}
 	return ""
 }

@@ -132,21 +132,17 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestProblem: a function that is not there, or not for the role, is a warning, and only that.
+// TestProblem: a function that is not there, or not for the role, is one.
 func TestProblem(t *testing.T) {
-	s := target.Source{
-		Gateway: "g-0123456789", GatewayARN: "arn:g", Role: "arn:role", Schema: []byte(schema),
-		Config: &agentcorecontrol.TargetConfiguration{Mcp: &agentcorecontrol.McpTargetConfiguration{Lambda: &agentcorecontrol.McpLambdaTargetConfiguration{LambdaArn: wire.Optional("arn:f")}}},
-	}
+	s := target.Source{Gateway: "g-0123456789", GatewayARN: "arn:g", Role: "arn:role"}
 	for err, want := range map[error]string{
 		nil: "", errors.New("not yet active"): "",
-		fmt.Errorf("%w: no", function.ErrNone): "The function arn:f was not found when this was made or changed. Calls fail until it is there.",
-		function.ErrDenied:                     "The function arn:f could not be invoked by the role arn:role when this was made or changed. Calls fail until a policy, the role's or the function's, allows lambda:InvokeFunction.",
+		fmt.Errorf("%w: no", function.ErrNone): "is not there. Calls fail until it is.",
+		function.ErrDenied:                     "cannot be invoked by the role arn:role. Calls fail until a policy, the role's or the function's, allows lambda:InvokeFunction.",
 	} {
 		f := &functions{err: err}
-		c, failed := (&function.Driver{Functions: f}).Catalogue(t.Context(), s)
-		if failed != nil || strings.Join(c.Warnings, "|") != want || len(c.Tools) != 2 || !f.got.DryRun || f.got.Role != "arn:role" || f.got.Gateway != "arn:g" {
-			t.Errorf("%v: %v %v %+v", err, c.Warnings, failed, f.got)
+		if got := function.Problem(t.Context(), f, s, "arn:f"); got != want || !f.got.DryRun || f.got.Role != "arn:role" || f.got.Gateway != "arn:g" || f.got.Function != "arn:f" {
+			t.Errorf("%v: %q %+v", err, got, f.got)
 		}
 	}
 }

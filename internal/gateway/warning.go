@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+)
+
+// Warnings about what a READY gateway or target needs and does not have itself (a role, a
+// function, a credential provider, an issuer) are not kept: such things come and go
+// without it, so that each reading looks for them.
+
+// gatewayWarnings are those of a gateway, which out describes.
+func (s *Service) gatewayWarnings(ctx context.Context, doc gatewayDoc, out *agentcorecontrol.GetGatewayResponse) (warnings []string) {
+	if len(doc.State.Notes) > 0 { // its issuer was not there
+		notes, err := s.findIssuer(ctx, out.AuthorizerConfiguration)
+		warnings = append(notes, refusal(err)...)
+	}
+	of := target.Source{Scope: doc.Scope, Gateway: doc.ID, GatewayARN: ARN(doc.Scope, doc.ID), Role: *out.RoleArn}
+	if role := s.roleWarning(ctx, of); len(role) > 0 {
+		return append(warnings, role...) // such a role invokes nothing
+	}
+	for _, c := range out.InterceptorConfigurations {
+		if c.Interceptor != nil && c.Interceptor.Lambda != nil && c.Interceptor.Lambda.Arn != nil {
+			warnings = append(warnings, s.functionWarning(ctx, of, *c.Interceptor.Lambda.Arn, " of an interceptor ")...)
+		}
+	}
+	return warnings
+}
+
+// targetWarnings are those of a target.
+func (s *Service) targetWarnings(ctx context.Context, of target.Source) []string {
+	c := of.Credential
+	if c == nil {
+		return nil
+	}
+	switch *c.CredentialProviderType {
+	case agentcorecontrol.CredentialProviderTypeCALLER_IAM_CREDENTIALS, agentcorecontrol.CredentialProviderTypeJWT_PASSTHROUGH:
+		return nil // the role has nothing to do with these
+	}
+	warnings := s.roleWarning(ctx, of)
+	if m := of.Config.Mcp; len(warnings) == 0 && m != nil && m.Lambda != nil && m.Lambda.LambdaArn != nil {
+		warnings = s.functionWarning(ctx, of, *m.Lambda.LambdaArn, " ")
+	}
+	switch p := c.CredentialProvider; {
+	case p != nil && p.ApiKeyCredentialProvider != nil:
+		warnings = append(warnings, s.providerWarning(ctx, of, *p.ApiKeyCredentialProvider.ProviderArn, "create-api-key-credential-provider")...)
+	case p != nil && p.OauthCredentialProvider != nil:
+		warnings = append(warnings, s.providerWarning(ctx, of, *p.OauthCredentialProvider.ProviderArn, "create-oauth2-credential-provider")...)
+	}
+	return warnings
+}
+
+func (s *Service) roleWarning(ctx context.Context, of target.Source) []string {
+	return refusal(s.cfg.Roles.CheckRole(ctx, of.Role, of.GatewayARN))
+}
+
+func (s *Service) functionWarning(ctx context.Context, of target.Source, arn, use string) []string {
+	if s.cfg.Problem == nil {
+		return nil
+	}
+	if problem := s.cfg.Problem(ctx, of, arn); problem != "" {
+		return []string{"The function " + arn + use + problem}
+	}
+	return nil
+}
+
+func (s *Service) providerWarning(ctx context.Context, of target.Source, arn, command string) []string {
+	if there, err := s.cfg.Providers.HasProvider(ctx, of.Scope, arn); there || err != nil {
+		return nil
+	}
+	name := arn[strings.LastIndexByte(arn, '/')+1:]
+	return []string{"There is no credential provider " + arn + ". Calls fail until it is made (aws bedrock-agentcore-control " + command + " --name " + name +
+		" ..., docs/identity.md) or the target is updated with another one."}
+}
+
+// refusal is what an error says that the owner can mend.
+func refusal(err error) []string {
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Status < http.StatusInternalServerError {
+		return []string{fault.Clip(f.Message, maxReason)}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package gateway_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/gateway/tool"
+)
+
+const (
+	functionARN = "arn:aws:lambda:" + region + ":" + account + ":function:"
+	vaultARN    = "arn:aws:bedrock-agentcore:" + region + ":" + account + ":token-vault/default/"
+	noRole      = "The role " + roleARN + " cannot be assumed by the gateway"
+)
+
+// TestGatewayWarnings: what a READY gateway needs and is not there is told for as long as it
+// is not, without a change of the gateway.
+func TestGatewayWarnings(t *testing.T) {
+	within(t, func(k *kit) {
+		issuer := "https://issuer.example.com/.well-known/openid-configuration"
+		k.gone = fmt.Errorf("fetch: %w", errors.New("connection refused"))
+		id := k.gateway("G", func(in *agentcorecontrol.CreateGatewayRequest) {
+			in.AuthorizerType, in.AuthorizerConfiguration = new("CUSTOM_JWT"), &agentcorecontrol.AuthorizerConfiguration{
+				CustomJWTAuthorizer: &agentcorecontrol.CustomJWTAuthorizerConfiguration{DiscoveryUrl: &issuer, AllowedAudience: []string{"a"}},
+			}
+			in.InterceptorConfigurations = interceptors("REQUEST")
+		})
+		noIssuer := "The issuer of callers' tokens, " + issuer + ", is not there yet: connection refused. Until it is, all callers are refused (401)."
+		for _, c := range []struct {
+			absent string
+			gone   error
+			want   []string
+		}{
+			{"", k.gone, []string{noIssuer}},
+			{functionARN + "i", k.gone, []string{noIssuer, "The function " + functionARN + "i of an interceptor is gone."}},
+			{functionARN + "i", nil, []string{"The function " + functionARN + "i of an interceptor is gone."}},
+			{roleARN, nil, []string{noRole}},
+			{"", nil, nil},
+		} {
+			k.absent, k.gone = map[string]bool{c.absent: true}, c.gone
+			if got := k.get(id); *got.Status != "READY" || !slices.Equal(got.StatusReasons, c.want) {
+				k.Errorf("%q: %s %q", c.absent, *got.Status, got.StatusReasons)
+			}
+		}
+	})
+}
+
+// TestTargetWarnings: likewise of targets. What the target itself gives rise to stays.
+func TestTargetWarnings(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G", func(in *agentcorecontrol.CreateGatewayRequest) { in.ProtocolType, in.AuthorizerType = nil, new("NONE") })
+		k.driver.answers(func(s target.Source) (target.Catalogue, error) {
+			return target.Catalogue{Tools: []tool.Tool{{Name: "a"}}, Warnings: []string{"of " + s.Name}}, nil
+		})
+		noProvider := func(kind, command string) string {
+			return "There is no credential provider " + vaultARN + kind + "/there. Calls fail until it is made (aws bedrock-agentcore-control " + command +
+				" --name there ..., docs/identity.md) or the target is updated with another one."
+		}
+		key := &agentcorecontrol.CredentialProvider{ApiKeyCredentialProvider: &agentcorecontrol.ApiKeyCredentialProvider{ProviderArn: new(vaultARN + "apikeycredentialprovider/there")}}
+		token := &agentcorecontrol.CredentialProvider{OauthCredentialProvider: &agentcorecontrol.OAuthCredentialProvider{ProviderArn: new(vaultARN + "oauth2credentialprovider/there"), Scopes: []string{}}}
+		signs := &agentcorecontrol.CredentialProvider{IamCredentialProvider: &agentcorecontrol.IamCredentialProvider{Service: new("execute-api")}}
+		for name, c := range map[string]struct {
+			config     *agentcorecontrol.TargetConfiguration
+			credential string
+			provider   *agentcorecontrol.CredentialProvider
+			absent     string
+			want       string
+		}{
+			"function": {lambda("a"), "", nil, functionARN + "f", "The function " + functionARN + "f is gone."},
+			"lambda":   {lambda("a"), "GATEWAY_IAM_ROLE", nil, roleARN, noRole},
+			"key":      {passthrough(), "API_KEY", key, vaultARN + "apikeycredentialprovider/there", noProvider("apikeycredentialprovider", "create-api-key-credential-provider")},
+			"key-role": {passthrough(), "API_KEY", key, roleARN, noRole},
+			"token":    {server(), "OAUTH", token, vaultARN + "oauth2credentialprovider/there", noProvider("oauth2credentialprovider", "create-oauth2-credential-provider")},
+			"signs":    {passthrough(), "GATEWAY_IAM_ROLE", signs, roleARN, noRole},
+			"passed":   {passthrough(), "JWT_PASSTHROUGH", nil, roleARN, ""},
+			"none":     {server(), "", nil, roleARN, ""},
+		} {
+			in := &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: &id, Name: &name, TargetConfiguration: c.config}
+			if c.credential != "" {
+				in.CredentialProviderConfigurations = []agentcorecontrol.CredentialProviderConfiguration{{CredentialProviderType: &c.credential, CredentialProvider: c.provider}}
+			}
+			made, err := k.CreateGatewayTarget(k.ctx(), in)
+			k.must(err)
+			k.wait()
+			for _, absent := range []string{"", c.absent, ""} {
+				want := []string{"of " + name}
+				if absent != "" && c.want != "" {
+					want = []string{c.want, "of " + name}
+				}
+				k.absent = map[string]bool{absent: true}
+				if got := k.state(id, *made.TargetId); *got.Status != "READY" || !slices.Equal(got.StatusReasons, want) {
+					k.Errorf("%s without %q: %s %q", name, absent, *got.Status, got.StatusReasons)
+				}
+			}
+		}
+	})
+}
