@@ -79,6 +79,19 @@ func restricted(lower string, passes func(name string) bool, k kind, sessions bo
 	return ""
 }
 
+// withoutSession is a target's metadata configuration without the header that says a session
+// of the gateway's own, which is its caller's alone.
+func withoutSession(m *agentcorecontrol.MetadataConfiguration) *agentcorecontrol.MetadataConfiguration {
+	if m == nil {
+		return nil
+	}
+	is := func(name string) bool { return strings.EqualFold(name, "Mcp-Session-Id") }
+	out := *m
+	out.AllowedRequestHeaders = slices.DeleteFunc(slices.Clone(m.AllowedRequestHeaders), is)
+	out.AllowedResponseHeaders = slices.DeleteFunc(slices.Clone(m.AllowedResponseHeaders), is)
+	return &out
+}
+
 // members prints a list for texts: a, b or c.
 func members(names []string) string {
 	if len(names) == 1 {

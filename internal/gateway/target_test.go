@@ -511,6 +511,34 @@ func TestKeyHeaders(t *testing.T) {
 	})
 }
 
+// TestSessionHeader: a gateway that gets sessions hands their ids to no target of tools, which
+// may have been allowed the header before.
+func TestSessionHeader(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G")
+		in := &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: &id, Name: new("T"), TargetConfiguration: server(), MetadataConfiguration: &agentcorecontrol.MetadataConfiguration{
+			AllowedRequestHeaders: []string{"mcp-session-id", "X-A"}, AllowedResponseHeaders: []string{"Mcp-Session-Id", "X-B"}}}
+		_, err := k.CreateGatewayTarget(k.ctx(), in)
+		k.must(err)
+		k.wait()
+		allowed := func() string {
+			v, err := k.View(k.ctx(), id)
+			k.must(err)
+			return fmt.Sprint(v.Targets[0].Metadata.AllowedRequestHeaders, v.Targets[0].Metadata.AllowedResponseHeaders)
+		}
+		if got := allowed(); got != "[mcp-session-id X-A] [Mcp-Session-Id X-B]" {
+			t.Errorf("without sessions %s pass", got)
+		}
+		_, err = k.UpdateGateway(k.ctx(), &agentcorecontrol.UpdateGatewayRequest{GatewayIdentifier: &id, Name: new("G"), RoleArn: new(roleARN), AuthorizerType: new("AWS_IAM"), ProtocolType: new("MCP"),
+			ProtocolConfiguration: &agentcorecontrol.GatewayProtocolConfiguration{Mcp: &agentcorecontrol.MCPGatewayConfiguration{SessionConfiguration: &agentcorecontrol.SessionConfiguration{}}}})
+		k.must(err)
+		k.wait()
+		if got := allowed(); got != "[X-A] [X-B]" {
+			t.Errorf("with sessions %s pass", got)
+		}
+	})
+}
+
 // TestStickiness: what calls stick to is a header.
 func TestStickiness(t *testing.T) {
 	within(t, func(k *kit) {

@@ -145,6 +145,9 @@ func sourceOf(doc gatewayDoc, config *agentcorecontrol.UpdateGatewayRequest) tar
 func describe(src *target.Source, id, name string, config *agentcorecontrol.UpdateGatewayTargetRequest) {
 	k := kindOf(config.TargetConfiguration)
 	src.ID, src.Name, src.Kind, src.Config, src.Metadata = id, name, k.name, config.TargetConfiguration, config.MetadataConfiguration
+	if src.Sessions && k.protocol == protocolMCP {
+		src.Metadata = withoutSession(src.Metadata) // it may be older than the sessions
+	}
 	src.Private = privateOf(config.PrivateEndpoint)
 	switch list := config.CredentialProviderConfigurations; {
 	case len(list) > 0:
