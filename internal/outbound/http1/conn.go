@@ -62,20 +62,11 @@ func (c *conn) exchange(r *http.Request, text []byte) (a *http.Response, sent bo
 		}
 		return nil, n > 0, err
 	}
-	var once sync.Once
-	finish := func(whole bool) {
-		once.Do(func() {
-			if alone := forget(); alone && whole && !a.Close && c.in.Buffered() == 0 {
-				c.pool.put(c)
-			} else {
-				_ = c.Close()
-			}
-		})
-	}
+	b := &body{ReadCloser: a.Body, ctx: ctx, conn: c, forget: forget, last: a.Close}
 	if a.Body == http.NoBody {
-		finish(true)
+		b.finish(true)
 	} else {
-		a.Body = &body{a.Body, ctx, finish}
+		a.Body = b
 	}
 	return a, true, nil
 }
@@ -87,7 +78,7 @@ const maxInterim = 5
 func (c *conn) answer(r *http.Request) (*http.Response, error) {
 	c.left = c.max
 	for range maxInterim {
-		a, err := http.ReadResponse(c.in, r)
+		a, err := readResponse(c.in, r)
 		switch {
 		case err != nil:
 			return nil, err

@@ -4,8 +4,9 @@
 // Each connection of net/http's Transport has a goroutine that writes and one that reads,
 // so that a request is handed over three times until its answer is back. For what a
 // gateway does (a small message there, a small one back) these hand-overs are what most
-// of its time goes to. Answers are still net/http's to read; what is done here is to write
-// requests, and to keep the connections.
+// of its time goes to. What is done here is to write requests, to keep the connections, and
+// to read answers of the common kind, just as net/http makes them. Other answers are still
+// net/http's to read.
 //
 // All else is left to another http.RoundTripper: TLS, and with it HTTP/2; upgrades; bodies
 // that are large, or that somebody is still sending (those without GetBody), since a server
@@ -18,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -103,9 +105,12 @@ func (t *Transport) connection(ctx context.Context, address string) (c *conn, ke
 
 // body is an answer's, which gives its connection back when it has been read to its end.
 type body struct {
-	io.ReadCloser // net/http's, which knows where the end is
+	io.ReadCloser // knows where the end is
 	ctx           context.Context
-	finish        func(whole bool)
+	conn          *conn
+	forget        func() bool // ends what ends the connection with ctx
+	last          bool        // there is no other answer on the connection
+	finished      atomic.Bool
 }
 
 // Read implements io.Reader.
@@ -128,4 +133,16 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error {
 	b.finish(false)
 	return nil
+}
+
+// finish gives the connection back, once, or closes it.
+func (b *body) finish(whole bool) {
+	if b.finished.Swap(true) {
+		return
+	}
+	if alone := b.forget(); alone && whole && !b.last && b.conn.in.Buffered() == 0 {
+		b.conn.pool.put(b.conn)
+	} else {
+		_ = b.conn.Close()
+	}
 }
