@@ -15,6 +15,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway"
@@ -529,5 +530,18 @@ func TestAsking(t *testing.T) {
 	}
 	if got := tools("tools/list", modern, "Mcp-Protocol-Version: 2026-07-28", "Mcp-Method: tools/list"); got != "send" {
 		t.Errorf("a caller of 2026-07-28: %s", got)
+	}
+}
+
+// TestLongHeader: a header of the allow-list passes, unless its value is too long.
+func TestLongHeader(t *testing.T) {
+	k := newKit(t)
+	k.v.Targets[0].Metadata = &agentcorecontrol.MetadataConfiguration{AllowedRequestHeaders: []string{"X-Tenant", "X-Notes"}}
+	k.send(http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"T2___get_time","arguments":{}}}`, "X-Tenant: "+strings.Repeat("t", 4<<10), "X-Notes: "+strings.Repeat("n", 4<<10+1))
+	if len(k.one.calls) != 1 {
+		t.Fatalf("%d calls", len(k.one.calls))
+	}
+	if h := k.one.calls[0].Header; len(h.Get("X-Tenant")) != 4<<10 || h["X-Notes"] != nil {
+		t.Errorf("%d bytes of X-Tenant, %d of X-Notes", len(h.Get("X-Tenant")), len(h.Get("X-Notes")))
 	}
 }

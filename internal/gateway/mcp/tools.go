@@ -224,14 +224,15 @@ func plainID(id json.RawMessage) string {
 	return string(id)
 }
 
-// passing are the headers that a target's allow-list lets through.
+// passing are the headers that a target's allow-list lets through. One that is too long
+// stays here, as at targets that speak HTTP.
 func (x *exchange) passing(t *gateway.Target) http.Header {
 	if t.Metadata == nil || len(t.Metadata.AllowedRequestHeaders) == 0 {
 		return nil
 	}
 	out := http.Header{}
 	for _, name := range t.Metadata.AllowedRequestHeaders {
-		if values := x.header.Values(name); len(values) > 0 && target.Passes(name) {
+		if values := x.header.Values(name); len(values) > 0 && target.Passes(name) && target.Short(values) {
 			out[http.CanonicalHeaderKey(name)] = values
 		}
 	}

@@ -12,9 +12,6 @@ import (
 // SessionHeader names a runtime session.
 const SessionHeader = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id"
 
-// maxHeader bounds the value of a header that passes, in bytes (spec/gateway.md 3.5).
-const maxHeader = 4 << 10
-
 // requestHeaders are those that pass without being on an allow-list: what a body is, what
 // the caller takes, and the trace; and what a protocol cannot do without.
 func requestHeaders(protocol string) []string {
@@ -73,11 +70,11 @@ func Header(in *target.Request, patterns []string) http.Header {
 	for _, pattern := range patterns {
 		if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 			for name, values := range in.Header {
-				if strings.HasPrefix(name, prefix) && short(values) {
+				if strings.HasPrefix(name, prefix) && target.Short(values) {
 					out[name] = values
 				}
 			}
-		} else if values := in.Header[pattern]; len(values) > 0 && short(values) {
+		} else if values := in.Header[pattern]; len(values) > 0 && target.Short(values) {
 			out[pattern] = values
 		}
 	}
@@ -91,15 +88,6 @@ func Header(in *target.Request, patterns []string) http.Header {
 		out["Authorization"] = in.Call.Header["Authorization"]
 	}
 	return out
-}
-
-func short(values []string) bool {
-	for _, v := range values {
-		if len(v) > maxHeader {
-			return false
-		}
-	}
-	return true
 }
 
 // loginURL is where the caller has to agree first, out of MCP's way to say it

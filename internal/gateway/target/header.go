@@ -2,6 +2,7 @@ package target
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,14 @@ func Passes(name string) bool {
 		return false
 	}
 	return !OfConnection(name) && !strings.HasPrefix(name, "Access-Control-") && !strings.HasPrefix(name, "X-Forwarded-") && !strings.HasPrefix(name, "X-Amz-")
+}
+
+// maxValue bounds the value of a header that passes, in bytes (spec/gateway.md 3.5).
+const maxValue = 4 << 10
+
+// Short reports whether the values of a header are short enough to pass.
+func Short(values []string) bool {
+	return !slices.ContainsFunc(values, func(v string) bool { return len(v) > maxValue })
 }
 
 // Returns reports whether a target's allow-list may let a header of an answer through at
