@@ -60,7 +60,7 @@ func kinds() []kind {
 		{name: agentcorecontrol.TargetTypeAGENTCORE_RUNTIME, member: "http.agentcoreRuntime", title: "AgentCore Runtime", protocol: protocolHTTP, refused: later,
 			allowed: []credential{role, client, code, exchange, callerIAM, passthrough}},
 		{name: agentcorecontrol.TargetTypePASSTHROUGH, member: "http.passthrough", title: "Passthrough", protocol: protocolHTTP, refused: later,
-			allowed: []credential{without, roleSigned, apiKey, client, code, exchange, callerIAM, passthrough}},
+			allowed: everything},
 		{name: agentcorecontrol.TargetTypeHTTP_CONNECTOR, member: "http.connector", title: "HTTP connector", protocol: protocolHTTP, refused: later,
 			allowed: everything},
 		{name: agentcorecontrol.TargetTypePROVIDER, member: "inference.provider", title: "Inference", protocol: protocolHTTP, refused: later,

@@ -65,7 +65,7 @@ func (d Driver) Check(c *agentcorecontrol.TargetConfiguration, cred *agentcoreco
 		if d.Search == nil {
 			return fault.Invalid(sourceField, "%s", unavailable)
 		}
-		if cred != nil && !plainRole(cred) {
+		if cred != nil && !target.PlainRole(cred) {
 			return fault.Invalid("credentialProviderConfigurations", "Connector %s only supports GATEWAY_IAM_ROLE credential provider type, without an iamCredentialProvider", WebSearch)
 		}
 		_, err = searchTool(of)
@@ -229,16 +229,11 @@ func idOf(s *agentcorecontrol.ConnectorSource) string {
 	return wire.Text(s.ConnectorId)
 }
 
-// plainRole reports whether a credential says no more than that the gateway calls.
-func plainRole(c *agentcorecontrol.CredentialProviderConfiguration) bool {
-	return wire.Text(c.CredentialProviderType) == agentcorecontrol.CredentialProviderTypeGATEWAY_IAM_ROLE && (c.CredentialProvider == nil || c.CredentialProvider.IamCredentialProvider == nil)
-}
-
 // As makes the source of a registered connector that its own driver knows. A plain
 // GATEWAY_IAM_ROLE, which is what targets of AWS's connectors say, is the operator's own
 // credential.
 func As(s target.Source, kind target.Kind, c *agentcorecontrol.TargetConfiguration, schema []byte) target.Source {
-	if s.Credential != nil && plainRole(s.Credential) {
+	if target.PlainRole(s.Credential) {
 		s.Credential = nil
 	}
 	s.Kind, s.Config, s.Schema = kind, c, schema

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/wire"
+	"github.com/outcrop/outcrop/internal/awshost"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 )
 
@@ -39,8 +40,25 @@ var _ target.Driver = Driver{}
 // Catalogue implements target.Driver: there are no tools. An endpoint that does not
 // answer yet is no reason to refuse the target.
 func (d Driver) Catalogue(_ context.Context, s target.Source) (target.Catalogue, error) {
-	_, err := d.endpoint(s)
-	return target.Catalogue{}, err
+	var out target.Catalogue
+	u, err := d.endpoint(s)
+	if err == nil && target.PlainRole(s.Credential) && service(u) == "" {
+		out.Warnings = []string{"Requests to " + u.Host + " are not signed: the name does not say for which service of AWS. Name it with an iamCredentialProvider."}
+	}
+	return out, err
+}
+
+// service is what the gateway's role signs for at an endpoint of AWS, by its name. It is
+// empty for others.
+func service(u *url.URL) string {
+	host := strings.ToLower(u.Hostname())
+	if name, ok := awshost.Parse(host); ok {
+		return name.Service
+	}
+	if strings.Contains(host, ".lambda-url.") && strings.HasSuffix(host, ".on.aws") {
+		return "lambda"
+	}
+	return ""
 }
 
 func (d Driver) endpoint(s target.Source) (*url.URL, error) {
@@ -80,6 +98,9 @@ func (d Driver) Open(s target.Source, _ target.Catalogue) (target.Server, error)
 		return nil, err
 	}
 	of := s.Config.Http.Passthrough
+	if target.PlainRole(s.Credential) && service(u) == "" {
+		s.Credential = nil // the target's warning says so
+	}
 	out := &server{
 		endpoint: u, link: NewLink(client, Signs(s)), static: of.StaticQueryParameters,
 		overrides: wire.Text(of.StaticQueryParameterConflictResolution) == agentcorecontrol.StaticQueryParameterConflictResolutionSTATIC_OVERRIDE,
@@ -87,7 +108,7 @@ func (d Driver) Open(s target.Source, _ target.Catalogue) (target.Server, error)
 	}
 	out.link.Returns = Returned(s.Metadata, responseHeaders(wire.Text(of.ProtocolType)))
 	if d.Credentials != nil {
-		if out.link.Credentials, err = d.Credentials(s, ""); err != nil {
+		if out.link.Credentials, err = d.Credentials(s, service(u)); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/gateway/tool"
 	"github.com/outcrop/outcrop/internal/secret"
@@ -68,6 +69,12 @@ type Source struct {
 	// Consenter is who has agreed, or is asked to, that the gateway sees what the target
 	// offers: the UserID of the *Consent that was told last. It is empty before the first.
 	Consenter string
+}
+
+// PlainRole reports whether a credential says no more than that the gateway calls, and not
+// for which service its role signs.
+func PlainRole(c *agentcorecontrol.CredentialProviderConfiguration) bool {
+	return c != nil && wire.Text(c.CredentialProviderType) == agentcorecontrol.CredentialProviderTypeGATEWAY_IAM_ROLE && (c.CredentialProvider == nil || c.CredentialProvider.IamCredentialProvider == nil)
 }
 
 // Private is a target's private endpoint (spec/gateway.md 3.1). It opens no address that
