@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,13 +39,15 @@ import (
 const gatewayBar = 1.35
 
 // The row is measured in many short turns, in each of which all ways have theirs: whatever
-// else the machine does, it does to all of them. It only ever adds, so that of each way's
-// turns the quietest quarter counts. Where a process's memory happens to lie makes up to a
-// tenth of a call as long as it lives: each way has several, one after the other.
+// else the machine does, it does to all of them. The p50 is that of all of a way's calls.
+// Of the CPU times, to which others only ever add, the quietest quarter of the turns counts.
+// Where a process's memory happens to lie makes up to a tenth of a call as long as it lives:
+// each way has several, one after the other.
 const (
-	gatewayRounds    = 24
+	gatewayRounds    = 120
 	gatewayProcesses = 4
-	gatewayTurn      = 400 * time.Millisecond
+	gatewayTurn      = 100 * time.Millisecond // one at once
+	gatewayTurnMany  = 400 * time.Millisecond // sixteen at once, each fifth time
 )
 
 func quiet(v []int64) int64 { return part(v, 4) }
@@ -92,18 +93,35 @@ func gatewayRow(ctx context.Context, o options, report *figures.Report) error {
 		}
 		ways["gateway"] = append(ways["gateway"], &way{addr: p.addr, pid: p.cmd.Process.Pid, request: toolCall(p.addr, at.Path, "bench___echo", token)})
 	}
-	p50, cpu := map[string][]int64{}, map[string][]int64{}
+	for _, name := range names { // memory that is touched for the first time takes longer
+		for _, w := range ways[name] {
+			if _, err := w.used(); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	took, cpu := map[string][]time.Duration{}, map[string][]int64{}
 	for i := range gatewayRounds {
 		for _, name := range names {
-			took, used, err := ways[name][i%len(ways[name])].measure()
+			w := ways[name][i%len(ways[name])]
+			alone, err := calls(w.addr, w.request, 1, gatewayTurn)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			p50[name], cpu[name] = append(p50[name], took), append(cpu[name], used)
+			took[name] = append(took[name], alone...)
+			if i%5 != 0 {
+				continue
+			}
+			used, err := w.used()
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			cpu[name] = append(cpu[name], used)
 		}
 	}
+	p50 := func(name string) int64 { return median(took[name]).Nanoseconds() }
 	g := &figures.Gateway{
-		Direct: quiet(p50["direct"]), Proxy: quiet(p50["proxy"]), Through: quiet(p50["gateway"]), Relay: quiet(p50["relay"]),
+		Direct: p50("direct"), Proxy: p50("proxy"), Through: p50("gateway"), Relay: p50("relay"),
 		ProxyCPU: quiet(cpu["proxy"]), ThroughCPU: quiet(cpu["gateway"]), RelayCPU: quiet(cpu["relay"]),
 	}
 	report.Gateway = g
@@ -122,27 +140,23 @@ type way struct {
 	request []byte
 }
 
-// measure returns what half of the calls take at most, one at once, and the CPU time that
-// the process on the way takes for a call, sixteen at once, both in nanoseconds.
-func (w *way) measure() (p50, cpu int64, err error) {
-	alone, err := calls(w.addr, w.request, 1, gatewayTurn)
-	if err != nil {
-		return 0, 0, err
-	}
+// used returns the CPU time that the process on the way takes for a call, sixteen at once,
+// in nanoseconds.
+func (w *way) used() (int64, error) {
 	before, err := processTime(w.pid)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	many, err := calls(w.addr, w.request, 16, gatewayTurn)
+	many, err := calls(w.addr, w.request, 16, gatewayTurnMany)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	after, err := processTime(w.pid)
-	return alone[len(alone)/2].Nanoseconds(), (after - before).Nanoseconds() / int64(len(many)), err
+	return (after - before).Nanoseconds() / int64(len(many)), err
 }
 
 // calls sends a request again and again over n connections for a time, and returns how
-// long each took, the shortest first.
+// long each took.
 func calls(addr string, request []byte, n int, during time.Duration) ([]time.Duration, error) {
 	var mu sync.Mutex
 	var all []time.Duration
@@ -158,7 +172,6 @@ func calls(addr string, request []byte, n int, during time.Duration) ([]time.Dur
 		})
 	}
 	wg.Wait()
-	slices.Sort(all)
 	return all, failed
 }
 
