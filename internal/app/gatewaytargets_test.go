@@ -236,16 +236,22 @@ func TestKeysInQueriesStaySecret(t *testing.T) {
 	g.clean(ann.Token.Reveal())
 }
 
+// open makes a gateway that asks nobody who they are, and returns its id.
+func (g *portal) open(name string) string {
+	g.t.Helper()
+	made, err := g.control.CreateGateway(g.t.Context(), &control.CreateGatewayInput{
+		Name: &name, RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone,
+	})
+	g.must(err)
+	return g.ready(*made.GatewayId)
+}
+
 // TestTargetsThatLeadToTheirOwnGateway: a gateway that asks itself for what there is to
 // list ends that, and is there for others.
 func TestTargetsThatLeadToTheirOwnGateway(t *testing.T) {
 	g := newPortal(t)
 	g.role(grant("*", "*", ""))
-	made, err := g.control.CreateGateway(t.Context(), &control.CreateGatewayInput{
-		Name: aws.String("loop"), RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone,
-	})
-	g.must(err)
-	id := g.ready(*made.GatewayId)
+	id := g.open("loop")
 	self, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
 		GatewayIdentifier: &id, Name: aws.String("self"),
 		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberMcpServer{Value: types.McpServerTargetConfiguration{
@@ -267,11 +273,7 @@ func TestTargetsThatLeadToTheirOwnGateway(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	g := newPortal(t)
 	g.role()
-	made, err := g.control.CreateGateway(t.Context(), &control.CreateGatewayInput{
-		Name: aws.String("shop"), RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone,
-	})
-	g.must(err)
-	id := g.ready(*made.GatewayId)
+	id := g.open("shop")
 	function, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
 		GatewayIdentifier: &id, Name: aws.String("f"),
 		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberLambda{Value: types.McpLambdaTargetConfiguration{
@@ -345,11 +347,7 @@ func TestOpenedLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	g := startPortal(t, dir)
 	g.role()
-	made, err := g.control.CreateGateway(t.Context(), &control.CreateGatewayInput{
-		Name: aws.String("late"), RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone,
-	})
-	g.must(err)
-	id := g.ready(*made.GatewayId)
+	id := g.open("late")
 	shut, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
 		GatewayIdentifier: &id, Name: aws.String("t"),
 		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberMcpServer{Value: types.McpServerTargetConfiguration{Endpoint: aws.String(server.URL + "/mcp")}}},

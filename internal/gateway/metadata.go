@@ -62,6 +62,9 @@ func plainName(name string) bool {
 	})
 }
 
+// sessionHeader says a session of MCP, in lower case.
+const sessionHeader = "mcp-session-id"
+
 // restricted says why a header, in lower case, cannot be passed on, or nothing.
 func restricted(lower string, passes func(name string) bool, k kind, sessions bool) string {
 	switch {
@@ -69,9 +72,9 @@ func restricted(lower string, passes func(name string) bool, k kind, sessions bo
 		return "names that begin with X-Amz- are reserved"
 	case strings.HasPrefix(lower, "x-amzn-") && !passes(lower):
 		return "of the names that begin with X-Amzn- only X-Amzn-Bedrock-AgentCore-Runtime-Custom-* and the session ids can be"
-	case lower == "mcp-session-id" && k.protocol == protocolMCP && sessions:
+	case lower == sessionHeader && k.protocol == protocolMCP && sessions:
 		return "the gateway keeps MCP sessions of its own"
-	case k.protocol == protocolHTTP && slices.Contains([]string{"content-type", "accept", "mcp-session-id"}, lower):
+	case k.protocol == protocolHTTP && slices.Contains([]string{"content-type", "accept", sessionHeader}, lower):
 		return ""
 	case !passes(lower), lower == "content-type", strings.HasPrefix(lower, "accept"):
 		return "it is restricted, for it is about the connection, the body or the browser"
@@ -85,7 +88,7 @@ func withoutSession(m *agentcorecontrol.MetadataConfiguration) *agentcorecontrol
 	if m == nil {
 		return nil
 	}
-	is := func(name string) bool { return strings.EqualFold(name, "Mcp-Session-Id") }
+	is := func(name string) bool { return strings.EqualFold(name, sessionHeader) }
 	out := *m
 	out.AllowedRequestHeaders = slices.DeleteFunc(slices.Clone(m.AllowedRequestHeaders), is)
 	out.AllowedResponseHeaders = slices.DeleteFunc(slices.Clone(m.AllowedResponseHeaders), is)

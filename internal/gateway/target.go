@@ -185,8 +185,8 @@ func checkStickiness(c *agentcorecontrol.StickinessConfiguration) error {
 	if c == nil {
 		return nil
 	}
-	for _, identifier := range append([]string{wire.Text(c.Identifier)}, c.CompositeIdentifier...) {
-		if name := target.StickyHeader(identifier); !isToken(name) || strings.HasPrefix(name, "$") {
+	for identifier, name := range target.StickyHeaders(c) {
+		if !isToken(name) || strings.HasPrefix(name, "$") {
 			const field = "targetConfiguration.http.passthrough.stickinessConfiguration"
 			return fault.Invalid(field, "%s: '%s' names no header of the request; write $context.header.NAME", field, identifier)
 		}

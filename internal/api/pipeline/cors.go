@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/api/protocol"
+	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/awshost"
 )
 
@@ -110,7 +111,7 @@ func (rt *router) methods(r *http.Request) []string {
 		route := &n.routes[i]
 		switch {
 		case !(match{svc: route.svc, op: route.op}).crossOrigin():
-		case route.method == "*":
+		case route.method == schema.AnyMethod:
 			out = append(out, everyMethod...)
 		default:
 			out = append(out, route.method)

@@ -50,12 +50,12 @@ var (
 // Check implements target.Checker: only Amazon's own provider says itself which service the
 // gateway's role signs for.
 func (d Driver) Check(c *agentcorecontrol.TargetConfiguration, given *agentcorecontrol.CredentialProviderConfiguration) error {
-	if c.Inference.Connector == nil || c.Inference.Connector.Source == nil || given == nil {
+	if c.Inference.Connector == nil || c.Inference.Connector.Source == nil || !target.PlainRole(given) {
 		return nil
 	}
 	id := wire.Text(c.Inference.Connector.Source.ConnectorId)
 	p, err := connector(id, "")
-	if err == nil && p.service == "" && given.CredentialProvider == nil && *given.CredentialProviderType == agentcorecontrol.CredentialProviderTypeGATEWAY_IAM_ROLE {
+	if err == nil && p.service == "" {
 		return fault.Invalid("credentialProviderConfigurations", "Inference connector '%s' takes no signature of the gateway's role: give its key, with API_KEY", id)
 	}
 	return nil

@@ -364,7 +364,7 @@ func (x *exchange) refuse(f *failure) {
 		x.e.cfg.Log.Log(x.ctx, level, "gateway call failed", "gateway", x.view.ID, "request", x.request, "error", f.err)
 	}
 	if _, theirs := errors.AsType[*target.Error](f.err); f.Code == codeInternal && !theirs { // the log has the cause under this id
-		f.Data, _ = json.Marshal(map[string]string{requestKey: x.request}) // strings only
+		f.Data, _ = json.Marshal(about{Request: x.request}) // strings only
 	}
 	b, err := json.Marshal(struct {
 		Version string          `json:"jsonrpc"`

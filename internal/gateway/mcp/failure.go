@@ -25,8 +25,17 @@ const (
 	codeNoVersion      = -32022
 )
 
-// requestKey is where answers that failed have the id of their request.
-const requestKey = "aws.bedrock-agentcore.gateway/requestId"
+// about is what answers that failed say of their request.
+type about struct {
+	Request string       `json:"aws.bedrock-agentcore.gateway/requestId,omitempty"`
+	Debug   *textContent `json:"debug,omitempty"`
+}
+
+// textContent is of a result.
+type textContent struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
 
 // generic is all that callers read of a fault where they do not debug.
 const generic = "An internal error occurred. Please retry later."
@@ -84,24 +93,16 @@ func failed(err error, debug bool, request string) (json.RawMessage, *failure) {
 
 // errorResult is a tool's result that says what went wrong, to those who may know.
 func errorResult(text string, shown, debug bool, request string) json.RawMessage {
-	type content struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
-	}
-	type about struct {
-		Request string   `json:"aws.bedrock-agentcore.gateway/requestId,omitempty"`
-		Debug   *content `json:"debug,omitempty"`
-	}
 	out := struct {
-		Content []content `json:"content"`
-		IsError bool      `json:"isError"`
-		Meta    about     `json:"_meta"`
-	}{[]content{{"text", generic}}, true, about{Request: request}}
+		Content []textContent `json:"content"`
+		IsError bool          `json:"isError"`
+		Meta    about         `json:"_meta"`
+	}{[]textContent{{"text", generic}}, true, about{Request: request}}
 	if shown {
 		out.Content[0].Text = text
 	}
 	if debug {
-		out.Meta.Debug = &content{"text", text}
+		out.Meta.Debug = &textContent{"text", text}
 	}
 	b, err := json.Marshal(out)
 	if err != nil { // strings only

@@ -176,7 +176,7 @@ func (x *exchange) callTool() (json.RawMessage, *failure) {
 		return nil, refused(codeInvalidParams, "The params of tools/call have no name")
 	case name == tool.Search && x.view.Finder != nil:
 		return x.search()
-	case len(x.params.Arguments) > 0 && x.params.Arguments[0] != '{' && string(x.params.Arguments) != "null":
+	case len(x.params.Arguments) > 0 && x.params.Arguments[0] != '{':
 		return nil, refused(codeInvalidParams, "The arguments of a tool are an object")
 	}
 	one := x.named()
@@ -302,13 +302,9 @@ func (x *exchange) search() (json.RawMessage, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	type content struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
-	}
 	return object(struct {
 		IsError    bool            `json:"isError"`
-		Content    []content       `json:"content"`
+		Content    []textContent   `json:"content"`
 		Structured json.RawMessage `json:"structuredContent"`
-	}{false, []content{{"text", string(text)}}, text})
+	}{false, []textContent{{"text", string(text)}}, text})
 }

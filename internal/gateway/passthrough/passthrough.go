@@ -42,10 +42,15 @@ var _ target.Driver = Driver{}
 func (d Driver) Catalogue(_ context.Context, s target.Source) (target.Catalogue, error) {
 	var out target.Catalogue
 	u, err := d.endpoint(s)
-	if err == nil && target.PlainRole(s.Credential) && service(u) == "" {
+	if err == nil && unsigned(s, u) {
 		out.Warnings = []string{"Requests to " + u.Host + " are not signed: the name does not say for which service of AWS. Name it with an iamCredentialProvider."}
 	}
 	return out, err
+}
+
+// unsigned reports whether the gateway's role is to sign, and nothing says for what.
+func unsigned(s target.Source, u *url.URL) bool {
+	return target.PlainRole(s.Credential) && service(u) == ""
 }
 
 // service is what the gateway's role signs for at an endpoint of AWS, by its name. It is
@@ -98,7 +103,7 @@ func (d Driver) Open(s target.Source, _ target.Catalogue) (target.Server, error)
 		return nil, err
 	}
 	of := s.Config.Http.Passthrough
-	if target.PlainRole(s.Credential) && service(u) == "" {
+	if unsigned(s, u) {
 		s.Credential = nil // the target's warning says so
 	}
 	out := &server{

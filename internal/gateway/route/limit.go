@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/gateway"
 	"github.com/outcrop/outcrop/internal/gateway/passthrough"
 	"github.com/outcrop/outcrop/internal/gateway/ratelimit"
@@ -125,8 +124,8 @@ func stickiness(t *gateway.Target, h http.Header) (session string, sticks time.D
 		sticks = time.Duration(*s.Timeout) * time.Second
 	}
 	var values []string
-	for _, name := range append([]string{wire.Text(s.Identifier)}, s.CompositeIdentifier...) {
-		v := h.Get(target.StickyHeader(name))
+	for _, name := range target.StickyHeaders(s) {
+		v := h.Get(name)
 		if v == "" {
 			return "", sticks
 		}

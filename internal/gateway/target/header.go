@@ -1,9 +1,13 @@
 package target
 
 import (
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 )
 
 // Passes reports whether a target's allow-list may let a header of a request through at
@@ -70,9 +74,23 @@ func OfHost(name string) bool {
 	return strings.HasPrefix(http.CanonicalHeaderKey(name), "Access-Control-")
 }
 
-// StickyHeader is the header that an identifier of a stickinessConfiguration names:
-// $context.header.NAME, $.AMZN_AC_GW_CONTEXT.headers.NAME, or NAME itself.
-func StickyHeader(identifier string) string {
+// StickyHeaders are the identifiers that calls stick to, all of them at once, each with the
+// header that it names.
+func StickyHeaders(c *agentcorecontrol.StickinessConfiguration) iter.Seq2[string, string] {
+	return func(yield func(identifier, header string) bool) {
+		if first := wire.Text(c.Identifier); !yield(first, stickyHeader(first)) {
+			return
+		}
+		for _, more := range c.CompositeIdentifier {
+			if !yield(more, stickyHeader(more)) {
+				return
+			}
+		}
+	}
+}
+
+// stickyHeader reads $context.header.NAME, $.AMZN_AC_GW_CONTEXT.headers.NAME, or NAME itself.
+func stickyHeader(identifier string) string {
 	for _, mark := range []string{".header.", ".headers."} {
 		if _, name, ok := strings.Cut(identifier, mark); ok {
 			return name
