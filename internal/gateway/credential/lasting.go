@@ -23,13 +23,13 @@ type lasting struct {
 }
 
 func (l *lasting) get(ctx context.Context) (Keys, error) {
-	l.mu.Lock()
-	keys := l.keys
-	l.mu.Unlock()
-	if l.now().Before(keys.Expires.Add(-ahead)) {
+	if keys, ok := l.find(); ok {
 		return keys, nil
 	}
 	return once(ctx, &l.flights, func(ctx context.Context) (Keys, error) {
+		if keys, ok := l.find(); ok { // a flight has landed since
+			return keys, nil
+		}
 		keys, err := l.ask(ctx)
 		if err == nil {
 			l.mu.Lock()
@@ -38,6 +38,13 @@ func (l *lasting) get(ctx context.Context) (Keys, error) {
 		}
 		return keys, err
 	})
+}
+
+// find returns the credentials while they are good.
+func (l *lasting) find() (Keys, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.keys, l.now().Before(l.keys.Expires.Add(-ahead))
 }
 
 // maxKept bounds the users whose tokens a target keeps.
@@ -89,6 +96,9 @@ func (k *kept) shared(ctx context.Context, ask func(context.Context) (Answer, er
 		return a, nil
 	}
 	return once(ctx, &k.flights, func(ctx context.Context) (Answer, error) {
+		if a, ok := k.find(""); ok { // a flight has landed since
+			return a, nil
+		}
 		a, err := ask(ctx)
 		if err == nil {
 			k.put("", a)

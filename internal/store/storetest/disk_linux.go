@@ -9,11 +9,12 @@ import (
 )
 
 // SmallDisk mounts a file system of a size ("12m") until the test ends. Who may not
-// mount skips the test.
+// mount skips the test. Its source is the name by which tests of the machine's mounts, which
+// run beside this one, know it is none of theirs.
 func SmallDisk(t testing.TB, size string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+	if err := unix.Mount("outcrop-test", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skipf("cannot mount a small file system here: %v", err)
 	}
 	t.Cleanup(func() {
