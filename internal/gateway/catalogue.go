@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -77,8 +76,7 @@ func checkCatalogue(name string, c *target.Catalogue) error {
 		return target.Unfitf("The target offers %d tools; it may have at most %d. Leave some out, or make several targets", n, tool.MaxPerTarget)
 	}
 	seen := map[string]bool{}
-	long, example := 0, ""
-	odd, strange := 0, ""
+	var long, odd []string
 	for _, t := range c.Tools {
 		full := tool.Prefixed(name, t.Name)
 		switch {
@@ -89,20 +87,18 @@ func checkCatalogue(name string, c *target.Catalogue) error {
 		case len(full) > tool.MaxName:
 			return target.Unfitf("The tool '%s' has %d characters with the target's name before it; it may have at most %d. Give the target or the tool a shorter name", clip(full), len(full), tool.MaxName)
 		case len(full) > tool.MaxModelName:
-			long++
-			example = cmp.Or(example, full)
+			long = append(long, full)
 		}
 		if !plainName(t.Name) {
-			odd++
-			strange = cmp.Or(strange, full)
+			odd = append(odd, full)
 		}
 		seen[t.Name] = true
 	}
-	if long > 0 {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%d of %d tools have names of more than %d characters with the target's name before them, such as '%s'. Some models refuse those: give the target a shorter name.", long, len(c.Tools), tool.MaxModelName, clip(example)))
+	if len(long) > 0 {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%d of %d tools have names of more than %d characters with the target's name before them, such as '%s'. Some models refuse those: give the target a shorter name.", len(long), len(c.Tools), tool.MaxModelName, clip(long[0])))
 	}
-	if odd > 0 {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%d of %d tools have names with other characters than a-z, A-Z, 0-9, _ and -, such as '%s'. Many models refuse those: rename the tools.", odd, len(c.Tools), clip(strange)))
+	if len(odd) > 0 {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%d of %d tools have names with other characters than a-z, A-Z, 0-9, _ and -, such as '%s'. Many models refuse those: rename the tools.", len(odd), len(c.Tools), clip(odd[0])))
 	}
 	return nil
 }
