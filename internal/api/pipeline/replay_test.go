@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -49,6 +50,38 @@ func TestReplay(t *testing.T) {
 	}
 	if code, third := create(""); code != 202 || made != 3 {
 		t.Errorf("without a token: %d %s", code, third)
+	}
+}
+
+// TestReplayByARN: a request is the same whether its resource is named by id or by ARN, and
+// the handler sees what was sent.
+func TestReplayByARN(t *testing.T) {
+	k := newKit(t)
+	var seen string
+	k.serve["CreateGatewayTarget"] = func(ctx context.Context, in any) (any, error) {
+		seen = *in.(*agentcorecontrol.CreateGatewayTargetRequest).GatewayIdentifier
+		return store.Reply(ctx, k.cfg.Store, func(store.Tx) (*agentcorecontrol.CreateGatewayTargetResponse, error) {
+			return &agentcorecontrol.CreateGatewayTargetResponse{TargetId: str("T")}, nil
+		})
+	}
+	create := func(gateway, token string) (int, string) {
+		w := k.call(t, "bedrock-agentcore", "POST", "/gateways/"+url.PathEscape(gateway)+"/targets/",
+			`{"clientToken":"0123456789-0123456789-0123456789-`+token+`","targetConfiguration":{"mcp":{"mcpServer":{"endpoint":"https://example.com/mcp"}}}}`)
+		return w.Code, w.Body.String()
+	}
+	const id, arn = "tools-0123456789", "arn:aws:bedrock-agentcore:" + testRegion + ":" + testAccount + ":gateway/"
+	for token, names := range [][2]string{{id, arn + id}, {arn + id, id}} {
+		for _, name := range names {
+			if code, body := create(name, fmt.Sprint(token)); code != 202 {
+				t.Errorf("%s: %d %s", name, code, body)
+			}
+		}
+		if k.served != token+1 || seen != names[0] {
+			t.Errorf("%d were served, the last of %s", k.served, seen)
+		}
+		if code, body := create(arn+"other-0123456789", fmt.Sprint(token)); code != 400 || !strings.Contains(body, "IdempotentParameterMismatchException") {
+			t.Errorf("another gateway: %d %s", code, body)
+		}
 	}
 }
 

@@ -337,7 +337,9 @@ func withToken(ctx context.Context, svc *schema.Service, op *schema.Operation, i
 		field := v.Field(i)
 		token := field.Elem().String()
 		field.SetZero()
+		restore := shorten(op, sh, v, scope)
 		canonical, err := protocol.MarshalJSON(svc, op.Input, in, false)
+		restore()
 		field.Set(reflect.ValueOf(&token))
 		if err != nil {
 			return nil, err
@@ -348,6 +350,25 @@ func withToken(ctx context.Context, svc *schema.Service, op *schema.Operation, i
 		}), nil
 	}
 	return ctx, nil
+}
+
+// shorten puts the id in the place of the ARN that an input calls its resource by, until
+// restore: with either it is the same request.
+func shorten(op *schema.Operation, sh *schema.Shape, v reflect.Value, scope store.Scope) (restore func()) {
+	own := strings.NewReplacer("{region}", scope.Region, "{account}", scope.Account)
+	for _, r := range op.Requires {
+		prefix, label, _ := strings.Cut(own.Replace(r.Resource), "{")
+		field, _, set := member(sh, v, strings.TrimSuffix(label, "}"))
+		if !set || field.Kind() != reflect.String || prefix == "" {
+			continue
+		}
+		arn := field.String()
+		if id, is := strings.CutPrefix(arn, prefix); is {
+			field.SetString(id)
+			return func() { field.SetString(arn) }
+		}
+	}
+	return func() {}
 }
 
 // replay answers a call that has been made before under the same token.
