@@ -205,7 +205,7 @@ func joined(values map[string][]string) map[string]string {
 
 // result puts what a function returned into a tool's result, as it is.
 func (s *server) result(name string, payload []byte) (target.Result, error) {
-	header, payload := s.unwrap(payload)
+	header, payload, failed := s.unwrap(payload)
 	payload = bytes.TrimSpace(payload)
 	if len(payload) == 0 {
 		payload = []byte("null")
@@ -218,8 +218,8 @@ func (s *server) result(name string, payload []byte) (target.Result, error) {
 		IsError    bool            `json:"isError"`
 		Content    []content       `json:"content"`
 		Structured json.RawMessage `json:"structuredContent,omitempty"`
-	}{Content: []content{{"text", string(payload)}}}
-	if s.structured[name] && payload[0] == '{' && json.Valid(payload) {
+	}{failed, []content{{"text", string(payload)}}, nil}
+	if !failed && s.structured[name] && payload[0] == '{' && json.Valid(payload) {
 		out.Structured = payload
 	}
 	b, err := json.Marshal(out)
@@ -227,10 +227,10 @@ func (s *server) result(name string, payload []byte) (target.Result, error) {
 }
 
 // unwrap takes the headers off an answer that is made like HTTP's, for a target that lets
-// some through (spec/gateway.md 3.5).
-func (s *server) unwrap(payload []byte) (http.Header, []byte) {
+// some through (spec/gateway.md 3.5), and reports whether its status is an error's.
+func (s *server) unwrap(payload []byte) (_ http.Header, body []byte, failed bool) {
 	if len(s.returned) == 0 {
-		return nil, payload
+		return nil, payload, false
 	}
 	var answer struct {
 		Status  *int              `json:"statusCode"`
@@ -238,8 +238,9 @@ func (s *server) unwrap(payload []byte) (http.Header, []byte) {
 		Body    json.RawMessage   `json:"body"`
 	}
 	if json.Unmarshal(payload, &answer) != nil || answer.Status == nil {
-		return nil, payload
+		return nil, payload, false
 	}
+	failed = *answer.Status >= http.StatusBadRequest
 	header := http.Header{}
 	for name, value := range answer.Headers {
 		for _, allowed := range s.returned {
@@ -250,7 +251,7 @@ func (s *server) unwrap(payload []byte) (http.Header, []byte) {
 	}
 	var text string
 	if json.Unmarshal(answer.Body, &text) == nil {
-		return header, []byte(text)
+		return header, []byte(text), failed
 	}
-	return header, answer.Body
+	return header, answer.Body, failed
 }

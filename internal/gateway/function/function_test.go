@@ -112,6 +112,16 @@ func TestHeaders(t *testing.T) {
 	if err != nil || !strings.Contains(string(plain), `"bedrockAgentCorePropagatedHeaders":{"X-Tenant":"a"},"bedrockAgentCorePropagatedQueryParameters":{"v":"1"}`) {
 		t.Errorf("%s, %v", plain, err)
 	}
+	for payload, want := range map[string]string{
+		`{"statusCode":500,"headers":{"x-total":"0"},"body":"no room"}`: `{"isError":true,"content":[{"type":"text","text":"no room"}]}`,
+		`{"statusCode":404,"body":{"error":"none"}}`:                    `{"isError":true,"content":[{"type":"text","text":"{\"error\":\"none\"}"}]}`,
+		`{"statusCode":399,"body":{"a":1}}`:                             `{"isError":false,"content":[{"type":"text","text":"{\"a\":1}"}],"structuredContent":{"a":1}}`,
+	} {
+		f.answer.Payload = []byte(payload)
+		if got, err := s.Call(t.Context(), target.Call{Tool: "get_time"}); err != nil || string(got.Body) != want {
+			t.Errorf("%s: %s %v\nwant %s", payload, got.Body, err, want)
+		}
+	}
 }
 
 func TestFailures(t *testing.T) {
