@@ -58,7 +58,7 @@ func (s *Server) gatewayDrivers(p *parts) (map[target.Kind]target.Driver, error)
 // left alone: a stream would keep their sandboxes running.
 func listening(p *parts, home func(context.Context, *url.URL) bool, log *slog.Logger) upstream.Listening {
 	return upstream.Listening{
-		Places:  &upstream.Places{},
+		Places:  target.NewPlaces(upstream.MaxListening),
 		Changed: func(ctx context.Context, of target.Source) { p.gateways.Announced(ctx, of.Scope, of.Gateway, of.ID) },
 		Wanted:  func(ctx context.Context, at *url.URL) bool { return !home(ctx, at) },
 		Full: func(ctx context.Context, of target.Source, most int) {

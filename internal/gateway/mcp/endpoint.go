@@ -75,7 +75,7 @@ type Endpoint struct {
 
 // New returns an Endpoint.
 func New(cfg Config) *Endpoint {
-	return &Endpoint{cfg: cfg, sessions: newSessions(cfg.Box, cfg.Now), hush: make(chan struct{})}
+	return &Endpoint{cfg: cfg, sessions: newSessions(cfg.Box, cfg.Now), listeners: newListeners(), hush: make(chan struct{})}
 }
 
 // Hush ends the streams that only listen. It is called once, before the listener waits

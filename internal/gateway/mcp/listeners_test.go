@@ -52,7 +52,7 @@ func TestListeners(t *testing.T) {
 	var leave []func()
 	enter := func(n int, caller func(int) string) {
 		for i := range n {
-			one, _, _ := e.listeners.enter(v.ID, caller(i))
+			one, _, _ := e.listeners.enter(v.Scope.Account, v.ID, caller(i))
 			leave = append(leave, one)
 		}
 	}
@@ -66,10 +66,28 @@ func TestListeners(t *testing.T) {
 	leave = leave[1:]
 	enter(1, func(int) string { return "bob" })
 	both("of one gateway", 429, "as many as this gateway may have")
+	leave[0]()
+	leave = leave[1:]
+	for n := 0; ; n++ { // at the account's other gateways
+		one, most, whose := e.listeners.enter(v.Scope.Account, fmt.Sprint("other-", n/maxOfCaller), "bob")
+		if one == nil {
+			if most != maxOfAll/2 || whose != "the gateways of this account" {
+				t.Errorf("%d of %s", most, whose)
+			}
+			break
+		}
+		leave = append(leave, one)
+	}
+	both("of one account", 429, "There are 5000 streams that listen already, as many as the gateways of this account may have")
+	if one, _, _ := e.listeners.enter("444455556666", "g-9876543210", "carol"); one == nil {
+		t.Error("another account gets none")
+	} else {
+		leave = append(leave, one)
+	}
 	for _, one := range leave {
 		one()
 	}
-	if len(e.listeners.of) != 0 {
+	if len(e.listeners.of) != 0 || e.listeners.places.Of(v.Scope.Account) != 0 {
 		t.Errorf("%v are left of nobody", e.listeners.of)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/gateway/target"
@@ -26,7 +25,7 @@ type Listening struct {
 	// have the streams that it may have: most of all. Nil is nobody.
 	Full func(ctx context.Context, of target.Source, most int)
 	// Places are shared by the Drivers that have the same; nil is the Driver's own.
-	Places *Places
+	Places *target.Places
 }
 
 // wants reports whether the server at a URL is not to be left alone.
@@ -35,8 +34,8 @@ func (l *Listening) wants(ctx context.Context, at *url.URL) bool {
 }
 
 const (
-	// maxListening bounds the streams of Places: each keeps a connection.
-	maxListening = 1000
+	// MaxListening is how many Places there are for such streams: each keeps a connection.
+	MaxListening = 1000
 	// Between a stream's end and the next one. It doubles while streams do not last.
 	listenAgain    = time.Second
 	listenAgainMax = 5 * time.Minute
@@ -71,11 +70,11 @@ func (d *Driver) listen(s *server, of target.Source) {
 // place waits for one among the Places. It returns nil where ctx ends before.
 func (d *Driver) place(ctx context.Context, of target.Source) (leave func()) {
 	for told := false; ; told = true {
-		if leave = d.cfg.Listening.Places.take(of.Scope.Account); leave != nil {
+		if leave = d.cfg.Listening.Places.Take(of.Scope.Account); leave != nil {
 			return leave
 		}
 		if full := d.cfg.Listening.Full; full != nil && !told {
-			full(ctx, of, maxListening)
+			full(ctx, of, d.cfg.Listening.Places.Most())
 		}
 		timer := time.NewTimer(listenAgainMax)
 		select {
@@ -83,37 +82,6 @@ func (d *Driver) place(ctx context.Context, of target.Source) (leave func()) {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
-		}
-	}
-}
-
-// Places count the streams that listen to servers. The zero value has none. They are safe
-// for concurrent use.
-type Places struct {
-	mu  sync.Mutex
-	all int
-	of  map[string]int // by account
-}
-
-// take takes one more for an account, or returns nil. An account that has as many as are left
-// gets no more: half of all where it is alone. The last one is for an account that has none.
-func (p *Places) take(account string) (leave func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.of[account] >= maxListening-p.all {
-		return nil
-	}
-	if p.of == nil {
-		p.of = map[string]int{}
-	}
-	p.all++
-	p.of[account]++
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.all--
-		if p.of[account]--; p.of[account] == 0 {
-			delete(p.of, account)
 		}
 	}
 }

@@ -169,47 +169,13 @@ func TestNotListening(t *testing.T) {
 	}
 }
 
-// TestPlaces: an account that has as many streams as are left gets no more, and the last one
-// goes to one that has none.
-func TestPlaces(t *testing.T) {
-	var p Places
-	take := func(account string) (leave []func()) {
-		for one := p.take(account); one != nil; one = p.take(account) {
-			leave = append(leave, one)
-		}
-		return leave
-	}
-	first, second, third := take("1"), take("2"), take("3")
-	if len(first) != 500 || len(second) != 250 || len(third) != 125 || p.all != 875 {
-		t.Errorf("%d, %d, %d of %d", len(first), len(second), len(third), p.all)
-	}
-	var more []func()
-	for i := 4; p.all < maxListening; i++ {
-		if more = append(more, take(fmt.Sprint(i))...); i > 20 {
-			t.Fatalf("%d are taken at last", p.all)
-		}
-	}
-	for _, one := range more {
-		one()
-	}
-	for _, one := range append(first[1:], second...) {
-		one()
-	}
-	if again := len(take("3")); again != 375 {
-		t.Errorf("%d more when others have left", again)
-	}
-	if len(p.of) != 2 {
-		t.Errorf("%v are remembered", p.of)
-	}
-}
-
 // TestListeningWaits: the server of a target whose account has its share is listened to
 // when others have left, and its owner can know.
 func TestListeningWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var requests atomic.Int64
 		var full []string
-		places := &Places{} // that others share
+		places := target.NewPlaces(MaxListening) // that others share
 		client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 			requests.Add(1)
 			return nil, errors.New("it is not there")
@@ -220,9 +186,19 @@ func TestListeningWaits(t *testing.T) {
 			Full:    func(_ context.Context, of target.Source, most int) { full = append(full, fmt.Sprint(of.ID, " ", most)) },
 		}})
 		var leave []func()
-		for one := places.take("111122223333"); one != nil; one = places.take("111122223333") {
-			leave = append(leave, one)
+		fill := func() int {
+			for one := places.Take("111122223333"); one != nil; one = places.Take("111122223333") {
+				leave = append(leave, one)
+			}
+			return len(leave)
 		}
+		empty := func() {
+			for _, one := range leave {
+				one()
+			}
+			leave = nil
+		}
+		fill()
 		src := source("http://tools.example/mcp")
 		src.Scope.Account = "111122223333"
 		s, err := d.Open(src, target.Catalogue{})
@@ -234,16 +210,15 @@ func TestListeningWaits(t *testing.T) {
 		if requests.Load() != 0 || !slices.Equal(full, []string{"TARGET0001 1000"}) {
 			t.Errorf("%d requests while others have all; told %q", requests.Load(), full)
 		}
-		for _, one := range leave {
-			one()
-		}
+		empty()
 		time.Sleep(listenAgainMax)
 		synctest.Wait()
-		if requests.Load() == 0 || places.all != 1 {
-			t.Errorf("%d requests and %d places when they have left", requests.Load(), places.all)
+		if n := fill(); requests.Load() == 0 || n != 499 {
+			t.Errorf("%d requests and %d other places when they have left", requests.Load(), n)
 		}
-		if err := s.(*server).Close(); err != nil || places.all != 0 {
-			t.Errorf("%v, and %d places are taken of a server that is closed", err, places.all)
+		empty()
+		if err := s.(*server).Close(); err != nil || fill() != 500 {
+			t.Errorf("%v, and %d places are left of a server that is closed", err, len(leave))
 		}
 	})
 }

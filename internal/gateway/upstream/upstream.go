@@ -96,7 +96,7 @@ func New(cfg Config) *Driver {
 		cfg.Now = time.Now
 	}
 	if cfg.Listening.Places == nil {
-		cfg.Listening.Places = &Places{}
+		cfg.Listening.Places = target.NewPlaces(MaxListening)
 	}
 	return &Driver{cfg: cfg}
 }
