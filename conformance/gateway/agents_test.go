@@ -18,7 +18,7 @@ func TestAgents(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{"BUCKET=" + bucket, "KEY=" + agent.Key, "PYTHON=" + string(python)}
-	if got, want := s.Run(t, env, pinned.Program(t, "python"), "testdata/agents.py"), "boto3\nas the caller\na stream\na card\na token\n"; got != want {
+	if got, want := s.Run(t, env, pinned.Program(t, "python"), "testdata/agents.py"), "boto3\nas the caller\na stream\na card\na token\nwarnings\n"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }

@@ -33,6 +33,10 @@ func (s *Server) newGateways(p *parts, vectors *search.Vectors) (*gateway.Servic
 		Problem: func(ctx context.Context, of target.Source, arn string) string {
 			return function.Problem(ctx, gatewayFunctions{p.identity}, of, arn)
 		},
+		HasRuntime: func(ctx context.Context, arn string) (bool, error) {
+			scope, path := scopeOf(arn)
+			return has(ctx, p.store, p.runtimes.Tags, scope, path)
+		},
 	}), nil
 }
 
@@ -72,10 +76,15 @@ type gatewayProviders struct {
 }
 
 // HasProvider implements gateway.Providers.
-func (g gatewayProviders) HasProvider(ctx context.Context, scope store.Scope, arn string) (there bool, err error) {
+func (g gatewayProviders) HasProvider(ctx context.Context, scope store.Scope, arn string) (bool, error) {
 	_, path := scopeOf(arn)
-	err = g.store.View(ctx, func(r store.Reader) error {
-		_, err := g.identities.Tags(r, scope, path)
+	return has(ctx, g.store, g.identities.Tags, scope, path)
+}
+
+// has reports whether there is a resource, of which tags are read.
+func has(ctx context.Context, from store.Store, tags func(store.Reader, store.Scope, string) (map[string]string, error), scope store.Scope, path string) (bool, error) {
+	err := from.View(ctx, func(r store.Reader) error {
+		_, err := tags(r, scope, path)
 		return err
 	})
 	return err == nil, absent(err)

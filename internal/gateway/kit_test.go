@@ -81,7 +81,8 @@ func within(t *testing.T, test func(k *kit)) {
 				}
 				return ""
 			},
-			Quotas: gateway.Quotas{Gateways: 4, Targets: 8, Rules: 2, RateLimits: 3},
+			HasRuntime: func(_ context.Context, arn string) (bool, error) { return !k.absent[arn], nil },
+			Quotas:     gateway.Quotas{Gateways: 4, Targets: 8, Rules: 2, RateLimits: 3},
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		runner := work.New(st, work.Options{Owner: store.Owner{Node: "n", Process: "1"}})

@@ -39,6 +39,9 @@ type Config struct {
 	// Problem is what keeps a gateway from invoking a function, as a sentence goes on after
 	// its name, or nothing (function.Problem); nil is that nothing ever does.
 	Problem func(ctx context.Context, of target.Source, function string) string
+	// HasRuntime reports whether there is an agent runtime, or an endpoint of one, with an ARN;
+	// nil is that there are all.
+	HasRuntime func(ctx context.Context, arn string) (bool, error)
 	// Vectors index the tools of gateways that can be searched.
 	Vectors *search.Vectors
 	// Base is how callers reach the server: scheme and host.

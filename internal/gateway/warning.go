@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 )
 
 // Warnings about what a READY gateway or target needs and does not have itself (a role, a
-// function, a credential provider, an issuer) are not kept: such things come and go
-// without it, so that each reading looks for them.
+// function, an agent runtime, a credential provider, an issuer) are not kept: such things
+// come and go without it, so that each reading looks for them.
 
 // gatewayWarnings are those of a gateway, which out describes.
 func (s *Service) gatewayWarnings(ctx context.Context, doc gatewayDoc, out *agentcorecontrol.GetGatewayResponse) (warnings []string) {
@@ -35,6 +36,16 @@ func (s *Service) gatewayWarnings(ctx context.Context, doc gatewayDoc, out *agen
 
 // targetWarnings are those of a target.
 func (s *Service) targetWarnings(ctx context.Context, of target.Source) []string {
+	warnings := s.credentialWarnings(ctx, of)
+	if h := of.Config.Http; h != nil && h.AgentcoreRuntime != nil && h.AgentcoreRuntime.Arn != nil {
+		warnings = append(warnings, s.runtimeWarning(ctx, *h.AgentcoreRuntime.Arn, wire.Text(h.AgentcoreRuntime.Qualifier))...)
+	}
+	return warnings
+}
+
+// credentialWarnings are those about what the target's calls come with, and whether the
+// gateway's role may make them.
+func (s *Service) credentialWarnings(ctx context.Context, of target.Source) []string {
 	c := of.Credential
 	if c == nil {
 		return nil
@@ -68,6 +79,27 @@ func (s *Service) functionWarning(ctx context.Context, of target.Source, arn, us
 		return []string{"The function " + arn + use + problem}
 	}
 	return nil
+}
+
+func (s *Service) runtimeWarning(ctx context.Context, arn, qualifier string) []string {
+	if s.cfg.HasRuntime == nil {
+		return nil
+	}
+	there, err := s.cfg.HasRuntime(ctx, arn)
+	switch {
+	case err != nil:
+		return nil
+	case !there:
+		return []string{"There is no agent runtime " + arn + ". Calls fail until the target is updated with another arn (aws bedrock-agentcore-control list-agent-runtimes)."}
+	case qualifier == "":
+		return nil
+	}
+	if there, err := s.cfg.HasRuntime(ctx, arn+"/runtime-endpoint/"+qualifier); there || err != nil {
+		return nil
+	}
+	id := arn[strings.LastIndexByte(arn, '/')+1:]
+	return []string{"The agent runtime " + arn + " has no endpoint '" + qualifier + "'. Calls fail until it is made (aws bedrock-agentcore-control create-agent-runtime-endpoint --agent-runtime-id " + id +
+		" --name " + qualifier + ") or the target is updated with another qualifier."}
 }
 
 func (s *Service) providerWarning(ctx context.Context, of target.Source, arn, command string) []string {

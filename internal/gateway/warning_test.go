@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/gateway/tool"
 )
@@ -14,6 +15,7 @@ import (
 const (
 	functionARN = "arn:aws:lambda:" + region + ":" + account + ":function:"
 	vaultARN    = "arn:aws:bedrock-agentcore:" + region + ":" + account + ":token-vault/default/"
+	agentARN    = "arn:aws:bedrock-agentcore:" + region + ":" + account + ":runtime/hello-0123456789"
 	noRole      = "The role " + roleARN + " cannot be assumed by the gateway"
 )
 
@@ -49,6 +51,13 @@ func TestGatewayWarnings(t *testing.T) {
 	})
 }
 
+// agent is a target that is an agent of this server, at an endpoint.
+func agent(qualifier string) *agentcorecontrol.TargetConfiguration {
+	return &agentcorecontrol.TargetConfiguration{Http: &agentcorecontrol.HttpTargetConfiguration{AgentcoreRuntime: &agentcorecontrol.RuntimeTargetConfiguration{
+		Arn: new(agentARN), Qualifier: wire.Optional(qualifier),
+	}}}
+}
+
 // TestTargetWarnings: likewise of targets. What the target itself gives rise to stays.
 func TestTargetWarnings(t *testing.T) {
 	within(t, func(k *kit) {
@@ -76,8 +85,12 @@ func TestTargetWarnings(t *testing.T) {
 			"key-role": {passthrough(), "API_KEY", key, roleARN, noRole},
 			"token":    {server(), "OAUTH", token, vaultARN + "oauth2credentialprovider/there", noProvider("oauth2credentialprovider", "create-oauth2-credential-provider")},
 			"signs":    {passthrough(), "GATEWAY_IAM_ROLE", signs, roleARN, noRole},
-			"passed":   {passthrough(), "JWT_PASSTHROUGH", nil, roleARN, ""},
-			"none":     {server(), "", nil, roleARN, ""},
+			"runtime":  {agent(""), "JWT_PASSTHROUGH", nil, agentARN, "There is no agent runtime " + agentARN + ". Calls fail until the target is updated with another arn (aws bedrock-agentcore-control list-agent-runtimes)."},
+			"endpoint": {agent("PROD"), "JWT_PASSTHROUGH", nil, agentARN + "/runtime-endpoint/PROD", "The agent runtime " + agentARN + " has no endpoint 'PROD'. Calls fail until it is made " +
+				"(aws bedrock-agentcore-control create-agent-runtime-endpoint --agent-runtime-id hello-0123456789 --name PROD) or the target is updated with another qualifier."},
+			"default": {agent(""), "JWT_PASSTHROUGH", nil, agentARN + "/runtime-endpoint/", ""},
+			"passed":  {passthrough(), "JWT_PASSTHROUGH", nil, roleARN, ""},
+			"none":    {server(), "", nil, roleARN, ""},
 		} {
 			in := &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: &id, Name: &name, TargetConfiguration: c.config}
 			if c.credential != "" {
@@ -96,6 +109,8 @@ func TestTargetWarnings(t *testing.T) {
 					k.Errorf("%s without %q: %s %q", name, absent, *got.Status, got.StatusReasons)
 				}
 			}
+			_, err = k.DeleteGatewayTarget(k.ctx(), &agentcorecontrol.DeleteGatewayTargetRequest{GatewayIdentifier: &id, TargetId: made.TargetId})
+			k.must(err)
 		}
 	})
 }

@@ -34,10 +34,16 @@ def gateway(name, **more):
     return made["gatewayId"], made["gatewayUrl"]
 
 
-def target(of, name, arn, kind):
+def target(of, name, arn, kind, **more):
+    """What its owner reads of a target."""
     made = control.create_gateway_target(
-        gatewayIdentifier=of, name=name, targetConfiguration={"http": {"agentcoreRuntime": {"arn": arn}}}, credentialProviderConfigurations=[kind])
-    kit.settled(lambda: control.get_gateway_target(gatewayIdentifier=of, targetId=made["targetId"]))
+        gatewayIdentifier=of, name=name, targetConfiguration={"http": {"agentcoreRuntime": {"arn": arn, **more}}}, credentialProviderConfigurations=[kind])
+
+    def read():
+        return control.get_gateway_target(gatewayIdentifier=of, targetId=made["targetId"])
+
+    kit.settled(read)
+    return lambda: read().get("statusReasons", [])
 
 
 def send(url, body=None, sign=None, **headers):
@@ -146,7 +152,8 @@ def authorizer(*allowed):
 
 bearer = runtime("bearer", authorizerConfiguration=authorizer(clients[0]), requestHeaderConfiguration={"requestHeaderAllowlist": ["Authorization"]})
 id, url = gateway("bearer", authorizerType="CUSTOM_JWT", authorizerConfiguration=authorizer(*clients))
-target(id, "agent", bearer, {"credentialProviderType": "JWT_PASSTHROUGH"})
+by_token = {"credentialProviderType": "JWT_PASSTHROUGH"}
+assert target(id, "agent", bearer, by_token)() == []
 answer = send(url + "/agent/invocations", {"do": "say"}, Authorization="Bearer " + tokens[0])
 text = answer.read()
 assert answer.status == 200 and json.loads(text)["headers"]["authorization"] == "Bearer " + tokens[0], (answer.status, text)
@@ -155,3 +162,12 @@ assert answer.status == 403 and b"client_id" in answer.read(), answer.status
 answer = send(url + "/agent/invocations", {"do": "say"})
 assert answer.status == 401 and answer.headers["WWW-Authenticate"].startswith("Bearer resource_metadata="), answer.headers
 print("a token")
+
+# What is not there is told, for as long as it is not.
+gone = bearer.rsplit("/", 1)[0] + "/gone-0123456789"
+assert [w for w in target(id, "gone", gone, by_token)() if "There is no agent runtime " + gone in w]
+warnings = target(id, "next", bearer, by_token, qualifier="NEXT")
+assert [w for w in warnings() if "has no endpoint 'NEXT'" in w], warnings()
+control.create_agent_runtime_endpoint(agentRuntimeId=bearer.rsplit("/", 1)[1], name="NEXT")
+assert warnings() == [], warnings()
+print("warnings")
