@@ -165,7 +165,8 @@ func TestOtherKinds(t *testing.T) {
 // for, each with a header that does not end, and open another for each that is
 // closed, who has something to say is served.
 func TestFlood(t *testing.T) {
-	address := serve(t, gate.Config{Strangers: 50, Patience: 150 * time.Millisecond})
+	// Who calls has sent all of it long before that, on a busy machine too.
+	address := serve(t, gate.Config{Strangers: 50, Patience: 500 * time.Millisecond})
 	var mu sync.Mutex
 	open, over := map[net.Conn]bool{}, false
 	var flood sync.WaitGroup
@@ -196,7 +197,7 @@ func TestFlood(t *testing.T) {
 		})
 	}
 	var longest time.Duration
-	for range 8 {
+	for range 4 {
 		begun := time.Now()
 		c := dial(t, address)
 		if err := c.get("/"); err != nil {
@@ -205,7 +206,7 @@ func TestFlood(t *testing.T) {
 		_ = c.Close()
 		longest = max(longest, time.Since(begun))
 	}
-	t.Logf("the slowest of 8 calls took %v", longest)
+	t.Logf("the slowest of 4 calls took %v", longest)
 	mu.Lock()
 	over = true
 	for c := range open {
