@@ -29,7 +29,7 @@ func free(t *testing.T) string {
 }
 
 // TestInspector: MCP Inspector's command line calls with a token that it is given, and else
-// signs in by itself, by a link that it prints.
+// signs in by itself, by a link that it prints, and calls again with what it stored.
 func TestInspector(t *testing.T) {
 	h := newHouse(t)
 	node, packages := pinned.Node(t, "testdata/inspector")
@@ -71,7 +71,7 @@ func TestInspector(t *testing.T) {
 		var called struct {
 			Result struct{ Content []struct{ Text string } }
 		}
-		out := inspect(nil, append([]string{"--method", "tools/call", "--tool-name", tool, "--tool-arg", "word=granite"}, args...)...)
+		out := inspect(nil, append([]string{"--stored-auth-only", "--method", "tools/call", "--tool-name", tool, "--tool-arg", "word=granite"}, args...)...)
 		if json.Unmarshal(out, &called) != nil || len(called.Result.Content) != 1 || called.Result.Content[0].Text != found {
 			t.Errorf("it calls %s", out)
 		}
