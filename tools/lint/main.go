@@ -1,6 +1,6 @@
 // Command lint checks the rules of the house that the compiler cannot: which
 // package may import which, that every package is documented, that only some
-// read the environment, and that nobody else exits.
+// read the environment, that nobody else exits, and that pages link to what there is.
 package main
 
 import (
@@ -44,7 +44,10 @@ func run() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list packages: %w", err)
 	}
-	var complaints []string
+	complaints, err := checkLinks()
+	if err != nil {
+		return nil, err
+	}
 	dec := json.NewDecoder(bytes.NewReader(out))
 	for {
 		var p pkg
