@@ -134,3 +134,26 @@ func TestBundleOfADeniedSecret(t *testing.T) {
 		}
 	}
 }
+
+// TestRolesThatMayInvokeAgents: a role needs the right to the runtime and to its endpoint, of
+// its own policies or of the runtime's.
+func TestRolesThatMayInvokeAgents(t *testing.T) {
+	g := newPortal(t)
+	g.role(grant("s3:GetObject", "*", ""))
+	agent := "arn:aws:bedrock-agentcore:us-west-2:" + g.source.Scope.Account + ":runtime/hello-0123456789"
+	may := mayInvoke(g.parts, g.source.Scope.Account)
+	for _, c := range []struct {
+		statements []string
+		want       bool
+	}{
+		{[]string{grant("s3:GetObject", "*", "")}, false},
+		{[]string{grant("bedrock-agentcore:InvokeAgentRuntime", agent, "")}, false},
+		{[]string{grant("bedrock-agentcore:InvokeAgentRuntime", agent+"*", "")}, true},
+		{[]string{grant("*", "*", ""), `{"Effect":"Deny","Action":"bedrock-agentcore:InvokeAgentRuntime","Resource":"` + agent + `/runtime-endpoint/DEFAULT"}`}, false},
+	} {
+		g.allow(c.statements...)
+		if got, err := may(t.Context(), g.source, agent, "DEFAULT"); err != nil || got != c.want {
+			t.Errorf("%s: %t, %v", c.statements, got, err)
+		}
+	}
+}

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway"
+	"github.com/outcrop/outcrop/internal/gateway/credential"
 	"github.com/outcrop/outcrop/internal/gateway/function"
 	"github.com/outcrop/outcrop/internal/gateway/search"
 	"github.com/outcrop/outcrop/internal/gateway/target"
+	"github.com/outcrop/outcrop/internal/gateway/upstream"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/key"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/principal"
+	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/secretstore"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -23,6 +27,10 @@ import (
 // newGateways makes the service that keeps gateways.
 func (s *Server) newGateways(p *parts, vectors *search.Vectors) (*gateway.Service, error) {
 	drivers, err := s.gatewayDrivers(p)
+	if err != nil {
+		return nil, err
+	}
+	judge, err := s.gatewayJudge(p)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +45,46 @@ func (s *Server) newGateways(p *parts, vectors *search.Vectors) (*gateway.Servic
 			scope, path := scopeOf(arn)
 			return has(ctx, p.store, p.runtimes.Tags, scope, path)
 		},
+		MayInvoke: mayInvoke(p, s.account), Judge: judge,
 	}), nil
+}
+
+// gatewayJudge tells what keeps calls of a target from a URL. This server's own are never
+// kept.
+func (s *Server) gatewayJudge(p *parts) (func(context.Context, target.Source, *url.URL) error, error) {
+	out, err := s.cfg.outbound()
+	if err != nil {
+		return nil, err
+	}
+	judge, home := upstream.Judge(out, s.cfg.GatewayEndpoints.Resources), s.leadsHome(p)
+	return func(ctx context.Context, of target.Source, at *url.URL) error {
+		if home(ctx, at) {
+			return nil
+		}
+		return judge(ctx, of, at)
+	}, nil
+}
+
+// mayInvoke asks whether gateways' roles may invoke agent runtimes, as InvokeAgentRuntime
+// would.
+func mayInvoke(p *parts, account string) func(context.Context, target.Source, string, string) (bool, error) {
+	authorizer := &auth.Authorizer{Identities: p.directory, Resources: &attached{account, map[string]auth.Resources{
+		"bedrock-agentcore": newAgentCore(p.store, map[string]resource.Owner{"runtime": p.runtimes}),
+	}}}
+	return func(ctx context.Context, of target.Source, arn, qualifier string) (bool, error) {
+		who, err := p.identity.roles.principal(ctx, credential.Gateway{Scope: of.Scope, ID: of.Gateway, ARN: of.GatewayARN, Role: of.Role})
+		if err != nil {
+			return false, err
+		}
+		const action = "bedrock-agentcore:InvokeAgentRuntime"
+		ctx = auth.WithRequest(ctx, auth.Request{Time: time.Now(), Secure: true, Region: of.Scope.Region})
+		for _, resource := range []string{arn, arn + "/runtime-endpoint/" + qualifier} {
+			if d := authorizer.Decide(ctx, who, auth.Requirement{Action: action, Resource: resource}); d.Err != nil || !d.Allowed() {
+				return false, d.Err
+			}
+		}
+		return true, nil
+	}
 }
 
 // gatewayKeys shows the keys of accounts to the gateways that they encrypt.

@@ -240,7 +240,7 @@ func TestKeysInQueriesStaySecret(t *testing.T) {
 func (g *portal) open(name string) string {
 	g.t.Helper()
 	made, err := g.control.CreateGateway(g.t.Context(), &control.CreateGatewayInput{
-		Name: &name, RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone,
+		Name: &name, RoleArn: &g.source.Role, ProtocolType: types.GatewayProtocolTypeMcp, AuthorizerType: types.AuthorizerTypeNone, ExceptionLevel: types.ExceptionLevelDebug,
 	})
 	g.must(err)
 	return g.ready(*made.GatewayId)
@@ -289,7 +289,7 @@ func TestWarnings(t *testing.T) {
 	key, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
 		GatewayIdentifier: &id, Name: aws.String("k"),
 		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberOpenApiSchema{Value: &types.ApiSchemaConfigurationMemberInlinePayload{
-			Value: `{"openapi":"3.0.3","info":{"title":"t","version":"1"},"servers":[{"url":"https://api.example.com"}],"paths":{"/who":{"get":{"operationId":"who","responses":{"200":{"description":"ok"}}}}}}`,
+			Value: `{"openapi":"3.0.3","info":{"title":"t","version":"1"},"servers":[{"url":"https://93.184.215.14"}],"paths":{"/who":{"get":{"operationId":"who","responses":{"200":{"description":"ok"}}}}}}`,
 		}}},
 		CredentialProviderConfigurations: []types.CredentialProviderConfiguration{{
 			CredentialProviderType: types.CredentialProviderTypeApiKey,
@@ -369,4 +369,53 @@ func TestOpenedLater(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// TestClosedAddresses: of an address that is not called it is warned at each reading, and
+// calls fail with how it is opened, also where it was open before the server started anew.
+func TestClosedAddresses(t *testing.T) {
+	s, dir := teller(t), filepath.Join(t.TempDir(), "data")
+	g := startPortal(t, dir, "127.0.0.1")
+	g.role()
+	id := g.open("closed")
+	targets := map[string]string{}
+	make := func(name, server string) {
+		t.Helper()
+		schema := fmt.Sprintf(`{"openapi":"3.0.3","info":{"title":"t","version":"1"},"servers":[{"url":%q}],"paths":{"/who":{"get":{"operationId":"who","responses":{"200":{"description":"ok"}}}}}}`, server)
+		made, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+			GatewayIdentifier: &id, Name: &name,
+			TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberOpenApiSchema{Value: &types.ApiSchemaConfigurationMemberInlinePayload{Value: schema}}},
+		})
+		g.must(err)
+		targets[name] = *made.TargetId
+		g.becomes(id, *made.TargetId, types.TargetStatusReady)
+	}
+	make("private", "http://10.0.0.1/x")
+	make("metadata", "http://169.254.169.254/x")
+	make("opened", s.URL)
+	make("ours", "https://"+id+".gateway.bedrock-agentcore.us-west-2.amazonaws.com")
+	warned := func(name, want string) {
+		t.Helper()
+		got := g.becomes(id, targets[name], types.TargetStatusReady).StatusReasons
+		if len(got) > 1 || strings.Join(got, "") != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+		if name == "ours" || want == "" {
+			return
+		}
+		told := strings.TrimSuffix(strings.TrimPrefix(want, "Calls fail: "), ".")
+		if got := g.ask(id, target.Caller{}, "2025-11-25", fmt.Sprintf(calls, name+"___who")); !got.Result.IsError || !strings.Contains(got.Result.Content[0].Text, told) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	private, at := "Calls fail: 10.0.0.1:80 is not called: the address is private; have the operator open it: outcrop serve --allow-private 10.0.0.1.", strings.TrimPrefix(s.URL, "http://")
+	warned("private", private)
+	warned("metadata", "Calls fail: 169.254.169.254:80 is not called: a cloud's metadata service is there.")
+	warned("opened", "")
+	warned("ours", "")
+	g.stop()
+	g = startPortal(t, dir)
+	warned("private", private)
+	warned("opened", "Calls fail: "+at+" is not called: the address is a loopback address; have the operator open it: outcrop serve --allow-private 127.0.0.1.")
+	warned("ours", "")
 }

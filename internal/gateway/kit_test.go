@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"github.com/outcrop/outcrop/internal/gateway/search"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/gateway/tool"
+	"github.com/outcrop/outcrop/internal/outbound"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/secret/secrettest"
 	"github.com/outcrop/outcrop/internal/store"
@@ -82,7 +84,16 @@ func within(t *testing.T, test func(k *kit)) {
 				return ""
 			},
 			HasRuntime: func(_ context.Context, arn string) (bool, error) { return !k.absent[arn], nil },
-			Quotas:     gateway.Quotas{Gateways: 4, Targets: 8, Rules: 2, RateLimits: 3},
+			MayInvoke: func(_ context.Context, of target.Source, arn, qualifier string) (bool, error) {
+				return of.Role == roleARN && !k.absent["invoke "+arn+" "+qualifier], nil
+			},
+			Judge: func(_ context.Context, _ target.Source, at *url.URL) error {
+				if !k.absent[at.String()] {
+					return nil
+				}
+				return &outbound.Refused{Host: at.Host, Reason: "the address is private", Fix: "open it"}
+			},
+			Quotas: gateway.Quotas{Gateways: 4, Targets: 8, Rules: 2, RateLimits: 3},
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		runner := work.New(st, work.Options{Owner: store.Owner{Node: "n", Process: "1"}})
@@ -275,6 +286,11 @@ func (d *driver) last() target.Source {
 type served struct{ driver *driver }
 
 func (*served) Call(context.Context, target.Call) (target.Result, error) { return target.Result{}, nil }
+
+// Addresses implements target.Addressed.
+func (*served) Addresses() []*url.URL {
+	return []*url.URL{{Scheme: "https", Host: "one.example"}, {Scheme: "https", Host: "two.example"}}
+}
 
 func (s *served) Close() error {
 	s.driver.mu.Lock()

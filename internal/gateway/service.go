@@ -42,6 +42,12 @@ type Config struct {
 	// HasRuntime reports whether there is an agent runtime, or an endpoint of one, with an ARN;
 	// nil is that there are all.
 	HasRuntime func(ctx context.Context, arn string) (bool, error)
+	// MayInvoke reports whether the role of a target's gateway may invoke an endpoint of an
+	// agent runtime; nil is that it may.
+	MayInvoke func(ctx context.Context, of target.Source, arn, qualifier string) (bool, error)
+	// Judge tells what is known to keep calls of a target from a URL, without one; nil is
+	// that nothing ever does.
+	Judge func(ctx context.Context, of target.Source, at *url.URL) error
 	// Vectors index the tools of gateways that can be searched.
 	Vectors *search.Vectors
 	// Base is how callers reach the server: scheme and host.

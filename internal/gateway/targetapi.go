@@ -329,7 +329,7 @@ func (s *Service) describeTarget(ctx context.Context, scope store.Scope, gateway
 		}
 		src := sourceOf(of, settings)
 		describe(&src, id, doc.Name, &agentcorecontrol.UpdateGatewayTargetRequest{
-			TargetConfiguration: out.TargetConfiguration, CredentialProviderConfigurations: out.CredentialProviderConfigurations,
+			TargetConfiguration: out.TargetConfiguration, CredentialProviderConfigurations: out.CredentialProviderConfigurations, PrivateEndpoint: out.PrivateEndpoint,
 		})
 		out.StatusReasons = clipped(append(s.targetWarnings(ctx, src), st.Reasons...))
 	}

@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
@@ -13,7 +16,7 @@ import (
 )
 
 // Warnings about what a READY gateway or target needs and does not have itself (a role, a
-// function, an agent runtime, a credential provider, an issuer) are not kept: such things
+// function, an agent runtime, an open address, a credential provider, an issuer) are not kept: such things
 // come and go without it, so that each reading looks for them.
 
 // gatewayWarnings are those of a gateway, which out describes.
@@ -38,9 +41,57 @@ func (s *Service) gatewayWarnings(ctx context.Context, doc gatewayDoc, out *agen
 func (s *Service) targetWarnings(ctx context.Context, of target.Source) []string {
 	warnings := s.credentialWarnings(ctx, of)
 	if h := of.Config.Http; h != nil && h.AgentcoreRuntime != nil && h.AgentcoreRuntime.Arn != nil {
-		warnings = append(warnings, s.runtimeWarning(ctx, *h.AgentcoreRuntime.Arn, wire.Text(h.AgentcoreRuntime.Qualifier))...)
+		warnings = append(warnings, s.runtimeWarning(ctx, of, *h.AgentcoreRuntime.Arn, wire.Text(h.AgentcoreRuntime.Qualifier), len(warnings) > 0)...)
+	}
+	return append(warnings, s.addressWarnings(ctx, of)...)
+}
+
+// addressWarnings are those about addresses that are not called.
+func (s *Service) addressWarnings(ctx context.Context, of target.Source) (warnings []string) {
+	if s.cfg.Judge == nil {
+		return nil
+	}
+	for _, at := range s.addresses(ctx, of) {
+		err := s.cfg.Judge(ctx, of, at)
+		if err == nil {
+			continue
+		}
+		text := target.Unreached(err)
+		if text == "" {
+			text = err.Error()
+		}
+		if text = "Calls fail: " + text + "."; !slices.Contains(warnings, text) {
+			warnings = append(warnings, text)
+		}
 	}
 	return warnings
+}
+
+// addresses are what a target's configuration or schema says is called.
+func (s *Service) addresses(ctx context.Context, of target.Source) []*url.URL {
+	var text *string
+	switch c := of.Config; {
+	case c.Mcp != nil && c.Mcp.McpServer != nil:
+		text = c.Mcp.McpServer.Endpoint
+	case c.Http != nil && c.Http.Passthrough != nil:
+		text = c.Http.Passthrough.Endpoint
+	case c.Inference != nil && c.Inference.Provider != nil:
+		text = c.Inference.Provider.Endpoint
+	case c.Mcp != nil && c.Mcp.OpenApiSchema != nil:
+		v, err := s.View(ctx, of.Gateway)
+		if err != nil {
+			return nil
+		}
+		for _, t := range v.Targets {
+			if at, ok := t.Server.(target.Addressed); ok && t.ID == of.ID {
+				return at.Addresses()
+			}
+		}
+	}
+	if at, err := url.Parse(wire.Text(text)); err == nil && at.Host != "" {
+		return []*url.URL{at}
+	}
+	return nil
 }
 
 // credentialWarnings are those about what the target's calls come with, and whether the
@@ -81,25 +132,32 @@ func (s *Service) functionWarning(ctx context.Context, of target.Source, arn, us
 	return nil
 }
 
-func (s *Service) runtimeWarning(ctx context.Context, arn, qualifier string) []string {
+// runtimeWarning is about an agent runtime and, unless it is told of already, the role.
+func (s *Service) runtimeWarning(ctx context.Context, of target.Source, arn, qualifier string, told bool) []string {
 	if s.cfg.HasRuntime == nil {
 		return nil
 	}
-	there, err := s.cfg.HasRuntime(ctx, arn)
-	switch {
-	case err != nil:
+	if there, err := s.cfg.HasRuntime(ctx, arn); err != nil {
 		return nil
-	case !there:
+	} else if !there {
 		return []string{"There is no agent runtime " + arn + ". Calls fail until the target is updated with another arn (aws bedrock-agentcore-control list-agent-runtimes)."}
-	case qualifier == "":
+	}
+	if qualifier != "" {
+		if there, err := s.cfg.HasRuntime(ctx, arn+"/runtime-endpoint/"+qualifier); err != nil {
+			return nil
+		} else if !there {
+			id := arn[strings.LastIndexByte(arn, '/')+1:]
+			return []string{"The agent runtime " + arn + " has no endpoint '" + qualifier + "'. Calls fail until it is made (aws bedrock-agentcore-control create-agent-runtime-endpoint --agent-runtime-id " + id +
+				" --name " + qualifier + ") or the target is updated with another qualifier."}
+		}
+	}
+	if told || s.cfg.MayInvoke == nil || !target.PlainRole(of.Credential) {
 		return nil
 	}
-	if there, err := s.cfg.HasRuntime(ctx, arn+"/runtime-endpoint/"+qualifier); there || err != nil {
+	if may, err := s.cfg.MayInvoke(ctx, of, arn, cmp.Or(qualifier, "DEFAULT")); may || err != nil {
 		return nil
 	}
-	id := arn[strings.LastIndexByte(arn, '/')+1:]
-	return []string{"The agent runtime " + arn + " has no endpoint '" + qualifier + "'. Calls fail until it is made (aws bedrock-agentcore-control create-agent-runtime-endpoint --agent-runtime-id " + id +
-		" --name " + qualifier + ") or the target is updated with another qualifier."}
+	return []string{"The agent runtime " + arn + " cannot be invoked by the role " + of.Role + ". Calls fail until a policy, the role's or the runtime's, allows bedrock-agentcore:InvokeAgentRuntime."}
 }
 
 func (s *Service) providerWarning(ctx context.Context, of target.Source, arn, command string) []string {

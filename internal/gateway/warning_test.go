@@ -58,6 +58,13 @@ func agent(qualifier string) *agentcorecontrol.TargetConfiguration {
 	}}}
 }
 
+// provider is a target that answers for models.
+func provider() *agentcorecontrol.TargetConfiguration {
+	return &agentcorecontrol.TargetConfiguration{Inference: &agentcorecontrol.InferenceTargetConfiguration{Provider: &agentcorecontrol.InferenceProviderTargetConfiguration{
+		Endpoint: new("https://models.example.com/v1"),
+	}}}
+}
+
 // TestTargetWarnings: likewise of targets. What the target itself gives rise to stays.
 func TestTargetWarnings(t *testing.T) {
 	within(t, func(k *kit) {
@@ -88,9 +95,16 @@ func TestTargetWarnings(t *testing.T) {
 			"runtime":  {agent(""), "JWT_PASSTHROUGH", nil, agentARN, "There is no agent runtime " + agentARN + ". Calls fail until the target is updated with another arn (aws bedrock-agentcore-control list-agent-runtimes)."},
 			"endpoint": {agent("PROD"), "JWT_PASSTHROUGH", nil, agentARN + "/runtime-endpoint/PROD", "The agent runtime " + agentARN + " has no endpoint 'PROD'. Calls fail until it is made " +
 				"(aws bedrock-agentcore-control create-agent-runtime-endpoint --agent-runtime-id hello-0123456789 --name PROD) or the target is updated with another qualifier."},
-			"default": {agent(""), "JWT_PASSTHROUGH", nil, agentARN + "/runtime-endpoint/", ""},
-			"passed":  {passthrough(), "JWT_PASSTHROUGH", nil, roleARN, ""},
-			"none":    {server(), "", nil, roleARN, ""},
+			"invoke": {agent(""), "GATEWAY_IAM_ROLE", nil, "invoke " + agentARN + " DEFAULT", "The agent runtime " + agentARN + " cannot be invoked by the role " + roleARN +
+				". Calls fail until a policy, the role's or the runtime's, allows bedrock-agentcore:InvokeAgentRuntime."},
+			"by-token": {agent(""), "JWT_PASSTHROUGH", nil, "invoke " + agentARN + " DEFAULT", ""},
+			"mcp-at":   {server(), "", nil, "https://tools.example.com/mcp", "Calls fail: tools.example.com is not called: the address is private; open it."},
+			"http-at":  {passthrough(), "JWT_PASSTHROUGH", nil, "https://api.example.com", "Calls fail: api.example.com is not called: the address is private; open it."},
+			"model-at": {provider(), "API_KEY", key, "https://models.example.com/v1", "Calls fail: models.example.com is not called: the address is private; open it."},
+			"api-at":   {openAPI(agentcorecontrol.ApiSchemaConfiguration{InlinePayload: new("[{}]")}), "", nil, "https://two.example", "Calls fail: two.example is not called: the address is private; open it."},
+			"default":  {agent(""), "JWT_PASSTHROUGH", nil, agentARN + "/runtime-endpoint/", ""},
+			"passed":   {passthrough(), "JWT_PASSTHROUGH", nil, roleARN, ""},
+			"none":     {server(), "", nil, roleARN, ""},
 		} {
 			in := &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: &id, Name: &name, TargetConfiguration: c.config}
 			if c.credential != "" {

@@ -78,7 +78,8 @@ echo, card = runtime("echo"), runtime("card", environmentVariables={"PORT": "900
 id, url = gateway("signed", authorizerType="AWS_IAM")
 by_role = {"credentialProviderType": "GATEWAY_IAM_ROLE"}
 by_caller = {"credentialProviderType": "CALLER_IAM_CREDENTIALS", "credentialProvider": {"iamCredentialProvider": {"service": "bedrock-agentcore"}}}
-target(id, "echo", echo, by_role)
+warnings = target(id, "echo", echo, by_role)
+assert [w for w in warnings() if "cannot be invoked by the role" in w], warnings()
 target(id, "mine", echo, by_caller)
 target(id, "card", card, by_role)
 
@@ -93,6 +94,7 @@ def invoke(of=data, arn=echo, **more):
 
 refused(invoke, "AccessDeniedException", "bedrock-agentcore:InvokeAgentRuntime on resource: " + echo)
 iam.put_role_policy(RoleName="front", PolicyName="invoke", PolicyDocument=kit.policy("bedrock-agentcore:InvokeAgentRuntime", [echo, echo + "/*", card, card + "/*"]))
+assert warnings() == [], warnings()
 first, session = invoke()
 again, same = invoke(runtimeSessionId=session)
 assert again["boot"] == first["boot"] and same == session, (first, again)

@@ -19,6 +19,22 @@ import (
 // ErrUnknownTool is returned for a name that no tool of the document has.
 var ErrUnknownTool = errors.New("unknown tool")
 
+// maxServers bounds what Servers returns.
+const maxServers = 10
+
+// Servers are the first URLs that requests go to, without their paths, each once.
+func (d *Document) Servers() []*url.URL {
+	var out []*url.URL
+	for _, t := range d.tools {
+		o := d.operations[t.Name]
+		at := url.URL{Scheme: o.server.scheme, Host: o.server.host}
+		if len(out) < maxServers && !slices.ContainsFunc(out, func(u *url.URL) bool { return *u == at }) {
+			out = append(out, &at)
+		}
+	}
+	return out
+}
+
 // Request writes the request of a call: an absolute URL, headers and a body that can be
 // read again. Credentials, User-Agent and the like are for the caller to add. Arguments
 // that cannot be sent are told as *ArgumentError; no arguments (empty or null) are none.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/wire"
@@ -62,8 +63,23 @@ func (d OpenAPI) Open(s target.Source, _ target.Catalogue) (target.Server, error
 	if err != nil {
 		return nil, err
 	}
-	return d.open(s, document{doc}, credentials)
+	server, err := d.open(s, document{doc}, credentials)
+	if err != nil {
+		return nil, err
+	}
+	return addressed{server, doc}, nil
 }
+
+// addressed is a server of OpenAPI.
+type addressed struct {
+	target.Server
+	doc *openapi.Document
+}
+
+var _ target.Addressed = addressed{}
+
+// Addresses implements target.Addressed.
+func (a addressed) Addresses() []*url.URL { return a.doc.Servers() }
 
 // document is an api of OpenAPI.
 type document struct{ *openapi.Document }

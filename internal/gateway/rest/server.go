@@ -190,7 +190,7 @@ func (s *server) unreached(r *http.Request, err error) error {
 	var refused *outbound.Refused
 	switch {
 	case errors.As(err, &refused):
-		return fail(s.api, nil, "%s is not called: %s", refused.Host, refused.Reason)
+		return fail(s.api, nil, "%s", refused.Error())
 	case errors.Is(r.Context().Err(), context.Canceled):
 		return fail(s.api, context.Canceled, "The caller left before %s answered", host)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -126,6 +126,12 @@ type Server interface {
 	Close() error
 }
 
+// Addressed is a Server that calls what its target's schema names.
+type Addressed interface {
+	// Addresses are the URLs, or the first of them.
+	Addresses() []*url.URL
+}
+
 // Peer is a Server that speaks MCP itself.
 type Peer interface {
 	Server

@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/gateway/target"
@@ -25,16 +27,38 @@ func HTTP(base outbound.Config, resources map[string]outbound.Via) func(target.S
 				return nil, target.Unfitf("certificateConfigurations: %s", err)
 			}
 		}
-		if s.Private != nil {
-			via, ok := resources[s.Private.Resource]
-			if s.Private.Resource != "" && !ok {
-				return nil, target.Unfitf("privateEndpoint: this server does not know the resource configuration %s any more; have the operator say where it is: outcrop serve --private-endpoint %s=HOST:PORT", s.Private.Resource, s.Private.Resource)
-			}
-			if s.Private.Resource == "" {
-				via = outbound.Via{Host: s.Private.Host, Network: s.Private.Network}
-			}
-			mine.Via = &via
+		var err error
+		if mine.Via, err = via(s.Private, resources); err != nil {
+			return nil, err
 		}
 		return outbound.New(mine), nil
 	}
+}
+
+// Judge returns what tells, without calling a URL of a target, what HTTP's clients would
+// refuse of it.
+func Judge(base outbound.Config, resources map[string]outbound.Via) func(context.Context, target.Source, *url.URL) error {
+	return func(ctx context.Context, s target.Source, at *url.URL) error {
+		mine := base
+		var err error
+		if mine.Via, err = via(s.Private, resources); err != nil {
+			return err
+		}
+		return mine.Judge(ctx, at)
+	}
+}
+
+// via is where a private endpoint leads; nil is none.
+func via(p *target.Private, resources map[string]outbound.Via) (*outbound.Via, error) {
+	switch {
+	case p == nil:
+		return nil, nil
+	case p.Resource == "":
+		return &outbound.Via{Host: p.Host, Network: p.Network}, nil
+	}
+	at, ok := resources[p.Resource]
+	if !ok {
+		return nil, target.Unfitf("privateEndpoint: this server does not know the resource configuration %s any more; have the operator say where it is: outcrop serve --private-endpoint %s=HOST:PORT", p.Resource, p.Resource)
+	}
+	return &at, nil
 }
