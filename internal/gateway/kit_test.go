@@ -292,6 +292,9 @@ func (*served) Addresses() []*url.URL {
 	return []*url.URL{{Scheme: "https", Host: "one.example"}, {Scheme: "https", Host: "two.example"}}
 }
 
+// Serves reports whether a model is there.
+func (*served) Serves(model string) bool { return model == "known" }
+
 func (s *served) Close() error {
 	s.driver.mu.Lock()
 	defer s.driver.mu.Unlock()

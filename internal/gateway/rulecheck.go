@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -132,36 +133,105 @@ func (s *Service) checkRoutes(r store.Reader, scope store.Scope, gateway string,
 	return nil
 }
 
-// used is a target that a rule names.
-type used struct{ field, name string }
+// used is a target that a rule names, and the model that it asks there, if it says one.
+type used struct{ field, name, model string }
 
 func usedBy(in *agentcorecontrol.UpdateGatewayRuleRequest) []used {
 	var out []used
 	for _, c := range in.Conditions {
 		if c.MatchPaths != nil {
 			for _, p := range c.MatchPaths.AnyOf {
-				out = append(out, used{"conditions", pathTarget(p)})
+				out = append(out, used{"conditions", pathTarget(p), ""})
 			}
 		}
 	}
-	add := func(name *string, f *agentcorecontrol.Fallback) {
-		out = append(out, used{"actions", *name})
+	return append(out, leadsTo(in.Actions)...)
+}
+
+// leadsTo are the targets that a rule's actions name.
+func leadsTo(actions []agentcorecontrol.Action) (out []used) {
+	add := func(name, model *string, f *agentcorecontrol.Fallback) {
+		out = append(out, used{"actions", *name, wire.Text(model)})
 		if f != nil {
 			for _, t := range f.TargetFallback {
-				out = append(out, used{"actions", *t.TargetName})
+				out = append(out, used{"actions", *t.TargetName, wire.Text(t.Model)})
 			}
 		}
 	}
-	for _, a := range in.Actions {
+	for _, a := range actions {
 		switch r := a.RouteToTarget; {
 		case r == nil:
 		case r.StaticRoute != nil:
-			add(r.StaticRoute.TargetName, r.StaticRoute.Fallback)
+			add(r.StaticRoute.TargetName, r.StaticRoute.Model, r.StaticRoute.Fallback)
 		case r.WeightedRoute != nil:
 			for _, e := range r.WeightedRoute.TrafficSplit {
-				add(e.TargetName, e.Fallback)
+				add(e.TargetName, e.Model, e.Fallback)
 			}
 		}
 	}
 	return out
+}
+
+// modeled is a target.Server of models. It knows which it never serves.
+type modeled interface {
+	// Serves reports whether it may serve a model, as far as that is known without asking.
+	Serves(model string) bool
+}
+
+// ruleWarnings are those about where a gateway's rules lead: targets come and go, and are
+// renamed, without them.
+func (s *Service) ruleWarnings(ctx context.Context, scope store.Scope, gateway string) (warnings []string) {
+	some := false
+	err := s.cfg.Store.View(ctx, func(r store.Reader) error {
+		for _, err := range s.docs.rules.Each(r, scope, gateway) {
+			some = true
+			return err
+		}
+		return nil
+	})
+	if err != nil || !some {
+		return nil
+	}
+	v, err := s.View(ctx, gateway)
+	if err != nil {
+		return nil
+	}
+	for _, rule := range v.Rules {
+		for _, u := range leadsTo(rule.Actions) {
+			warning := ""
+			i := slices.IndexFunc(v.Targets, func(t *Target) bool { return t.Name == u.name })
+			if i < 0 {
+				warning = lost(&rule, u.name, "which is not there or does not serve", "there is such a target")
+			} else if m, ok := v.Targets[i].Server.(modeled); ok && u.model != "" && !m.Serves(u.model) {
+				warning = lost(&rule, u.name, "which does not list the model '"+fault.Clip(u.model, 100)+"' that the rule asks there", "it does")
+			}
+			if warning != "" && !slices.Contains(warnings, warning) {
+				warnings = append(warnings, warning)
+			}
+		}
+	}
+	return warnings
+}
+
+// lost is a warning of a rule that leads nowhere.
+func lost(rule *Rule, name, why, until string) string {
+	return fmt.Sprintf("Rule %s, of priority %d, leads to target '%s', %s. What it leads there fails, or goes on to its fallback, until %s or the rule is changed (aws bedrock-agentcore-control update-gateway-rule) or deleted.",
+		*rule.RuleId, *rule.Priority, name, why, until)
+}
+
+// losing are warnings of the rules that lead to a target that goes.
+func (s *Service) losing(r store.Reader, scope store.Scope, gateway, name string) (warnings []string, err error) {
+	for doc, err := range s.docs.rules.Each(r, scope, gateway) {
+		if err != nil {
+			return nil, err
+		}
+		rule, err := s.ruleOut(doc)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(leadsTo(rule.Actions), func(u used) bool { return u.name == name }) {
+			warnings = append(warnings, lost(rule, name, "which is deleted", "there is such a target"))
+		}
+	}
+	return warnings, nil
 }

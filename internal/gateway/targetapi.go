@@ -380,9 +380,13 @@ func (s *Service) DeleteGatewayTarget(ctx context.Context, in *agentcorecontrol.
 	if err != nil {
 		return nil, err
 	}
+	var losing []string
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		doc, err := s.docs.target(tx, scope, gateway, *in.TargetId)
 		if err != nil {
+			return err
+		}
+		if losing, err = s.losing(tx, scope, gateway, doc.Name); err != nil {
 			return err
 		}
 		if _, err := tx.CancelWork(workKey(scope, doc.ID)); err != nil {
@@ -399,7 +403,7 @@ func (s *Service) DeleteGatewayTarget(ctx context.Context, in *agentcorecontrol.
 		return nil, err
 	}
 	return &agentcorecontrol.DeleteGatewayTargetResponse{
-		GatewayArn: new(ARN(scope, gateway)), TargetId: in.TargetId, Status: new(agentcorecontrol.TargetStatusDELETING),
+		GatewayArn: new(ARN(scope, gateway)), TargetId: in.TargetId, Status: new(agentcorecontrol.TargetStatusDELETING), StatusReasons: clipped(losing),
 	}, nil
 }
 

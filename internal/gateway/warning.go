@@ -16,7 +16,7 @@ import (
 )
 
 // Warnings about what a READY gateway or target needs and does not have itself (a role, a
-// function, an agent runtime, an open address, a credential provider, an issuer) are not kept: such things
+// function, an agent runtime, an open address, a credential provider, an issuer, targets of rules) are not kept: such things
 // come and go without it, so that each reading looks for them.
 
 // gatewayWarnings are those of a gateway, which out describes.
@@ -25,6 +25,7 @@ func (s *Service) gatewayWarnings(ctx context.Context, doc gatewayDoc, out *agen
 		notes, err := s.findIssuer(ctx, out.AuthorizerConfiguration)
 		warnings = append(notes, refusal(err)...)
 	}
+	warnings = append(warnings, s.ruleWarnings(ctx, doc.Scope, doc.ID)...)
 	of := target.Source{Scope: doc.Scope, Gateway: doc.ID, GatewayARN: ARN(doc.Scope, doc.ID), Role: *out.RoleArn}
 	if role := s.roleWarning(ctx, of); len(role) > 0 {
 		return append(warnings, role...) // such a role invokes nothing

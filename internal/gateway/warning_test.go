@@ -128,3 +128,51 @@ func TestTargetWarnings(t *testing.T) {
 		}
 	})
 }
+
+// TestRuleWarnings: a rule that leads to what is gone, or to a model that is not there, is told
+// by its gateway until that is mended, and by what deletes the target.
+func TestRuleWarnings(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G", func(in *agentcorecontrol.CreateGatewayRequest) { in.ProtocolType = nil })
+		h := k.target(id, "H", passthrough())
+		k.target(id, "other", passthrough())
+		action := route("H")
+		action.StaticRoute.Model = new("known")
+		rule, err := k.CreateGatewayRule(k.ctx(), &agentcorecontrol.CreateGatewayRuleRequest{GatewayIdentifier: &id, Priority: new(int32(7)), Actions: []agentcorecontrol.Action{{RouteToTarget: action}}})
+		k.must(err)
+		reasons := func(when string, want ...string) {
+			k.Helper()
+			if got := k.get(id); *got.Status != "READY" || !slices.Equal(got.StatusReasons, want) {
+				k.Errorf("%s: %s %q, want %q", when, *got.Status, got.StatusReasons, want)
+			}
+		}
+		lost := func(why, until string) string {
+			return "Rule " + *rule.RuleId + ", of priority 7, leads to target 'H', " + why + ". What it leads there fails, or goes on to its fallback, until " + until +
+				" or the rule is changed (aws bedrock-agentcore-control update-gateway-rule) or deleted."
+		}
+		reasons("at first")
+		action.StaticRoute.Model = new("unknown")
+		update := &agentcorecontrol.UpdateGatewayRuleRequest{GatewayIdentifier: &id, RuleId: rule.RuleId, Actions: []agentcorecontrol.Action{{RouteToTarget: action}}}
+		_, err = k.UpdateGatewayRule(k.ctx(), update)
+		k.must(err)
+		reasons("model", lost("which does not list the model 'unknown' that the rule asks there", "it does"))
+		gone, err := k.DeleteGatewayTarget(k.ctx(), &agentcorecontrol.DeleteGatewayTargetRequest{GatewayIdentifier: &id, TargetId: &h})
+		k.must(err)
+		if want := []string{lost("which is deleted", "there is such a target")}; !slices.Equal(gone.StatusReasons, want) {
+			k.Errorf("%q, want %q", gone.StatusReasons, want)
+		}
+		reasons("gone", lost("which is not there or does not serve", "there is such a target"))
+		h = k.target(id, "H", passthrough())
+		action.StaticRoute.Model = nil
+		_, err = k.UpdateGatewayRule(k.ctx(), update)
+		k.must(err)
+		reasons("there again")
+		_, err = k.UpdateGatewayTarget(k.ctx(), &agentcorecontrol.UpdateGatewayTargetRequest{GatewayIdentifier: &id, TargetId: &h, Name: new("renamed"), TargetConfiguration: passthrough()})
+		k.must(err)
+		k.wait()
+		reasons("renamed", lost("which is not there or does not serve", "there is such a target"))
+		_, err = k.DeleteGatewayRule(k.ctx(), &agentcorecontrol.DeleteGatewayRuleRequest{GatewayIdentifier: &id, RuleId: rule.RuleId})
+		k.must(err)
+		reasons("without the rule")
+	})
+}

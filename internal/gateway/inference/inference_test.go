@@ -102,6 +102,11 @@ func TestMatch(t *testing.T) {
 			t.Errorf("%s: %s %d, want %s %d", c.in, name, fit, c.want, c.fit)
 		}
 	}
+	for of, want := range map[string]bool{"gpt-5.5": true, "claude-opus-4-7": false, "x": false} {
+		if s := (&Server{provider: provider{operations: []operation{{models: []string{"o1"}}, o}}}); s.Serves(of) != want {
+			t.Errorf("%s: %t", of, !want)
+		}
+	}
 	if name, fit := (&operation{}).match("x", false, "."); name != "x" || fit != Any {
 		t.Error(name, fit)
 	}

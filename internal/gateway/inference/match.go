@@ -54,6 +54,15 @@ func (s *Server) Match(ctx context.Context, c target.Call, path, model string) (
 	return "", None
 }
 
+// Serves reports whether the target may serve a model at some path, as far as that is known
+// without asking the provider.
+func (s *Server) Serves(model string) bool {
+	return s.bedrock || slices.ContainsFunc(s.operations, func(o operation) bool {
+		_, fit := o.match(model, s.strip, s.separator)
+		return fit != None
+	})
+}
+
 // match says how an operation fits a model. With strip, a model may lack what its name
 // has before the separator.
 func (o *operation) match(model string, strip bool, separator string) (name string, fit Fit) {
