@@ -42,6 +42,11 @@ func explain(data []byte, to reflect.Type, err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
+	// Of the ends of files nothing is wrapped: an io.EOF is a lost connection elsewhere.
+	case errors.Is(err, io.EOF):
+		return errors.New("it is empty. Write a JSON object, {} at least")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it is not JSON: it ends before its JSON object does")
 	case errors.As(err, &syntax):
 		line := 1 + bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n"))
 		return fmt.Errorf("it is not JSON: line %d: %w", line, err)

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"strings"
 	"testing"
@@ -16,7 +17,8 @@ func TestDecode(t *testing.T) {
 		`{"other":5}`:                  `it has a member "other", which is unknown`,
 		`{"apiKey":"x"}`:               "never written here",
 		`{} {}`:                        "there is something after its JSON object",
-		``:                             "it is not JSON",
+		``:                             "it is empty. Write a JSON object, {} at least",
+		`{`:                            "it is not JSON: it ends before its JSON object does",
 		strings.Repeat(" ", MaxFile+1): "it is longer than 1024 KiB",
 	} {
 		var to struct {
@@ -24,6 +26,8 @@ func TestDecode(t *testing.T) {
 		}
 		if err := Decode([]byte(text), &to); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%.20s: %v, want %q", text, err, want)
+		} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%.20s: %v is taken for a connection that was lost", text, err)
 		}
 	}
 }
