@@ -149,13 +149,21 @@ func (s *server) whole(head *http.Response, id int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	rpc, answers := false, false
 	for m, err := range list {
 		if err != nil {
 			return nil, err
 		}
+		rpc, answers = rpc || m.version != nil, answers || m.response()
 		if m.response() && (m.answers(id) || m.failure != nil && (m.id == nil || string(m.id) == "null")) {
 			return m.outcome()
 		}
+	}
+	switch {
+	case !rpc: // such as what an API says of itself, or an echo of the request's method
+		return nil, &malformed{what: `it is no JSON-RPC message: its member jsonrpc is not "2.0"`}
+	case !answers:
+		return nil, &malformed{what: "it has no answer to the request"}
 	}
 	return nil, &malformed{what: "it answers another request"}
 }

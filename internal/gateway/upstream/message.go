@@ -15,7 +15,7 @@ import (
 // message is one of JSON-RPC, its members as they came. They share the memory of what
 // was read.
 type message struct {
-	id, method, params, result, failure []byte
+	version, id, method, params, result, failure []byte
 }
 
 // response tells whether it answers a request.
@@ -67,6 +67,8 @@ func parse(raw []byte) (message, error) {
 	var m message
 	for key, value := range jsonraw.Members(raw) {
 		switch string(key) {
+		case "jsonrpc":
+			m.version = value
 		case "id":
 			m.id = value
 		case "method":
@@ -82,7 +84,7 @@ func parse(raw []byte) (message, error) {
 		}
 	}
 	if m.method == nil && m.result == nil && m.failure == nil {
-		return message{}, &malformed{what: "it has neither method nor result nor error"}
+		return message{}, &malformed{what: "it is no JSON-RPC message: it has neither method nor result nor error"}
 	}
 	if m.method != nil && m.method[0] != '"' {
 		return message{}, &malformed{what: "its method is no string"}

@@ -20,7 +20,7 @@ func TestMessages(t *testing.T) {
 		{`{"\u0069d":2,"method":"ping"}`, `id 2 method "ping"`},
 		{`[{"id":1,"result":{}} , {"method":"n","params":[]}]`, `id 1 result {};method "n" params []`},
 		{`{"id":1,"result":{"a":"\ud83d"}}`, `id 1 result {"a":"\ud83d"}`},
-		{`{"id":1}`, "the server's answer is not of MCP: it has neither method nor result nor error"},
+		{`{"id":1}`, "the server's answer is not of MCP: it is no JSON-RPC message: it has neither method nor result nor error"},
 		{`{"id":1,"method":7}`, "the server's answer is not of MCP: its method is no string"},
 		{`[1]`, "the server's answer is not of MCP: it is no JSON object"},
 		{`7`, "the server's answer is not of MCP: it is no JSON object"},
