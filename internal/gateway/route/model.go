@@ -212,7 +212,7 @@ func (x *exchange) modelled(ctx context.Context, path string, of asked) (*answer
 	route := choice.Route
 	switch {
 	case route == nil && of.found == nil:
-		return nil, x.nowhere(path, of.model)
+		return nil, x.nowhere(ctx, path, of.model)
 	case route == nil:
 		request.Model = of.found.name
 		route = &rule.Route{Hops: []rule.Hop{{Target: of.found.Name}}}
@@ -239,20 +239,36 @@ func (x *exchange) modelled(ctx context.Context, path string, of asked) (*answer
 	})
 }
 
-// nowhere is the refusal of a request that no target takes: for its path, or for its model.
-func (x *exchange) nowhere(path, model string) error {
-	var paths []string
+// nowhere is the refusal of a request that no target takes: for its path, for its model, or
+// for both together.
+func (x *exchange) nowhere(ctx context.Context, path, model string) error {
+	var paths, own []string
 	for _, p := range x.providers() {
-		for _, own := range p.server.Paths() {
-			paths = append(paths, "/"+inferencePath+own)
+		// A target that takes whatever is asked has a model only of who names the target.
+		name, least := model, inference.Pattern
+		if rest, ok := strings.CutPrefix(model, p.Name+"/"); ok {
+			name, least = rest, inference.Any
+		}
+		for _, at := range p.server.Paths() {
+			paths = append(paths, at)
+			if _, fit := p.server.Match(ctx, x.own(), at, name); fit >= least {
+				own = append(own, at)
+			}
 		}
 	}
-	slices.Sort(paths)
-	paths = slices.Compact(paths)
-	if len(paths) > 0 && !slices.Contains(paths, "/"+inferencePath+path) {
-		return fault.New(inference.CodeOperation, http.StatusNotFound, "No target serves the path /inference%s. Those that are served: %s", fault.Clip(path, 100), fault.Clip(strings.Join(paths, ", "), 1000))
+	switch {
+	case len(paths) > 0 && !slices.Contains(paths, path):
+		return fault.New(inference.CodeOperation, http.StatusNotFound, "No target serves the path /inference%s. Those that are served: %s, GET /inference/v1/models", fault.Clip(path, 100), posted(paths))
+	case len(own) > 0:
+		return fault.New(inference.CodeOperation, http.StatusNotFound, "Model '%s' is not served at /inference%s. It is at %s", fault.Clip(model, 200), path, posted(own))
 	}
 	return fault.NotFound("Model '%s' not found on any target.", fault.Clip(model, 200))
+}
+
+// posted are paths that models are asked at, as callers read them.
+func posted(paths []string) string {
+	slices.Sort(paths)
+	return fault.Clip("POST /"+inferencePath+strings.Join(slices.Compact(paths), ", POST /"+inferencePath), 1000)
 }
 
 // models lists those of all targets. One whose provider does not answer hides its own

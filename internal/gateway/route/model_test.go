@@ -59,15 +59,32 @@ func TestModels(t *testing.T) {
 		{"chat/completions", `{"model":"gpt-4"}`, 200, `/g/api/v1/chat/completions {"model":"gpt-4"}  Bearer provider`},
 		{"chat/completions", `{"model":"glob/gpt-5"}`, 200, `/g/api/v1/chat/completions {"model":"gpt-5"}  Bearer provider`},
 		{"messages", `{"model":"claude-opus-4-7"}`, 200, `/m/api/v1/messages {"model":"anthropic.claude-opus-4-7"} 2023-06-01 Bearer provider`},
-		{"chat/completions", `{"model":"claude-opus-4-7"}`, 404, `{"error":{"message":"Model 'claude-opus-4-7' not found on any target.","type":"invalid_request_error","param":null,"code":"model_not_found"}}`},
-		{"messages", `{"model":"exact/gpt-5"}`, 404, `{"type":"error","error":{"type":"not_found_error","message":"Model 'exact/gpt-5' not found on any target."},"request_id":"request-1"}`},
-		{"nope", `{"model":"gpt-5"}`, 404, `{"error":{"message":"No target serves the path /inference/v1/nope. Those that are served: /inference/v1/chat/completions, /inference/v1/messages","type":"invalid_request_error","param":null,"code":null}}`},
+		{"chat/completions", `{"model":"claude-opus-4-7"}`, 404, `{"error":{"message":"Model 'claude-opus-4-7' is not served at /inference/v1/chat/completions. It is at POST /inference/v1/messages","type":"invalid_request_error","param":null,"code":null}}`},
+		{"chat/completions", `{"model":"claude"}`, 404, `{"error":{"message":"Model 'claude' not found on any target.","type":"invalid_request_error","param":null,"code":"model_not_found"}}`},
+		{"messages", `{"model":"exact/gpt-5"}`, 404, `{"type":"error","error":{"type":"not_found_error","message":"Model 'exact/gpt-5' is not served at /inference/v1/messages. It is at POST /inference/v1/chat/completions"},"request_id":"request-1"}`},
+		{"nope", `{"model":"gpt-5"}`, 404, `{"error":{"message":"No target serves the path /inference/v1/nope. Those that are served: POST /inference/v1/chat/completions, POST /inference/v1/messages, GET /inference/v1/models","type":"invalid_request_error","param":null,"code":null}}`},
 		{"chat/completions", `{"model":`, 400, `{"error":{"message":"The request is not JSON: unexpected EOF","type":"invalid_request_error","param":null,"code":null}}`},
 		{"messages", `{}`, 400, `{"type":"error","error":{"type":"invalid_request_error","message":"The request names no model. Give \"model\""},"request_id":"request-1"}`},
 	} {
 		status, h, body := k.ask("POST", "/inference/v1/"+c.path, http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer caller"}}, strings.NewReader(c.in))
 		if status != c.status || body != c.want || h.Get("Content-Type") != "application/json" {
 			t.Errorf("%s %s: %d %v\n%s, want\n%s", c.path, c.in, status, h, body, c.want)
+		}
+	}
+}
+
+// TestModelElsewhere: a target without models has those that are asked for by its name.
+func TestModelElsewhere(t *testing.T) {
+	k := newKit(t)
+	k.serves("local", echo(t), false, nil, inference.Chat)
+	k.serves("other", echo(t), false, []string{"e"}, "/v1/embeddings")
+	for name, want := range map[string]string{
+		"local/qwen3": "Model 'local/qwen3' is not served at /inference/v1/embeddings. It is at POST /inference/v1/chat/completions",
+		"qwen3":       "Model 'qwen3' not found on any target.",
+	} {
+		status, _, body := k.ask("POST", "/inference/v1/embeddings", nil, strings.NewReader(`{"model":"`+name+`"}`))
+		if status != 404 || !strings.Contains(body, `"message":"`+want+`"`) {
+			t.Errorf("%s: %d %s", name, status, body)
 		}
 	}
 }
