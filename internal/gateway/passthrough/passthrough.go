@@ -87,8 +87,6 @@ func ParseEndpoint(text, field string, plain bool) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, target.Unfitf("%s has a fragment (#), which is never sent. Leave it out", field)
 	}
-	u.RawPath = strings.TrimSuffix(u.EscapedPath(), "/")
-	u.Path, _ = url.PathUnescape(u.RawPath) // it was parsed
 	return u, nil
 }
 

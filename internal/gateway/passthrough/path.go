@@ -42,15 +42,17 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// Join is an endpoint's URL with a path after its own, escaped as it came. The error is a
-// *target.Failure.
+// Join is an endpoint's URL with a path after its own, escaped as it came: many servers know
+// a path with a slash at its end, or without one, and no other. Without a path it is the
+// endpoint as its owner wrote it. The error is a *target.Failure.
 func Join(endpoint *url.URL, path string) (*url.URL, error) {
-	if err := CheckPath(path); err != nil {
-		return nil, err
-	}
 	u := *endpoint
-	if path != "/" || u.RawPath == "" {
-		u.RawPath += path
+	u.RawPath = u.EscapedPath()
+	if path != "" {
+		if err := CheckPath(path); err != nil {
+			return nil, err
+		}
+		u.RawPath = strings.TrimSuffix(u.RawPath, "/") + path
 	}
 	var err error
 	if u.Path, err = url.PathUnescape(u.RawPath); err == nil && u.EscapedPath() == u.RawPath {

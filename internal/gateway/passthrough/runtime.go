@@ -2,6 +2,7 @@ package passthrough
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,10 +85,11 @@ var _ target.Web = (*agent)(nil)
 
 // Send implements target.Web.
 func (a *agent) Send(ctx context.Context, in *target.Request) (*http.Response, error) {
-	if err := CheckPath(in.Path); err != nil {
+	asked := cmp.Or(in.Path, "/")
+	if err := CheckPath(asked); err != nil {
 		return nil, err
 	}
-	path, err := a.path(in.Path)
+	path, err := a.path(asked)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -104,7 +105,10 @@ const callLimit = 15 * time.Minute
 func (r *Router) Handle(ctx context.Context, in Request) (http.Handler, error) {
 	x := &exchange{r: r, in: in, compiled: r.of(in.View), hooks: interceptor.Of(in.View, r.cfg.Functions)}
 	x.seen = interceptor.Request{Protocol: interceptor.HTTP, ID: in.ID, Source: in.Source, Method: in.Method, Path: in.Path, Query: in.Query, Header: in.Header}
-	name, rest, _ := strings.Cut(strings.TrimPrefix(in.Path, "/"), "/")
+	name, rest, slash := strings.Cut(strings.TrimPrefix(in.Path, "/"), "/")
+	if slash {
+		rest = "/" + rest
+	}
 	switch {
 	case in.View.MCP:
 		return nil, fault.NotFound("Gateway %s is kept to MCP (its protocolType) and has nothing at the path %s. Its MCP endpoint is %s/mcp", in.View.ID, fault.Clip(in.Path, 100), in.Base)
@@ -117,9 +121,9 @@ func (r *Router) Handle(ctx context.Context, in Request) (http.Handler, error) {
 	var a *answer
 	var err error
 	if name == inferencePath {
-		a, err = x.infer(ctx, "/"+rest)
+		a, err = x.infer(ctx, cmp.Or(rest, "/"))
 	} else {
-		a, err = x.http(ctx, name, "/"+rest)
+		a, err = x.http(ctx, name, rest)
 	}
 	if err != nil {
 		x.permit.Release()
@@ -149,8 +153,10 @@ func (x *exchange) http(ctx context.Context, name, path string) (*answer, error)
 	if named == nil {
 		return nil, fault.NotFound("Gateway %s has no target named %s that serves HTTP at the moment", x.view.ID, fault.Clip(name, 100))
 	}
-	if err := passthrough.CheckPath(path); err != nil {
-		return nil, x.refusal(name, err)
+	if path != "" {
+		if err := passthrough.CheckPath(path); err != nil {
+			return nil, x.refusal(name, err)
+		}
 	}
 	if x.limits.ReadsBody() {
 		if _, err := x.in.Body.Bytes(); err != nil {

@@ -194,6 +194,24 @@ func TestPasses(t *testing.T) {
 	}
 }
 
+// TestSlashes: a slash at the end is the caller's, and that of the endpoint itself its owner's.
+func TestSlashes(t *testing.T) {
+	k := newKit(t)
+	at := upstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.RequestURI) })
+	k.passes("root", at, nil)
+	k.passes("plain", at+"/h", nil)
+	k.passes("slash", at+"/v%2F1/", nil)
+	for path, want := range map[string]string{
+		"/root": "/", "/root/": "/", "/root/a/": "/a/",
+		"/plain": "/h", "/plain/": "/h/", "/plain/a": "/h/a", "/plain/a/?q=1": "/h/a/?q=1", "/plain?q=1": "/h?q=1",
+		"/slash": "/v%2F1/", "/slash/": "/v%2F1/", "/slash/a": "/v%2F1/a", "/slash?q=1": "/v%2F1/?q=1",
+	} {
+		if _, _, body := k.ask("GET", path, nil, nil); body != want {
+			t.Errorf("%s reaches %s, want %s", path, body, want)
+		}
+	}
+}
+
 func TestStaticOverride(t *testing.T) {
 	k := newKit(t)
 	at := upstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.RequestURI) })

@@ -42,7 +42,8 @@ type Request struct {
 	// Query does not.
 	Call   Call
 	Method string
-	// Path is what follows the target's name, escaped as it came; it begins with a slash.
+	// Path is what follows the target's name, escaped as it came: empty, or it begins with a
+	// slash.
 	// Query is without its question mark.
 	Path, Query string
 	// Header is all that the caller sent. The target picks what passes.
