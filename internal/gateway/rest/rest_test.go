@@ -113,6 +113,17 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// TestUserAgent: services see who calls, unless the caller's own passes.
+func TestUserAgent(t *testing.T) {
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.UserAgent()) }), nil, nil)
+	for want, header := range map[string]http.Header{"outcrop": nil, "theirs": {"User-Agent": {"theirs"}}} {
+		got, err := s.Call(t.Context(), target.Call{Tool: "getPet", Arguments: json.RawMessage(`{"id":"1"}`), Header: header})
+		if err != nil || !strings.Contains(string(got.Body), `"text":"`+want+`"`) {
+			t.Errorf("%s: %s %v", want, got.Body, err)
+		}
+	}
+}
+
 // TestKeyed: the parameter that the target's API key fills is no argument.
 func TestKeyed(t *testing.T) {
 	document := []byte(`{"openapi":"3.0.3","info":{"title":"x","version":"1"},"servers":[{"url":"https://api.example.com"}],"paths":{"/a":{

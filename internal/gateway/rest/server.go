@@ -121,6 +121,9 @@ func (s *server) Call(ctx context.Context, c target.Call) (target.Result, error)
 		return target.Result{}, err
 	}
 	propagate(r, c)
+	if r.Header["User-Agent"] == nil {
+		r.Header["User-Agent"] = []string{"outcrop"} // as calls of all other targets
+	}
 	if credentials == nil {
 		credentials = s.credentials
 	}
