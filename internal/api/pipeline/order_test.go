@@ -101,6 +101,8 @@ func TestWithoutSignature(t *testing.T) {
 		{"unknown path", "GET", "/none", "", "", "", 404, "UnknownOperationException"},
 		{"sts form", "POST", "/", "", "Action=GetCallerIdentity&Version=2011-06-15", "application/x-www-form-urlencoded", 403, "<Code>MissingAuthenticationToken</Code>"},
 		{"sts by query", "GET", "/?Action=GetCallerIdentity", "", "", "", 403, "<Code>MissingAuthenticationToken</Code>"},
+		{"sts by query, as a form", "GET", "/?Action=GetCallerIdentity", "", "", "application/x-www-form-urlencoded", 403, "<Code>MissingAuthenticationToken</Code>"},
+		{"a form's redirect", "GET", "/none", "", "", "application/x-www-form-urlencoded", 404, "UnknownOperationException"},
 		{"sts, unsigned operation", "POST", "/", "", "Action=AssumeRoleWithSAML", "application/x-www-form-urlencoded", 400, "is not available in Outcrop"},
 	}
 	k := newKit(t)

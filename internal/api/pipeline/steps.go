@@ -455,8 +455,11 @@ func baseURL(r *http.Request) string {
 	return scheme + "://" + r.Host
 }
 
+// isForm reports whether a request is one of the query protocol: a form, or by GET what is
+// in one. Some clients say that of a form's redirect, too, which they follow without it.
 func isForm(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.URL.RawQuery != "" && r.URL.Query().Has("Action")
+	sends := r.Method != http.MethodGet && r.Method != http.MethodHead
+	return sends && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.URL.RawQuery != "" && r.URL.Query().Has("Action")
 }
 
 func clip(s string) string { return fault.Clip(s, 64) }
