@@ -13,6 +13,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/wire"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway"
 	"github.com/outcrop/outcrop/internal/gateway/function"
 	"github.com/outcrop/outcrop/internal/gateway/target"
@@ -37,8 +38,12 @@ func (p Protocol) key() string {
 	return "mcp"
 }
 
-// MaxPayload bounds what a function is sent, in bytes: Lambda takes no more.
-const MaxPayload = 6 << 20
+// MaxPayload bounds what a function is sent, in bytes: Lambda takes no more. MaxMessage is
+// what a request of the MCP endpoint can have at most, which stands in it twice.
+const (
+	MaxPayload = 6 << 20
+	MaxMessage = MaxPayload / 2
+)
 
 // ErrTooLarge says that what a function would have to see does not fit into its payload.
 var ErrTooLarge = errors.New("what the interceptor would have to see is larger than the payload of a function")
@@ -121,6 +126,9 @@ func (c *Chain) SeesBody() bool  { return c.Responses() && c.response.body }
 // error is that the request must not pass: ErrTooLarge for one that cannot be shown, and a
 // *target.Failure where the function is to blame.
 func (c *Chain) Request(ctx context.Context, r Request) (body []byte, set http.Header, short *Response, err error) {
+	if r.Protocol == MCP && len(r.Body) > MaxMessage {
+		return nil, nil, nil, ErrTooLarge // for its answer, too, before a tool is called in vain
+	}
 	if !c.Requests() {
 		return r.Body, nil, nil, nil
 	}
@@ -216,6 +224,8 @@ func (c *Chain) call(ctx context.Context, h *hook, r Request, a *Response) (outp
 		return output{}, broke(err, "Access denied while invoking interceptor %s. Let the gateway's role invoke it (lambda:InvokeFunction)", h.arn)
 	case errors.Is(err, function.ErrNone):
 		return output{}, broke(err, "interceptor %s not found", h.arn)
+	case err != nil && fault.From(err).Status < http.StatusInternalServerError:
+		return output{}, broke(err, "interceptor %s could not be invoked: %s", h.arn, fault.From(err).Message)
 	case err != nil:
 		return output{}, broke(err, "interceptor %s could not be invoked", h.arn)
 	case answer.Failed:

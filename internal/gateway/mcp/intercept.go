@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -27,6 +28,13 @@ func (x *exchange) intercepted() bool {
 	}
 	body, set, short, err := x.hooks.Request(x.ctx, x.seen)
 	switch {
+	case errors.Is(err, interceptor.ErrTooLarge):
+		x.hooks = nil
+		f := invalid(codeInvalidRequest, "The request has %d bytes, and is too large for this gateway's interceptor: that is sent at most %d bytes, in which a request is twice, with its headers. Send less than half of that, or a link to what is large",
+			len(x.seen.Body), interceptor.MaxPayload)
+		f.status, f.err = http.StatusRequestEntityTooLarge, err
+		x.refuse(f)
+		return true
 	case err != nil:
 		x.hooks = nil // what did not pass is not shown on
 		x.refuse(x.broken(err))
@@ -73,7 +81,14 @@ func (x *exchange) send(a interceptor.Response) {
 	hooks := x.hooks
 	x.hooks = nil // nobody looks at what is said of them
 	a, err := hooks.Response(x.ctx, x.seen, a)
-	if err != nil {
+	switch {
+	case errors.Is(err, interceptor.ErrTooLarge):
+		f := internal(err)
+		f.status, f.Message = http.StatusBadGateway, fmt.Sprintf("The answer is too large for this gateway's interceptor of answers: that is sent at most %d bytes, in which the request is twice beside the answer. "+
+			"The gateway's owner can leave bodies out of what it sees (payloadFilter, RESPONSE_BODY)", interceptor.MaxPayload)
+		x.refuse(f)
+		return
+	case err != nil:
 		x.refuse(x.broken(err))
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway"
 	"github.com/outcrop/outcrop/internal/gateway/function"
 	"github.com/outcrop/outcrop/internal/gateway/mcp"
@@ -163,6 +165,7 @@ func TestInterceptorsDebugged(t *testing.T) {
 		},
 		"denied":    {err: function.ErrDenied, want: "Access denied while invoking interceptor req. Let the gateway's role invoke it (lambda:InvokeFunction)"},
 		"gone":      {err: function.ErrNone, want: "interceptor req not found"},
+		"refused":   {err: fault.New("TooManyRequestsException", 429, "Rate Exceeded"), want: "interceptor req could not be invoked: Rate Exceeded"},
 		"our fault": {err: errors.New("disk full"), want: "interceptor req could not be invoked"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,5 +182,42 @@ func TestInterceptorsDebugged(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestInterceptorsTooLarge: who sends or gets what no function can be shown reads what may be
+// sent. No tool is called for an answer that could not be shown either.
+func TestInterceptorsTooLarge(t *testing.T) {
+	const same = `{"interceptorOutputVersion":"1.0","mcp":{}}`
+	call := func(size int) string {
+		return `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"T2___get_time","arguments":{"a":"` + strings.Repeat("x", size) + `"}}}`
+	}
+	const request = `{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"The request has %d bytes, and is too large for this gateway's interceptor: that is sent at most 6291456 bytes, in which a request is twice, with its headers. ` +
+		`Send less than half of that, or a link to what is large"}}`
+	for name, tt := range map[string]struct {
+		request, response string
+		size, status      int
+		want              string
+	}{
+		"it fits":                   {same, same, 3040000, 200, `{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"ok"}],"isError":false}}`},
+		"a request":                 {same, "", 3250585, 413, fmt.Sprintf(request, len(call(3250585)))},
+		"a request and its headers": {same, "", 3145600, 413, fmt.Sprintf(request, len(call(3145600)))},
+		"of an answer":              {"", same, 3250585, 413, fmt.Sprintf(request, len(call(3250585)))},
+	} {
+		k, _ := intercepting(t, tt.request, tt.response)
+		w := k.send("POST", call(tt.size))
+		if w.Code != tt.status || w.Body.String() != tt.want {
+			t.Errorf("%s: %d %.500s\nwant %s", name, w.Code, w.Body, tt.want)
+		}
+		if called := len(k.one.calls) > 0; called != (tt.status == 200) {
+			t.Errorf("%s: the tool was called: %v", name, called)
+		}
+	}
+	k, _ := intercepting(t, "", same)
+	k.one.body = `{"content":[{"type":"text","text":"` + strings.Repeat("x", 7<<20) + `"}]}`
+	w := k.send("POST", aCall)
+	if want := `"code":-32603,"message":"The answer is too large for this gateway's interceptor of answers: that is sent at most 6291456 bytes, in which the request is twice beside the answer. ` +
+		`The gateway's owner can leave bodies out of what it sees (payloadFilter, RESPONSE_BODY)"`; w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("%d %.500s\nwant %s", w.Code, w.Body, want)
 	}
 }
