@@ -34,6 +34,17 @@ func TestTooLargeIsTold(t *testing.T) {
 			_, _ = io.WriteString(w, words) // read below
 		}), nil
 	}
+	const own = "as the operation words it"
+	for op, h := range k.Pipeline.handlers {
+		if op.Name == "InvokeGateway" { // it words what was refused before anything was read
+			h.Refuse = func(ctx context.Context, _ any, f *fault.Error) *fault.Error {
+				c := *f
+				c.Message += " " + own + " at " + From(ctx).Path
+				return &c
+			}
+			k.Pipeline.handlers[op] = h
+		}
+	}
 	server := httptest.NewServer(k)
 	defer server.Close()
 	const size = 32 << 20
@@ -45,7 +56,7 @@ func TestTooLargeIsTold(t *testing.T) {
 	}{
 		"an operation":          {"/runtimes/", false, false, "The request body exceeds the limit of"},
 		"an operation, chunked": {"/runtimes/", true, false, "The request body exceeds the limit of"},
-		"a gateway":             {"/gw/g-0123456789/mcp", false, false, "The request body exceeds the limit of"},
+		"a gateway":             {"/gw/g-0123456789/mcp", false, false, "The request body exceeds the limit of 6291456 bytes. " + own + " at /gw/g-0123456789/mcp"},
 		"a gateway, chunked":    {"/gw/g-0123456789/mcp", true, false, words},
 		"a target of a gateway": {"/gw/g-0123456789/t/x", false, true, "The request body exceeds the limit of"},
 		"a target, chunked":     {"/gw/g-0123456789/t/x", true, true, words},

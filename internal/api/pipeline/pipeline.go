@@ -484,7 +484,8 @@ func (e *exchange) refuse(err error) {
 // reworded is a refusal as the operation's own handler words it.
 func (e *exchange) reworded(f *fault.Error) *fault.Error {
 	h := e.p.handlers[e.match.op]
-	if h.Refuse == nil || e.in == nil || e.call.Principal.Kind == auth.Nobody {
+	unread := e.in == nil || e.call.Principal.Kind == auth.Nobody
+	if h.Refuse == nil || unread && f.Status != http.StatusRequestEntityTooLarge {
 		return f
 	}
 	return h.Refuse(WithCall(e.r.Context(), e.call), e.in, f)

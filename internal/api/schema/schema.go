@@ -281,7 +281,8 @@ type Handler struct {
 	Serve     func(ctx context.Context, in any) (any, error)
 	// Refuse words a refusal for the caller, its own or one that came before it,
 	// where the operation speaks more than one protocol; nil leaves it as it is. It
-	// is asked for callers who are known, with as much of the input as was read.
+	// is asked for callers who are known, with as much of the input as was read, and for
+	// all whose body is too large, with nil where nothing was read.
 	Refuse func(ctx context.Context, in any, f *fault.Error) *fault.Error
 }
 

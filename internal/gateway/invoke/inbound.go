@@ -13,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway"
+	"github.com/outcrop/outcrop/internal/gateway/mcp"
 	"github.com/outcrop/outcrop/internal/inbound"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -143,6 +144,15 @@ func reworded(isMCP bool, err error) error {
 		return rpc(f, code, "An internal error occurred. Please retry later.")
 	}
 	return rpc(f, code, f.Message)
+}
+
+// refuse words what is refused before a gateway is asked: that a request is too large, for
+// callers of the MCP endpoint.
+func refuse(ctx context.Context, _ any, f *fault.Error) *fault.Error {
+	if f.Status != http.StatusRequestEntityTooLarge || f.Body != nil || !isMCP(strings.TrimPrefix(below(pipeline.From(ctx).Path), "/")) {
+		return f
+	}
+	return rpc(f, mcp.CodeTooLarge, mcp.TooLarge)
 }
 
 // rpc gives a refusal the body of a JSON-RPC error. The message it answers has not been

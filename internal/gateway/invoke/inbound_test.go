@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/api/model/agentcore"
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/pipeline"
+	"github.com/outcrop/outcrop/internal/api/schema"
 	"github.com/outcrop/outcrop/internal/auth"
 	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/gateway"
@@ -180,6 +182,28 @@ func TestSlash(t *testing.T) {
 	for code, err := range map[string]error{"-32001": nobody, "-32002": signed, "-32004": none} {
 		if body := string(fault.From(err).Body); !strings.Contains(body, `"error":{"code":`+code+`,`) {
 			t.Errorf("%v %s, want %s", err, body, code)
+		}
+	}
+}
+
+// TestTooLarge: a body that is refused before the gateway is asked is, at the MCP endpoint, by
+// an error of JSON-RPC.
+func TestTooLarge(t *testing.T) {
+	handlers := service(agentcorecontrol.AuthorizerTypeAWS_IAM).Handlers()
+	i := slices.IndexFunc(handlers, func(h schema.Handler) bool { return h.Operation.Name == "InvokeGateway" })
+	tooLarge := fault.New("RequestEntityTooLargeException", http.StatusRequestEntityTooLarge, "The request body exceeds the limit of 6291456 bytes.")
+	const rpc = `{"jsonrpc":"2.0","id":0,"error":{"code":-32600,"message":"The request has more than 6291456 bytes. Send less, or a link to what is large"}}`
+	for _, tt := range []struct {
+		path string
+		f    *fault.Error
+		want string
+	}{
+		{"/gw/g-0123456789/mcp", tooLarge, rpc}, {"/gw/g-0123456789/mcp/", tooLarge, rpc}, {"/mcp", tooLarge, rpc},
+		{"/gw/g-0123456789/target/mcp", tooLarge, ""}, {"/gw/g-0123456789/mcp", fault.Denied("no"), ""},
+	} {
+		got := handlers[i].Refuse(pipeline.WithCall(t.Context(), &pipeline.Call{Path: tt.path}), nil, tt.f)
+		if string(got.Body) != tt.want || got.Status != tt.f.Status {
+			t.Errorf("%s: %d %s, want %s", tt.path, got.Status, got.Body, tt.want)
 		}
 	}
 }

@@ -49,7 +49,15 @@ var _ agentcore.Gateway = (*Service)(nil)
 func New(cfg Config) *Service { return &Service{cfg} }
 
 // Handlers joins the service with its operations.
-func (s *Service) Handlers() []schema.Handler { return agentcore.GatewayHandlers(s) }
+func (s *Service) Handlers() []schema.Handler {
+	handlers := agentcore.GatewayHandlers(s)
+	for i := range handlers {
+		if handlers[i].Operation.Name == "InvokeGateway" {
+			handlers[i].Refuse = refuse
+		}
+	}
+	return handlers
+}
 
 // The labels of paths that say what is called.
 const (

@@ -276,8 +276,14 @@ func isJSON(kind string) bool {
 	return kind == "" || kind == "application/json"
 }
 
+// TooLarge says that a request is, for who finds it out before an Endpoint does.
+const TooLarge = "The request has more than 6291456 bytes. Send less, or a link to what is large"
+
+// CodeTooLarge is the code of an error that says so.
+const CodeTooLarge = codeInvalidRequest
+
 func tooLarge() *failure {
-	f := invalid(codeInvalidRequest, "The request has more than %d bytes", maxBody)
+	f := invalid(CodeTooLarge, "%s", TooLarge)
 	f.status = http.StatusRequestEntityTooLarge
 	return f
 }

@@ -283,7 +283,7 @@ func TestTooLarge(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(k.Context(), "POST", "/mcp", nil)
 		k.e.Handler(mcp.Request{View: k.v, Caller: k.call, ID: "req-1", Method: "POST", Header: http.Header{"Accept": {"application/json, text/event-stream"}}, Body: body, Length: length}).ServeHTTP(w, r)
-		if w.Code != 413 || !strings.Contains(w.Body.String(), `"message":"The request has more than 6291456 bytes"`) {
+		if w.Code != 413 || !strings.Contains(w.Body.String(), `"message":"The request has more than 6291456 bytes. Send less, or a link to what is large"`) {
 			t.Errorf("%s: %d %s", what, w.Code, w.Body)
 		}
 	}
