@@ -8,9 +8,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/gateway/output"
 	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/gateway/tool"
 	"github.com/outcrop/outcrop/internal/store"
@@ -98,9 +100,11 @@ func (d *Driver) Open(s target.Source, c target.Catalogue) (target.Server, error
 	if !ok {
 		return nil, target.Unfitf("targetConfiguration.mcp.lambda has no lambdaArn")
 	}
-	out := &server{functions: d.Functions, source: s, arn: arn, structured: map[string]bool{}}
+	out := &server{functions: d.Functions, source: s, arn: arn, outputs: map[string]*output.Schema{}}
 	for _, t := range c.Tools {
-		out.structured[t.Name] = len(t.OutputSchema) > 0
+		if len(t.OutputSchema) > 0 {
+			out.outputs[t.Name] = output.Compile(t.OutputSchema)
+		}
 	}
 	if s.Metadata != nil {
 		out.returned = target.Allowed(s.Metadata.AllowedResponseHeaders, target.Returns)
@@ -114,8 +118,8 @@ type server struct {
 	functions  Functions
 	source     target.Source
 	arn        string
-	structured map[string]bool // the tools that say what they return
-	returned   []string        // headers that an answer may have
+	outputs    map[string]*output.Schema // of the tools that say what they return
+	returned   []string                  // headers that an answer may have
 	propagates bool
 }
 
@@ -203,7 +207,9 @@ func joined(values map[string][]string) map[string]string {
 	return out
 }
 
-// result puts what a function returned into a tool's result, as it is.
+// result puts what a function returned into a tool's result, as it is. What is not what the
+// tool says that it returns is an error, which clients do not hold to the schema: of a
+// success that does not fit, many raise an exception in the place of a result.
 func (s *server) result(name string, payload []byte) (target.Result, error) {
 	header, payload, failed := s.unwrap(payload)
 	payload = bytes.TrimSpace(payload)
@@ -219,8 +225,13 @@ func (s *server) result(name string, payload []byte) (target.Result, error) {
 		Content    []content       `json:"content"`
 		Structured json.RawMessage `json:"structuredContent,omitempty"`
 	}{failed, []content{{"text", string(payload)}}, nil}
-	if !failed && s.structured[name] && payload[0] == '{' && json.Valid(payload) {
-		out.Structured = payload
+	if schema := s.outputs[name]; schema != nil && !failed {
+		if why := schema.Unfit(payload); why == "" {
+			out.Structured = payload
+		} else {
+			out.IsError = true
+			out.Content[0].Text = fmt.Sprintf("The answer of tool %s does not fit its outputSchema: %s. The answer is: %s", name, why, payload)
+		}
 	}
 	b, err := json.Marshal(out)
 	return target.Result{Body: b, Header: header}, err

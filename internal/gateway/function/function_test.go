@@ -47,7 +47,7 @@ func open(t *testing.T, f *functions, change func(*target.Source)) target.Server
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Tools) != 2 || string(c.Tools[0].InputSchema) != `{"type":"object","properties":{"location":{"type":"string","enum":["Kobe"]}},"required":["location"]}` {
+	if string(s.Schema) == schema && (len(c.Tools) != 2 || string(c.Tools[0].InputSchema) != `{"type":"object","properties":{"location":{"type":"string","enum":["Kobe"]}},"required":["location"]}`) {
 		t.Errorf("%+v", c.Tools)
 	}
 	server, err := d.Open(s, c)
@@ -95,6 +95,27 @@ func TestCall(t *testing.T) {
 	f.answer.Payload = []byte(`{"time":1}`)
 	if got, err = s.Call(t.Context(), target.Call{Tool: "get_time"}); err != nil || string(got.Body) != `{"isError":false,"content":[{"type":"text","text":"{\"time\":1}"}],"structuredContent":{"time":1}}` || string(f.got.Payload) != "{}" {
 		t.Errorf("%s, %v", got.Body, err)
+	}
+}
+
+// TestOutput: an answer that is not what the tool says is an error with the answer in it.
+func TestOutput(t *testing.T) {
+	f := &functions{}
+	s := open(t, f, func(s *target.Source) {
+		s.Schema = []byte(`[{"name":"odd","description":"d","inputSchema":{"type":"object"},"outputSchema":{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}},
+			{"name":"vague","description":"d","inputSchema":{"type":"object"},"outputSchema":{"type":"object","properties":7}}]`)
+	})
+	for _, tt := range []struct{ tool, payload, want string }{
+		{"odd", `{"a":"x"}`, `{"isError":false,"content":[{"type":"text","text":"{\"a\":\"x\"}"}],"structuredContent":{"a":"x"}}`},
+		{"odd", `{"b":1}`, `{"isError":true,"content":[{"type":"text","text":"The answer of tool odd does not fit its outputSchema: required: missing properties: [\"a\"]. The answer is: {\"b\":1}"}]}`},
+		{"odd", `"x"`, `{"isError":true,"content":[{"type":"text","text":"The answer of tool odd does not fit its outputSchema: it is a string, and no object. The answer is: \"x\""}]}`},
+		{"odd", ``, `{"isError":true,"content":[{"type":"text","text":"The answer of tool odd does not fit its outputSchema: it is null, and no object. The answer is: null"}]}`},
+		{"vague", `{"b":1}`, `{"isError":false,"content":[{"type":"text","text":"{\"b\":1}"}],"structuredContent":{"b":1}}`},
+	} {
+		f.answer.Payload = []byte(tt.payload)
+		if got, err := s.Call(t.Context(), target.Call{Tool: tt.tool}); err != nil || string(got.Body) != tt.want {
+			t.Errorf("%s %s: %s %v\nwant %s", tt.tool, tt.payload, got.Body, err, tt.want)
+		}
 	}
 }
 
