@@ -102,6 +102,27 @@ func (s *Server) gatewayNames(p *parts) func(host string) string {
 	}
 }
 
+// gatewayAt tells at which gateway's MCP endpoint a URL is, by any of its names.
+func (s *Server) gatewayAt(p *parts) func(context.Context, *url.URL) string {
+	home, own, chosen := s.leadsHome(p), s.gatewayHosts(), s.gatewayNames(p)
+	return func(ctx context.Context, u *url.URL) string {
+		public, err := url.Parse(s.publicURL())
+		ourPort := u.Port() == "" || u.Port() == p.kept.port || err == nil && u.Port() == public.Port()
+		path := ""
+		if home(ctx, u) {
+			path = own(u.Hostname()) + u.Path
+		} else if prefix := chosen(u.Hostname()); prefix != "" && ourPort {
+			path = prefix + u.Path
+		}
+		rest, is := strings.CutPrefix(path, gatewayinvoke.Prefix)
+		id, rest, _ := strings.Cut(strings.TrimRight(rest, "/"), "/")
+		if !is || rest != "" && "/"+rest != gateway.MCPPath {
+			return ""
+		}
+		return id
+	}
+}
+
 // served tells which URLs are resources of this server.
 func (s *Server) served(p *parts) served {
 	own, chosen := s.gatewayHosts(), s.gatewayNames(p)

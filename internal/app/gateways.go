@@ -45,7 +45,7 @@ func (s *Server) newGateways(p *parts, vectors *search.Vectors) (*gateway.Servic
 			scope, path := scopeOf(arn)
 			return has(ctx, p.store, p.runtimes.Tags, scope, path)
 		},
-		MayInvoke: mayInvoke(p, s.account), Judge: judge,
+		MayInvoke: mayInvoke(p, s.account), Judge: judge, Leads: s.gatewayAt(p),
 	}), nil
 }
 

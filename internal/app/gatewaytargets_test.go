@@ -246,20 +246,34 @@ func (g *portal) open(name string) string {
 	return g.ready(*made.GatewayId)
 }
 
-// TestTargetsThatLeadToTheirOwnGateway: a gateway that asks itself for what there is to
-// list ends that, and is there for others.
+// TestTargetsThatLeadToTheirOwnGateway: a gateway is no target of its own, and two that ask
+// each other for what there is to list end that, and are there for others.
 func TestTargetsThatLeadToTheirOwnGateway(t *testing.T) {
 	g := newPortal(t)
 	g.role(grant("*", "*", ""))
-	id := g.open("loop")
-	self, err := g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
-		GatewayIdentifier: &id, Name: aws.String("self"),
-		TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberMcpServer{Value: types.McpServerTargetConfiguration{
-			Endpoint: aws.String("https://" + id + ".gateway.bedrock-agentcore.us-west-2.amazonaws.com/mcp"), ListingMode: types.ListingModeDynamic,
-		}}},
-	})
-	g.must(err)
-	g.becomes(id, *self.TargetId, types.TargetStatusReady)
+	id, other := g.open("loop"), g.open("other")
+	leads := func(from, at string) (*control.CreateGatewayTargetOutput, error) {
+		return g.control.CreateGatewayTarget(t.Context(), &control.CreateGatewayTargetInput{
+			GatewayIdentifier: &from, Name: aws.String("next"),
+			TargetConfiguration: &types.TargetConfigurationMemberMcp{Value: &types.McpTargetConfigurationMemberMcpServer{Value: types.McpServerTargetConfiguration{
+				Endpoint: &at, ListingMode: types.ListingModeDynamic,
+			}}},
+		})
+	}
+	named := func(id string) string {
+		return "https://" + id + ".gateway.bedrock-agentcore.us-west-2.amazonaws.com/mcp"
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(g.url, "http://"), ":")
+	for _, self := range []string{g.url + "/gw/" + id + "/mcp", g.url + "/gw/" + id + "/", named(id), "http://localhost:" + port + "/gw/" + id + "/mcp", "http://" + id + ".gateway.localhost:" + port + "/mcp"} {
+		if _, err := leads(id, self); err == nil || !strings.Contains(err.Error(), "ValidationException") || !strings.Contains(err.Error(), "'"+self+"' is the gateway '"+id+"' itself") {
+			t.Errorf("%s: %v", self, err)
+		}
+	}
+	for from, to := range map[string]string{id: other, other: id} {
+		made, err := leads(from, named(to))
+		g.must(err)
+		g.becomes(from, *made.TargetId, types.TargetStatusReady)
+	}
 	for range 2 {
 		g.ask(id, target.Caller{}, "2025-11-25", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
 	}

@@ -56,6 +56,7 @@ type kit struct {
 	gone   error             // what becomes of the issuer, if anything
 	held   chan struct{}     // holds gateways back until it is closed
 	absent map[string]bool   // the ARNs of what is not there
+	leads  map[string]string // URLs of gateways
 }
 
 // within runs a test in a bubble, whose clock goes on when all wait.
@@ -87,6 +88,7 @@ func within(t *testing.T, test func(k *kit)) {
 			MayInvoke: func(_ context.Context, of target.Source, arn, qualifier string) (bool, error) {
 				return of.Role == roleARN && !k.absent["invoke "+arn+" "+qualifier], nil
 			},
+			Leads: func(_ context.Context, at *url.URL) string { return k.leads[at.String()] },
 			Judge: func(_ context.Context, _ target.Source, at *url.URL) error {
 				if !k.absent[at.String()] {
 					return nil

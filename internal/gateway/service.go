@@ -48,6 +48,9 @@ type Config struct {
 	// Judge tells what is known to keep calls of a target from a URL, without one; nil is
 	// that nothing ever does.
 	Judge func(ctx context.Context, of target.Source, at *url.URL) error
+	// Leads returns the id of the gateway of this server at whose MCP endpoint a URL is, or
+	// nothing; nil is that there are none.
+	Leads func(ctx context.Context, at *url.URL) string
 	// Vectors index the tools of gateways that can be searched.
 	Vectors *search.Vectors
 	// Base is how callers reach the server: scheme and host.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -208,6 +209,20 @@ func checkServer(c *agentcorecontrol.McpServerTargetConfiguration, cred credenti
 		return fault.Invalid(at+".mcpToolSchema", "%s.mcpToolSchema cannot be combined with OAUTH (TOKEN_EXCHANGE); leave it out, or use listingMode DYNAMIC", at)
 	}
 	return nil
+}
+
+// checkSelf refuses a gateway that is its own target: each time that it is asked what it
+// offers, it would offer all that twice.
+func (s *Service) checkSelf(ctx context.Context, gateway string, c *agentcorecontrol.TargetConfiguration) error {
+	if s.cfg.Leads == nil || c.Mcp == nil || c.Mcp.McpServer == nil {
+		return nil
+	}
+	const field = "targetConfiguration." + memberServer + ".endpoint"
+	text := wire.Text(c.Mcp.McpServer.Endpoint)
+	if u, err := url.Parse(text); err != nil || s.cfg.Leads(ctx, u) != gateway {
+		return nil
+	}
+	return fault.Invalid(field, "%s: '%s' is the gateway '%s' itself, whose tools callers have without this target; name another server", field, text, gateway)
 }
 
 // checkEndpoint refuses what is no URL of a server.

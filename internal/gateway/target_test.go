@@ -668,3 +668,26 @@ func TestTargetOfNewGateway(t *testing.T) {
 		k.wait()
 	})
 }
+
+// TestOwnGateway: a gateway that has come to be its own target is not asked what it offers, and
+// goes on with what it had.
+func TestOwnGateway(t *testing.T) {
+	within(t, func(k *kit) {
+		id := k.gateway("G")
+		at := k.target(id, "T", server())
+		k.leads = map[string]string{"https://tools.example.com/mcp": id}
+		_, err := k.SynchronizeGatewayTargets(k.ctx(), &agentcorecontrol.SynchronizeGatewayTargetsRequest{GatewayIdentifier: &id, TargetIdList: []string{at}})
+		k.must(err)
+		k.wait()
+		const why = "targetConfiguration.mcp.mcpServer.endpoint: 'https://tools.example.com/mcp' is the gateway '"
+		if got := k.state(id, at); *got.Status != "SYNCHRONIZE_UNSUCCESSFUL" || len(got.StatusReasons) != 1 || !strings.HasPrefix(got.StatusReasons[0], why+id+"' itself") {
+			k.Errorf("%s %q", *got.Status, got.StatusReasons)
+		}
+		if got := k.tools(id); got != "T___listed" {
+			k.Error(got)
+		}
+		_, err = k.CreateGatewayTarget(k.ctx(), &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: &id, Name: new("self"), TargetConfiguration: server()})
+		k.refused(err, "ValidationException", why)
+		k.target(k.gateway("H"), "T", server())
+	})
+}

@@ -114,6 +114,9 @@ func (s *Service) draftTarget(ctx context.Context, scope store.Scope, gateway, i
 	if err != nil {
 		return targetDraft{}, err
 	}
+	if err := s.checkSelf(ctx, gateway, in.TargetConfiguration); err != nil {
+		return targetDraft{}, err
+	}
 	if err := checkName(name, k); err != nil {
 		return targetDraft{}, err
 	}

@@ -165,6 +165,9 @@ func (s *Service) catalogue(parent context.Context, in *asked) (target.Catalogue
 	if driver == nil {
 		return target.Catalogue{}, target.Unfitf("Targets of the kind %s are not available any more", kindNamed(string(in.source.Kind)).member)
 	}
+	if err := s.checkSelf(ctx, in.source.Gateway, in.source.Config); err != nil { // it may have been made before it was refused, or before the gateway had this name
+		return target.Catalogue{}, &target.Unfit{Reasons: refusal(err)}
+	}
 	if err := s.fetch(ctx, in); err != nil {
 		return target.Catalogue{}, err
 	}
