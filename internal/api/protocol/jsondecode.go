@@ -58,7 +58,7 @@ func (d *jsonDecoder) structure(sh *schema.Shape, v reflect.Value, bodyOnly bool
 	if _, err := d.expect('{', "an object"); err != nil {
 		return err
 	}
-	next := 0
+	next, known, unknown := 0, false, ""
 	for d.dec.PeekKind() == '"' {
 		raw, err := d.dec.ReadValue()
 		if err != nil {
@@ -69,6 +69,9 @@ func (d *jsonDecoder) structure(sh *schema.Shape, v reflect.Value, bodyOnly bool
 			return err
 		}
 		if i < 0 {
+			if sh.Union && d.dec.PeekKind() != 'n' {
+				unknown = string(raw)
+			}
 			if err := d.dec.SkipValue(); err != nil {
 				return err
 			}
@@ -83,14 +86,33 @@ func (d *jsonDecoder) structure(sh *schema.Shape, v reflect.Value, bodyOnly bool
 			}
 			continue
 		}
+		known = true
 		mark := d.path.push(m.Name)
 		if err := d.value(m, d.svc.Shape(m.Shape), field, depth+1); err != nil {
 			return err
 		}
 		d.path.pop(mark)
 	}
-	_, err := d.dec.ReadToken()
-	return err
+	if _, err := d.dec.ReadToken(); err != nil {
+		return err
+	}
+	if unknown != "" && !known && d.svc.Protocol == schema.RestJSON {
+		return unknownChoice(d.path.String(), sh, unknown)
+	}
+	return nil
+}
+
+// unknownChoice refuses a union of which nothing that we know is set, and tells what is.
+func unknownChoice(path string, sh *schema.Shape, quoted string) error {
+	names := make([]string, len(sh.Members))
+	for i := range sh.Members {
+		names[i] = sh.Members[i].Wire
+	}
+	if path == "" {
+		path = sh.Name
+	}
+	return fault.Invalid(path, "1 validation error detected: Value with the unknown member %s at '%s' failed to satisfy constraint: Exactly one member of the union must be set: %s",
+		clip(quoted), fault.Clip(path, 256), strings.Join(names, ", "))
 }
 
 // findMember returns the member that a quoted name stands for, or -1. It looks
