@@ -100,7 +100,7 @@ func (s *Service) draft(ctx context.Context, scope store.Scope, id string, in *a
 
 // insert stores a new gateway with its identity, and the work that makes it READY.
 func (s *Service) insert(tx store.Tx, scope store.Scope, id, name string, tags map[string]string, d gatewayDraft) error {
-	if err := room(tx, s.docs.gateways, scope, "", 1, s.cfg.Quotas.Gateways, "Region "+scope.Region); err != nil {
+	if err := room(tx, s.docs.gateways, scope, "", 1, s.cfg.Quotas.Gateways, "Region "+scope.Region, "gateways"); err != nil {
 		return err
 	}
 	at := store.Place{Scope: scope, ID: id}

@@ -72,6 +72,19 @@ func credentialOf(list []agentcorecontrol.CredentialProviderConfiguration) (cred
 	return client, nil
 }
 
+// checkType refuses a credentialProviderType that targets of a kind are never reached with,
+// before it is asked what goes with it.
+func (k kind) checkType(list []agentcorecontrol.CredentialProviderConfiguration) error {
+	if len(list) == 0 {
+		return nil
+	}
+	kind := *list[0].CredentialProviderType
+	if slices.ContainsFunc(k.allowed, func(c credential) bool { return strings.HasPrefix(string(c), kind) }) {
+		return nil
+	}
+	return k.checkCredential(credential(kind))
+}
+
 // checkCredential refuses a credential that targets of a kind are not reached with.
 func (k kind) checkCredential(c credential) error {
 	if slices.Contains(k.allowed, c) || c == without && k.usual != "" {

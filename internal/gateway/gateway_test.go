@@ -208,7 +208,7 @@ func TestGatewayRefusals(t *testing.T) {
 		k.gateway("Third")
 		k.gateway("Fourth")
 		_, err = k.CreateGateway(k.ctx(), gatewayRequest("Fifth"))
-		k.refused(err, "ServiceQuotaExceededException", "may have at most 4, and would have 5")
+		k.refused(err, "ServiceQuotaExceededException", "may have at most 4 gateways, and would have 5. Delete some first; the limit cannot be raised")
 	})
 }
 

@@ -32,8 +32,8 @@ func (q Quotas) withDefaults() Quotas {
 }
 
 // room refuses more children of a collection than it may have, of which some are about to
-// be added. what says whose they are.
-func room[Spec, State any](r store.Reader, c store.Collection[Spec, State], scope store.Scope, parent string, adds, limit int, what string) error {
+// be added. whose says who has them, and what they are.
+func room[Spec, State any](r store.Reader, c store.Collection[Spec, State], scope store.Scope, parent string, adds, limit int, whose, what string) error {
 	n := adds
 	for _, err := range c.Each(r, scope, parent) {
 		if err != nil {
@@ -42,7 +42,7 @@ func room[Spec, State any](r store.Reader, c store.Collection[Spec, State], scop
 		n++
 	}
 	if n > limit {
-		return fault.Quota("%s may have at most %d, and would have %d. Delete some first", what, limit, n)
+		return fault.Quota("%s may have at most %d %s, and would have %d. Delete some first; the limit cannot be raised", whose, limit, what, n)
 	}
 	return nil
 }

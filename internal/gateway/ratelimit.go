@@ -76,7 +76,7 @@ func (s *Service) CreateGatewayRateLimit(ctx context.Context, in *agentcorecontr
 		if _, err := s.docs.gateway(tx, scope, gateway); err != nil {
 			return nil, err
 		}
-		if err := room(tx, s.docs.limits, scope, gateway, 1, s.cfg.Quotas.RateLimits, "Gateway '"+gateway+"'"); err != nil {
+		if err := room(tx, s.docs.limits, scope, gateway, 1, s.cfg.Quotas.RateLimits, "Gateway '"+gateway+"'", "rate limits"); err != nil {
 			return nil, err
 		}
 		out, err := s.insertLimit(tx, scope, gateway, spec)
@@ -151,7 +151,7 @@ func (s *Service) BatchPutGatewayRateLimits(ctx context.Context, in *agentcoreco
 			out.RateLimits = append(out.RateLimits, *one)
 		}
 		touch(tx, scope, gateway)
-		return out, room(tx, s.docs.limits, scope, gateway, 0, s.cfg.Quotas.RateLimits, "Gateway '"+gateway+"'")
+		return out, room(tx, s.docs.limits, scope, gateway, 0, s.cfg.Quotas.RateLimits, "Gateway '"+gateway+"'", "rate limits")
 	})
 }
 

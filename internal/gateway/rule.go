@@ -75,7 +75,7 @@ func (s *Service) CreateGatewayRule(ctx context.Context, in *agentcorecontrol.Cr
 		if err := s.checkRoutes(tx, scope, gateway, spec); err != nil {
 			return nil, err
 		}
-		if err := room(tx, s.docs.rules, scope, gateway, 1, s.cfg.Quotas.Rules, "Gateway '"+gateway+"'"); err != nil {
+		if err := room(tx, s.docs.rules, scope, gateway, 1, s.cfg.Quotas.Rules, "Gateway '"+gateway+"'", "rules"); err != nil {
 			return nil, err
 		}
 		doc, err := s.docs.rules.Create(tx, ruleDoc{

@@ -104,6 +104,7 @@ func TestTargetRefusals(t *testing.T) {
 		{"plain http", "mcp", with(endpoint("http://10.0.0.1:8000/mcp"))},
 		{"no schema", "mcp", with(openAPI(agentcorecontrol.ApiSchemaConfiguration{}))},
 		{"empty schema", "mcp", with(openAPI(agentcorecontrol.ApiSchemaConfiguration{InlinePayload: new("")}))},
+		{"list for a schema", "mcp", with(openAPI(agentcorecontrol.ApiSchemaConfiguration{InlinePayload: new("[]")}))},
 		{"no tools", "mcp", with(lambda())},
 		{"large schema", "mcp", with(openAPI(agentcorecontrol.ApiSchemaConfiguration{InlinePayload: new(strings.Repeat("x", gateway.MaxInline+1))}))},
 		{"bucket alone", "mcp", with(s3("s3://bucket", account))},
@@ -314,7 +315,7 @@ func TestRules(t *testing.T) {
 		first, err := create(3, nil, to(split(1, 99)))
 		k.must(err)
 		_, err = create(4, nil, to(route("H")))
-		k.refused(err, "ServiceQuotaExceededException", "may have at most 2, and would have 3")
+		k.refused(err, "ServiceQuotaExceededException", "may have at most 2 rules, and would have 3")
 		if v, err := k.View(k.Context(), id); err != nil || len(v.Rules) != 2 || *v.Rules[0].Priority != 3 || *v.Rules[1].Priority != 20 {
 			k.Errorf("%+v, %v", v, err)
 		}
@@ -429,7 +430,7 @@ func TestRateLimits(t *testing.T) {
 		_, err = put([]agentcorecontrol.BatchPutLimitEntry{{RateLimitId: new("one"), DimensionKeys: []string{"targetName"}, Entries: []agentcorecontrol.LimitEntry{{Dimensions: map[string]string{"targetName": "x"}, Requests: rate(1, "minute")}}}})
 		k.refused(err, "ValidationException", "those of rate limit 'one' are toolName and cannot be changed")
 		_, err = put(append(both("targetName"), both("qualifiedModelId")[1]))
-		k.refused(err, "ServiceQuotaExceededException", "may have at most 3, and would have 4")
+		k.refused(err, "ServiceQuotaExceededException", "may have at most 3 rate limits, and would have 4")
 		changed, err := k.UpdateGatewayRateLimit(k.ctx(), &agentcorecontrol.UpdateGatewayRateLimitRequest{GatewayIdentifier: &id, RateLimitId: new("one"), Description: new(""), Entries: []agentcorecontrol.LimitEntry{entry("y")}})
 		if err != nil || first() != "y" || changed.DimensionKeys[0] != "toolName" {
 			k.Errorf("%+v, %v", changed, err)

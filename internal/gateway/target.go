@@ -31,6 +31,9 @@ func (s *Service) checkTarget(scope store.Scope, in *agentcorecontrol.UpdateGate
 	if s.cfg.Drivers[k.name] == nil {
 		return k, fault.Invalid("targetConfiguration."+k.member, "targetConfiguration.%s is not available: %s", k.member, k.refused)
 	}
+	if err := k.checkType(in.CredentialProviderConfigurations); err != nil {
+		return k, err
+	}
 	c, err := credentialOf(in.CredentialProviderConfigurations)
 	if err != nil {
 		return k, err
@@ -143,6 +146,8 @@ func (c *schema) check(scope store.Scope, at string) error {
 		return checkS3(c.s3, scope, at+".s3")
 	case !c.given:
 		return fault.Invalid(at, "%s must have s3 or inlinePayload", at)
+	case strings.TrimSpace(string(c.inline)) == "[]" && !strings.HasSuffix(at, ".toolSchema"):
+		return fault.Invalid(at+".inlinePayload", "%s.inlinePayload is an empty list; the document must be an object", at)
 	case len(c.inline) == 0 || string(c.inline) == "[]":
 		return fault.Invalid(at+".inlinePayload", "%s.inlinePayload is empty", at)
 	case len(c.inline) > MaxInline:

@@ -281,7 +281,7 @@ func TestBusyTargets(t *testing.T) {
 		k.target(id, "T6", lambda("a"))
 		k.target(id, "T7", lambda("a"))
 		_, err = k.CreateGatewayTarget(k.ctx(), &agentcorecontrol.CreateGatewayTargetRequest{GatewayIdentifier: &id, Name: new("T8"), TargetConfiguration: lambda("a")})
-		k.refused(err, "ServiceQuotaExceededException", "may have at most 8, and would have 9")
+		k.refused(err, "ServiceQuotaExceededException", "may have at most 8 targets, and would have 9. Delete some first; the limit cannot be raised")
 	})
 }
 
@@ -444,7 +444,7 @@ func TestCredentials(t *testing.T) {
 	}{
 		{"none", "", nil}, {"role", "GATEWAY_IAM_ROLE", nil}, {"role signing", "GATEWAY_IAM_ROLE", iam}, {"key", "API_KEY", good},
 		{"client", "OAUTH", oauth("")}, {"code", "OAUTH", oauth("AUTHORIZATION_CODE")}, {"exchange", "OAUTH", oauth("TOKEN_EXCHANGE")},
-		{"caller", "CALLER_IAM_CREDENTIALS", iam}, {"token", "JWT_PASSTHROUGH", nil},
+		{"caller", "CALLER_IAM_CREDENTIALS", iam}, {"caller without", "CALLER_IAM_CREDENTIALS", nil}, {"token", "JWT_PASSTHROUGH", nil},
 		{"key without", "API_KEY", nil}, {"key of OAuth", "API_KEY", oauth("")}, {"role with key", "GATEWAY_IAM_ROLE", good}, {"token with key", "JWT_PASSTHROUGH", good},
 		{"missing", "API_KEY", key(vault + "apikeycredentialprovider/none")}, {"of OAuth's", "API_KEY", key(vault + "oauth2credentialprovider/there")},
 		{"of another region", "API_KEY", key(strings.Replace(vault, region, "us-east-1", 1) + "apikeycredentialprovider/there")},

@@ -195,7 +195,7 @@ func (s *Service) insertTarget(tx store.Tx, d targetDraft) error {
 	if err := s.accept(tx, d); err != nil {
 		return err
 	}
-	if err := room(tx, s.docs.targets, d.scope, d.gateway, 1, s.cfg.Quotas.Targets, "Gateway '"+d.gateway+"'"); err != nil {
+	if err := room(tx, s.docs.targets, d.scope, d.gateway, 1, s.cfg.Quotas.Targets, "Gateway '"+d.gateway+"'", "targets"); err != nil {
 		return err
 	}
 	d.state.Status, d.state.Updated, d.state.Serial = agentcorecontrol.TargetStatusCREATING, tx.Now(), 1

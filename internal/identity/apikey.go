@@ -44,7 +44,7 @@ func (s *Service) CreateApiKeyCredentialProvider(ctx context.Context, in *agentc
 	}
 	var ref secretRef
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
-		if err := roomFor(tx, apiKeys, scope, name); err != nil {
+		if err := roomFor(tx, apiKeys, scope, name, "API key credential providers"); err != nil {
 			return err
 		}
 		if ref, err = settle(tx); err != nil {

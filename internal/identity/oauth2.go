@@ -52,7 +52,7 @@ func (s *Service) CreateOauth2CredentialProvider(ctx context.Context, in *agentc
 	spec.Tags = in.Tags
 	state := providerState{ID: uuid.NewString()}
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
-		if err := roomFor(tx, oauths, scope, name); err != nil {
+		if err := roomFor(tx, oauths, scope, name, "OAuth2 credential providers"); err != nil {
 			return err
 		}
 		if spec.Secret, err = settle(tx); err != nil {

@@ -262,7 +262,7 @@ type providerState struct {
 func (s providerState) key() string { return s.ID + "/" + strconv.Itoa(s.Servers) }
 
 // roomFor refuses a provider whose name is taken, or for which there is no room.
-func roomFor[S any](r store.Reader, c store.Collection[S, providerState], scope store.Scope, name string) error {
+func roomFor[S any](r store.Reader, c store.Collection[S, providerState], scope store.Scope, name, what string) error {
 	if _, err := c.Get(r, scope, name); err == nil {
 		return providerExists(name)
 	} else if !errors.Is(err, store.ErrNotFound) {
@@ -276,7 +276,7 @@ func roomFor[S any](r store.Reader, c store.Collection[S, providerState], scope 
 		n++
 	}
 	if n >= maxProviders {
-		return fault.Quota("Region %s has as many credential providers of this kind as it may have: %d. Delete some", scope.Region, n)
+		return fault.Quota("Region %s has as many %s as it may have: %d of %d. Delete some first; the limit cannot be raised", scope.Region, what, n, maxProviders)
 	}
 	return nil
 }

@@ -108,7 +108,7 @@ func TestAPIKeyRefusals(t *testing.T) {
 		}
 	}
 	_, err := k.control.CreateApiKeyCredentialProvider(ctx, &control.CreateApiKeyCredentialProviderInput{Name: name, ApiKey: aws.String("k")})
-	k.refused(err, "ServiceQuotaExceededException", "50")
+	k.refused(err, "ServiceQuotaExceededException", "Region us-west-2 has as many API key credential providers as it may have: 50 of 50. Delete some first; the limit cannot be raised")
 	if len(k.secrets.values) != 50 {
 		t.Errorf("%d secrets", len(k.secrets.values))
 	}
