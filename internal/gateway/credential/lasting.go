@@ -23,13 +23,7 @@ type lasting struct {
 }
 
 func (l *lasting) get(ctx context.Context) (Keys, error) {
-	if keys, ok := l.find(); ok {
-		return keys, nil
-	}
-	return once(ctx, &l.flights, func(ctx context.Context) (Keys, error) {
-		if keys, ok := l.find(); ok { // a flight has landed since
-			return keys, nil
-		}
+	return once(ctx, &l.flights, l.find, func(ctx context.Context) (Keys, error) {
 		keys, err := l.ask(ctx)
 		if err == nil {
 			l.mu.Lock()
@@ -92,13 +86,7 @@ func (k *kept) put(who string, a Answer) {
 
 // shared returns what is nobody's in particular, asked for once by all who want it.
 func (k *kept) shared(ctx context.Context, ask func(context.Context) (Answer, error)) (Answer, error) {
-	if a, ok := k.find(""); ok {
-		return a, nil
-	}
-	return once(ctx, &k.flights, func(ctx context.Context) (Answer, error) {
-		if a, ok := k.find(""); ok { // a flight has landed since
-			return a, nil
-		}
+	return once(ctx, &k.flights, func() (Answer, bool) { return k.find("") }, func(ctx context.Context) (Answer, error) {
 		a, err := ask(ctx)
 		if err == nil {
 			k.put("", a)
@@ -107,10 +95,18 @@ func (k *kept) shared(ctx context.Context, ask func(context.Context) (Answer, er
 	})
 }
 
-// once does for all who wait what one of them has begun. Who goes away early does not take
-// it from the others.
-func once[T any](ctx context.Context, flights *singleflight.Group, do func(context.Context) (T, error)) (T, error) {
-	done := flights.DoChan("", func() (any, error) { return do(context.WithoutCancel(ctx)) })
+// once finds what is kept, or does for all who wait what one of them has begun, whose end
+// keeps it. Who goes away early does not take it from the others.
+func once[T any](ctx context.Context, flights *singleflight.Group, find func() (T, bool), do func(context.Context) (T, error)) (T, error) {
+	if v, ok := find(); ok {
+		return v, nil
+	}
+	done := flights.DoChan("", func() (any, error) {
+		if v, ok := find(); ok { // another flight has landed since
+			return v, nil
+		}
+		return do(context.WithoutCancel(ctx))
+	})
 	var zero T
 	select {
 	case r := <-done:
