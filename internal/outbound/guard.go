@@ -169,12 +169,7 @@ func guarded(f fence, plain bool, via *Via) dialFunc {
 		if err != nil {
 			return nil, fmt.Errorf("dial %s: %w", address, err)
 		}
-		opened := false
-		if via != nil {
-			host, port, network = cmp.Or(via.Host, host), cmp.Or(via.Port, port), cmp.Or(via.Network, network)
-			address, opened = net.JoinHostPort(host, port), via.Opened
-		}
-		named := opened || f.open.named(host)
+		host, port, network, named := f.leads(via, host, port, network)
 		d := dialer()
 		d.Control = func(network, to string, _ syscall.RawConn) error {
 			at, err := netip.ParseAddrPort(to)
@@ -183,8 +178,17 @@ func guarded(f fence, plain bool, via *Via) dialFunc {
 			}
 			return f.judge(at, named, plain)
 		}
-		return d.DialContext(ctx, network, address)
+		return d.DialContext(ctx, network, net.JoinHostPort(host, port))
 	}
+}
+
+// leads is where a connection goes, and whether that was opened by its name.
+func (f fence) leads(via *Via, host, port, network string) (_, _, _ string, named bool) {
+	if via == nil {
+		return host, port, network, f.open.named(host)
+	}
+	host = cmp.Or(via.Host, host)
+	return host, cmp.Or(via.Port, port), cmp.Or(via.Network, network), via.Opened || f.open.named(host)
 }
 
 var errOdd = errors.New("it is not of TCP")

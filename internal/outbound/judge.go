@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -22,24 +23,19 @@ func (cfg Config) Judge(ctx context.Context, u *url.URL) error {
 
 func (cfg Config) judge(ctx context.Context, u *url.URL, lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)) error {
 	plain := u.Scheme == "http"
-	host, port, network, opened := u.Hostname(), u.Port(), "ip", false
-	if port == "" {
-		port = map[bool]string{true: "80", false: "443"}[plain]
-	}
-	if v := cfg.Via; v != nil {
-		host, port, opened = cmp.Or(v.Host, host), cmp.Or(v.Port, port), v.Opened
-		network = map[string]string{"tcp4": "ip4", "tcp6": "ip6"}[v.Network]
-		network = cmp.Or(network, "ip")
+	usual := "443"
+	if plain {
+		usual = "80"
 	}
 	f := fence{cfg.Private, cfg.Machine}
-	named := opened || f.open.named(host)
+	host, port, network, named := f.leads(cfg.Via, u.Hostname(), cmp.Or(u.Port(), usual), "tcp")
 	var addrs []netip.Addr
 	if a, err := netip.ParseAddr(host); err == nil {
 		addrs = []netip.Addr{a}
 	} else {
 		ctx, cancel := context.WithTimeout(ctx, lookupLimit)
 		defer cancel()
-		if addrs, err = lookup(ctx, network, host); err != nil {
+		if addrs, err = lookup(ctx, "ip"+strings.TrimPrefix(network, "tcp"), host); err != nil {
 			if none, ok := errors.AsType[*net.DNSError](err); ok && none.IsNotFound {
 				return none
 			}
