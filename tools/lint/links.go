@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -52,8 +54,8 @@ func brokenLinks(pages map[string][]byte, exists func(path string) bool) (out []
 	for path, text := range pages {
 		anchors[path] = anchorsOf(string(text))
 	}
-	for path, text := range pages {
-		for i, line := range strings.Split(string(text), "\n") {
+	for _, path := range slices.Sorted(maps.Keys(pages)) {
+		for i, line := range strings.Split(string(pages[path]), "\n") {
 			for _, m := range link.FindAllStringSubmatch(line, -1) {
 				to, anchor, _ := strings.Cut(m[1], "#")
 				at := path
