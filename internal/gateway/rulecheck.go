@@ -10,6 +10,7 @@ import (
 	"github.com/outcrop/outcrop/internal/api/model/agentcorecontrol"
 	"github.com/outcrop/outcrop/internal/api/wire"
 	"github.com/outcrop/outcrop/internal/fault"
+	"github.com/outcrop/outcrop/internal/gateway/target"
 	"github.com/outcrop/outcrop/internal/store"
 )
 
@@ -172,12 +173,6 @@ func leadsTo(actions []agentcorecontrol.Action) (out []used) {
 	return out
 }
 
-// modeled is a target.Server of models. It knows which it never serves.
-type modeled interface {
-	// Serves reports whether it may serve a model, as far as that is known without asking.
-	Serves(model string) bool
-}
-
 // ruleWarnings are those about where a gateway's rules lead: targets come and go, and are
 // renamed, without them.
 func (s *Service) ruleWarnings(ctx context.Context, scope store.Scope, gateway string) (warnings []string) {
@@ -202,7 +197,7 @@ func (s *Service) ruleWarnings(ctx context.Context, scope store.Scope, gateway s
 			i := slices.IndexFunc(v.Targets, func(t *Target) bool { return t.Name == u.name })
 			if i < 0 {
 				warning = lost(&rule, u.name, "which is not there or does not serve", "there is such a target")
-			} else if m, ok := v.Targets[i].Server.(modeled); ok && u.model != "" && !m.Serves(u.model) {
+			} else if m, ok := v.Targets[i].Server.(target.Modeled); ok && u.model != "" && !m.Serves(u.model) {
 				warning = lost(&rule, u.name, "which does not list the model '"+fault.Clip(u.model, 100)+"' that the rule asks there", "it does")
 			}
 			if warning != "" && !slices.Contains(warnings, warning) {

@@ -16,8 +16,9 @@ import (
 )
 
 // Warnings about what a READY gateway or target needs and does not have itself (a role, a
-// function, an agent runtime, an open address, a credential provider, an issuer, targets of rules) are not kept: such things
-// come and go without it, so that each reading looks for them.
+// function, an agent runtime, an open address, a credential provider, an issuer, targets of
+// rules) are not kept: such things come and go without it, so that each reading looks for
+// them.
 
 // gatewayWarnings are those of a gateway, which out describes.
 func (s *Service) gatewayWarnings(ctx context.Context, doc gatewayDoc, out *agentcorecontrol.GetGatewayResponse) (warnings []string) {

@@ -203,7 +203,10 @@ type Server struct {
 	until  time.Time // that is good
 }
 
-var _ target.Web = (*Server)(nil)
+var (
+	_ target.Web     = (*Server)(nil)
+	_ target.Modeled = (*Server)(nil)
+)
 
 // Close implements target.Server.
 func (s *Server) Close() error {

@@ -54,8 +54,7 @@ func (s *Server) Match(ctx context.Context, c target.Call, path, model string) (
 	return "", None
 }
 
-// Serves reports whether the target may serve a model at some path, as far as that is known
-// without asking the provider.
+// Serves implements target.Modeled.
 func (s *Server) Serves(model string) bool {
 	return s.bedrock || slices.ContainsFunc(s.operations, func(o operation) bool {
 		_, fit := o.match(model, s.strip, s.separator)
@@ -167,7 +166,7 @@ func (s *Server) ask(ctx context.Context, c target.Call) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := http.Header{"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {"outcrop"}, "Anthropic-Version": {anthropicVersion}}
+	h := http.Header{"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {target.UserAgent}, "Anthropic-Version": {anthropicVersion}}
 	r := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	resp, err := s.link.Send(ctx, r, &target.Request{Call: c})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -277,7 +278,7 @@ func isJSON(kind string) bool {
 }
 
 // TooLarge says that a request is, for who finds it out before an Endpoint does.
-const TooLarge = "The request has more than 6291456 bytes. Send less, or a link to what is large"
+var TooLarge = fmt.Sprintf("The request has more than %d bytes. Send less, or a link to what is large", maxBody)
 
 // CodeTooLarge is the code of an error that says so.
 const CodeTooLarge = codeInvalidRequest

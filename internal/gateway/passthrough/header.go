@@ -80,7 +80,7 @@ func Header(in *target.Request, patterns []string) http.Header {
 	}
 	// Else the client would ask for gzip, and hold a stream back to decompress it.
 	out["Accept-Encoding"] = []string{"identity"}
-	out["User-Agent"] = []string{"outcrop"}
+	out["User-Agent"] = []string{target.UserAgent}
 	if in.Baggage != "" {
 		out["Baggage"] = []string{in.Baggage}
 	}

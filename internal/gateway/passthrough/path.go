@@ -8,15 +8,18 @@ import (
 )
 
 // CheckPath refuses paths that servers read in different ways: with dot segments in any
-// writing, empty segments, backslashes and control characters. path is escaped and begins
-// with a slash. The error is a *target.Failure.
+// writing, empty segments, backslashes and control characters. path is escaped; it is empty,
+// or begins with a slash. The error is a *target.Failure.
 func CheckPath(path string) error {
 	bad := func(why string) error {
 		f := target.Fail(target.BadRequest, nil, "The path %s", why)
 		f.Shown = true
 		return f
 	}
-	if !strings.HasPrefix(path, "/") {
+	if path == "" {
+		return nil
+	}
+	if path[0] != '/' {
 		return bad("does not begin with a slash")
 	}
 	segments := strings.Split(path[1:], "/")
@@ -46,12 +49,12 @@ func CheckPath(path string) error {
 // a path with a slash at its end, or without one, and no other. Without a path it is the
 // endpoint as its owner wrote it. The error is a *target.Failure.
 func Join(endpoint *url.URL, path string) (*url.URL, error) {
+	if err := CheckPath(path); err != nil {
+		return nil, err
+	}
 	u := *endpoint
 	u.RawPath = u.EscapedPath()
 	if path != "" {
-		if err := CheckPath(path); err != nil {
-			return nil, err
-		}
 		u.RawPath = strings.TrimSuffix(u.RawPath, "/") + path
 	}
 	var err error

@@ -85,11 +85,10 @@ var _ target.Web = (*agent)(nil)
 
 // Send implements target.Web.
 func (a *agent) Send(ctx context.Context, in *target.Request) (*http.Response, error) {
-	asked := cmp.Or(in.Path, "/")
-	if err := CheckPath(asked); err != nil {
+	if err := CheckPath(in.Path); err != nil {
 		return nil, err
 	}
-	path, err := a.path(asked)
+	path, err := a.path(cmp.Or(in.Path, "/"))
 	if err != nil {
 		return nil, err
 	}

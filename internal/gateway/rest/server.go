@@ -122,7 +122,7 @@ func (s *server) Call(ctx context.Context, c target.Call) (target.Result, error)
 	}
 	propagate(r, c)
 	if r.Header["User-Agent"] == nil {
-		r.Header["User-Agent"] = []string{"outcrop"} // as calls of all other targets
+		r.Header["User-Agent"] = []string{target.UserAgent}
 	}
 	if credentials == nil {
 		credentials = s.credentials

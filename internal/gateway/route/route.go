@@ -153,10 +153,8 @@ func (x *exchange) http(ctx context.Context, name, path string) (*answer, error)
 	if named == nil {
 		return nil, fault.NotFound("Gateway %s has no target named %s that serves HTTP at the moment", x.view.ID, fault.Clip(name, 100))
 	}
-	if path != "" {
-		if err := passthrough.CheckPath(path); err != nil {
-			return nil, x.refusal(name, err)
-		}
+	if err := passthrough.CheckPath(path); err != nil {
+		return nil, x.refusal(name, err)
 	}
 	if x.limits.ReadsBody() {
 		if _, err := x.in.Body.Bytes(); err != nil {

@@ -10,6 +10,9 @@ import (
 	"github.com/outcrop/outcrop/internal/api/wire"
 )
 
+// UserAgent is what calls of targets say of who calls, where nobody said another.
+const UserAgent = "outcrop"
+
 // Passes reports whether a target's allow-list may let a header of a request through at
 // all: nothing that belongs to a connection, or says who somebody is (spec/gateway.md 3.5).
 func Passes(name string) bool {

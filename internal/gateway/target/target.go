@@ -132,6 +132,13 @@ type Addressed interface {
 	Addresses() []*url.URL
 }
 
+// Modeled is a Server of models that knows which it never serves.
+type Modeled interface {
+	// Serves reports whether it may serve a model at some path, as far as that is known
+	// without asking.
+	Serves(model string) bool
+}
+
 // Peer is a Server that speaks MCP itself.
 type Peer interface {
 	Server

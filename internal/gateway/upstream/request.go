@@ -224,7 +224,7 @@ func (s *server) header(got *session, c *target.Call, room int) http.Header {
 	for name, values := range c.Header {
 		h[http.CanonicalHeaderKey(name)] = slices.Clip(values) // credentials may add to h
 	}
-	h["User-Agent"] = []string{userAgent}
+	h["User-Agent"] = []string{target.UserAgent}
 	if got.revision != "" {
 		h[headerVersion] = []string{got.revision}
 	}
@@ -233,8 +233,6 @@ func (s *server) header(got *session, c *target.Call, room int) http.Header {
 	}
 	return h
 }
-
-const userAgent = "outcrop"
 
 // to is a request to the endpoint, whose URL stays as its owner wrote it.
 func (s *server) to(method string, c *target.Call, h http.Header) *http.Request {
